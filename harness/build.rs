@@ -1,0 +1,36 @@
+//! Hands the build what the binary must know of it: where libtorch lies and which commit this is.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn main() {
+    if env::var_os("CARGO_FEATURE_TORCH").is_some() {
+        libtorch();
+    }
+    println!("cargo:rustc-env=MENT_COMMIT={}", commit().unwrap_or_default());
+    let git = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.git");
+    println!("cargo:rerun-if-changed={}", git.join("logs/HEAD").display());
+}
+
+/// An rpath into libtorch, so that nobody exports LD_LIBRARY_PATH.
+fn libtorch() {
+    println!("cargo:rerun-if-env-changed=LIBTORCH");
+    let libtorch = env::var_os("LIBTORCH").map(PathBuf::from).unwrap_or_default();
+    // Links are followed: where .libtorch is a link, the binary outlives it.
+    let libtorch = libtorch.canonicalize().unwrap_or(libtorch);
+    assert!(
+        libtorch.join("lib").is_dir(),
+        "\n\nlibtorch is not at {}; run `python3 scripts/setup.py` first\n",
+        libtorch.display()
+    );
+    println!("cargo:rustc-env=MENT_LIBTORCH={}", libtorch.display());
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{}", libtorch.join("lib").display());
+}
+
+/// The commit built from, `-dirty` where files differ from it.
+fn commit() -> Option<String> {
+    let output =
+        Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())
+}

@@ -1,0 +1,88 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Neuron-level patching of language models: runs the experiments of the MENT paper and builds
+/// its tables.
+///
+/// Exit codes: 0 success, 1 failure, 2 wrong input or usage, 130 stopped by Ctrl-C (the same
+/// command continues).
+#[derive(Debug, Parser)]
+#[command(name = "ment", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run an experiment, or continue it, and print its tables.
+    Run(RunArgs),
+    /// Build the tables of a run again from its records; needs no model.
+    Report {
+        /// Folder of the run.
+        run: PathBuf,
+    },
+    /// Print the most probable next tokens after a prompt.
+    Predict(PredictArgs),
+}
+
+/// Arguments of `ment run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The experiment, a TOML file.
+    pub config: PathBuf,
+    /// Where records and tables go [default: results/<name of the config>].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Where to compute: cpu or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// Only these data sets of the config.
+    #[arg(long, value_name = "NAME")]
+    pub dataset: Vec<String>,
+    /// Read the data sets from this folder (official files) instead of the config's.
+    #[arg(long, value_name = "DIR")]
+    pub from: Option<PathBuf>,
+    /// Prompt at most this many pairs of each data set.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<std::num::NonZeroUsize>,
+    /// Another model than the config's: a Hugging Face folder.
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+}
+
+/// Arguments of `ment predict`.
+#[derive(Debug, Args)]
+pub struct PredictArgs {
+    /// Model, a Hugging Face folder.
+    #[arg(long, value_name = "DIR", default_value = ".models/smollm2-135m-instruct")]
+    pub model: PathBuf,
+    #[command(flatten)]
+    /// What comes before the predicted token.
+    pub input: PredictInput,
+    /// How many tokens to print.
+    #[arg(long, value_name = "K", default_value_t = 10)]
+    pub top: usize,
+    /// Where to compute: cpu or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// Print JSON: ids of the prompt, then rank, id, text, logit and probability a token.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A prompt as text or as ids.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct PredictInput {
+    /// The prompt as text.
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// The prompt as token ids, separated by commas.
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    pub ids: Option<Vec<u32>>,
+}

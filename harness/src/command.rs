@@ -1,0 +1,121 @@
+//! The commands: arguments in, work done, results printed.
+
+use crate::cli::{PredictArgs, RunArgs};
+use crate::config::Config;
+use crate::dataset::DatasetName;
+use crate::error::InputError;
+use anyhow::Result;
+use std::path::{Path, PathBuf};
+
+/// `ment run`
+pub fn run(args: RunArgs) -> Result<()> {
+    let config = resolve(&args)?;
+    let out = args.out.unwrap_or_else(|| default_out(&args.config));
+    run_config(&config, &args.device, &out)?;
+    report(&out)
+}
+
+/// `ment report`
+pub fn report(folder: &Path) -> Result<()> {
+    let report = crate::report::report(folder)?;
+    let width = terminal_width();
+    for table in &report.tables {
+        println!("{}", table.terminal(width));
+    }
+    println!("written:");
+    for file in report.files.iter().map(PathBuf::as_path).chain([&*folder.join("trials.jsonl")]) {
+        println!("  {}", file.display());
+    }
+    Ok(())
+}
+
+/// The config as written, then what the command line says.
+fn resolve(args: &RunArgs) -> Result<Config> {
+    let mut config = Config::read(&args.config)?;
+    if !args.dataset.is_empty() {
+        let wanted = args
+            .dataset
+            .iter()
+            .map(|name| name.parse::<DatasetName>())
+            .collect::<Result<Vec<_>>>()?;
+        config.dataset.retain(|dataset| wanted.contains(&dataset.name));
+        if config.dataset.len() < wanted.len() {
+            return Err(InputError::new(format!(
+                "--dataset: not all of these are in {}",
+                args.config.display()
+            )));
+        }
+    }
+    for dataset in &mut config.dataset {
+        if let Some(from) = &args.from {
+            dataset.from.clone_from(from);
+        }
+        dataset.limit = args.limit.or(dataset.limit);
+    }
+    if let Some(model) = &args.model {
+        config.model.path.clone_from(model);
+        config.model.label = model
+            .file_name()
+            .map_or_else(|| config.model.label.clone(), |name| name.to_string_lossy().into_owned());
+    }
+    Ok(config)
+}
+
+fn default_out(config: &Path) -> PathBuf {
+    Path::new("results").join(config.file_stem().unwrap_or_default())
+}
+
+/// Columns of the terminal; wide where the output goes elsewhere.
+fn terminal_width() -> usize {
+    use std::io::IsTerminal;
+    if !std::io::stdout().is_terminal() {
+        return 200;
+    }
+    terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0))
+}
+
+#[cfg(feature = "torch")]
+fn run_config(config: &Config, device: &str, out: &Path) -> Result<()> {
+    crate::signal::listen()?;
+    if !config.description.is_empty() {
+        eprintln!("{}", config.description);
+    }
+    crate::run::run(config, device, out)
+}
+
+/// `ment predict`
+#[cfg(feature = "torch")]
+pub fn predict(args: PredictArgs) -> Result<()> {
+    use crate::{device, model, predict};
+    use tch::Kind;
+
+    let device = device::open(&args.device)?;
+    let loaded = model::load(&args.model, device, Kind::Float)?;
+    let ids = match (&args.input.prompt, args.input.ids) {
+        (Some(prompt), _) => loaded.tokenizer.encode(prompt)?,
+        (None, ids) => ids.unwrap_or_default(),
+    };
+    let tokens = predict::next_tokens(&loaded, &ids, args.top)?;
+    if args.json {
+        println!("{}", serde_json::json!({ "ids": ids, "next": tokens }));
+    } else {
+        print!("{}", predict::render(&tokens));
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "torch"))]
+fn run_config(_: &Config, _: &str, _: &Path) -> Result<()> {
+    Err(without_torch())
+}
+
+/// `ment predict`
+#[cfg(not(feature = "torch"))]
+pub fn predict(_: PredictArgs) -> Result<()> {
+    Err(without_torch())
+}
+
+#[cfg(not(feature = "torch"))]
+fn without_torch() -> anyhow::Error {
+    InputError::new("this ment was built without the feature `torch` and runs no models")
+}

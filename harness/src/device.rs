@@ -1,0 +1,73 @@
+//! Where tensors live. One binary serves CPU and CUDA: the CUDA libraries are loaded at run time.
+
+use crate::config::Dtype;
+use crate::error::InputError;
+use anyhow::Result;
+use std::path::{Path, PathBuf};
+use tch::{Device, Kind};
+
+/// libtorch as the build found it.
+const LIBTORCH: &str = env!("MENT_LIBTORCH");
+
+/// The torch version that `tch` was built against.
+pub const TORCH_VERSION: &str = "2.11.0";
+
+/// `cpu` or `cuda:N`.
+///
+/// # Errors
+/// If the name is no device, or CUDA is not to be had.
+pub fn open(name: &str) -> Result<Device> {
+    if name == "cpu" {
+        return Ok(Device::Cpu);
+    }
+    let index = match name.strip_prefix("cuda") {
+        Some("") => Some(0),
+        Some(rest) => rest.strip_prefix(':').and_then(|index| index.parse::<usize>().ok()),
+        None => None,
+    };
+    let Some(index) = index else {
+        return Err(InputError::new(format!("device {name:?} is not known; use cpu or cuda:N")));
+    };
+    load_cuda()?;
+    let count = usize::try_from(tch::Cuda::device_count()).unwrap_or(0);
+    if index >= count {
+        return Err(InputError::new(format!(
+            "device {name}: this machine shows {count} CUDA device(s) to libtorch"
+        )));
+    }
+    Ok(Device::Cuda(index))
+}
+
+/// `cpu` or `cuda`, for the identity of a run.
+pub fn family(device: Device) -> &'static str {
+    if device.is_cuda() { "cuda" } else { "cpu" }
+}
+
+/// The dtype of weights and activations.
+pub fn kind(dtype: Dtype) -> Kind {
+    match dtype {
+        Dtype::F32 => Kind::Float,
+        Dtype::Bf16 => Kind::BFloat16,
+    }
+}
+
+/// Loads `libtorch_cuda.so` into the process, which registers its kernels.
+fn load_cuda() -> Result<()> {
+    use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+    let candidates = [
+        std::env::var_os("MENT_TORCH_CUDA").map(PathBuf::from),
+        Some(Path::new(LIBTORCH).join("cuda/torch/lib/libtorch_cuda.so")),
+    ];
+    let Some(path) = candidates.into_iter().flatten().find(|path| path.is_file()) else {
+        return Err(InputError::new(
+            "no CUDA libraries: run `python3 scripts/setup.py --cuda`, or name a \
+             libtorch_cuda.so of torch 2.11.0 in MENT_TORCH_CUDA",
+        ));
+    };
+    // Safety: the library's initialisers register kernels with the libtorch already loaded,
+    // which is of the same release; it stays loaded for the life of the process.
+    let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) }
+        .map_err(|error| InputError::new(format!("{}: {error}", path.display())))?;
+    std::mem::forget(library);
+    Ok(())
+}

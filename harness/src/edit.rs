@@ -1,0 +1,100 @@
+//! An edit is data: vectors added to columns of FFN output matrices. The weights stay untouched
+//! while methods simulate; [`Applied`] writes an edit into the weights for the reference path.
+
+use serde::{Deserialize, Serialize};
+
+/// One neuron of one FFN hidden layer; its parameters are column `index` of the FFN output
+/// matrix of `layer` (`down_proj`, `fc_out`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Neuron {
+    /// Layer, counted from 0 at the input side.
+    pub layer: usize,
+    /// Position in the FFN hidden layer, `0..d_ff`.
+    pub index: usize,
+}
+
+#[cfg(feature = "torch")]
+pub use self::torch::{Applied, ColumnDelta, Edit};
+
+#[cfg(feature = "torch")]
+mod torch {
+    use super::Neuron;
+    use crate::model::CausalLm;
+    use tch::Tensor;
+
+    /// `delta` `[d_model]` is added to the column of `neuron`.
+    #[derive(Debug)]
+    pub struct ColumnDelta {
+        /// Whose column.
+        pub neuron: Neuron,
+        /// What is added, `[d_model]`, in the dtype and on the device of the model.
+        pub delta: Tensor,
+    }
+
+    impl Clone for ColumnDelta {
+        fn clone(&self) -> Self {
+            Self { neuron: self.neuron, delta: self.delta.shallow_clone() }
+        }
+    }
+
+    /// Any number of column deltas; several on one neuron add up.
+    #[derive(Clone, Debug, Default)]
+    pub struct Edit(pub Vec<ColumnDelta>);
+
+    impl Edit {
+        /// The edit that changes nothing.
+        pub fn none() -> Self {
+            Self::default()
+        }
+
+        /// This edit followed by one more column.
+        pub fn with(&self, delta: ColumnDelta) -> Self {
+            let mut columns = self.0.clone();
+            columns.push(delta);
+            Self(columns)
+        }
+
+        /// The columns of one layer.
+        pub fn of_layer(&self, layer: usize) -> impl Iterator<Item = &ColumnDelta> {
+            self.0.iter().filter(move |column| column.neuron.layer == layer)
+        }
+
+        /// The lowest layer edited; `None` for an empty edit.
+        pub fn first_layer(&self) -> Option<usize> {
+            self.0.iter().map(|column| column.neuron.layer).min()
+        }
+    }
+
+    /// An edit written into the weights; dropping it restores the saved columns bit for bit, also
+    /// when the scope is left by an error or a panic.
+    pub struct Applied<'m> {
+        model: &'m dyn CausalLm,
+        saved: Vec<(Neuron, Tensor)>,
+    }
+
+    impl<'m> Applied<'m> {
+        /// Adds every column of `edit` to the weights of `model`.
+        pub fn new(model: &'m dyn CausalLm, edit: &Edit) -> Self {
+            let mut applied = Self { model, saved: Vec::with_capacity(edit.0.len()) };
+            for column in &edit.0 {
+                let mut weight = applied.column(column.neuron);
+                applied.saved.push((column.neuron, weight.copy()));
+                let _ = weight.g_add_(&column.delta);
+            }
+            applied
+        }
+
+        fn column(&self, neuron: Neuron) -> Tensor {
+            self.model.ffn_output_matrix(neuron.layer).select(1, neuron.index as i64)
+        }
+    }
+
+    impl Drop for Applied<'_> {
+        fn drop(&mut self) {
+            // Backwards, so that a neuron edited twice ends at its first saved copy.
+            for (neuron, saved) in self.saved.iter().rev() {
+                self.column(*neuron).copy_(saved);
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! A benchmark harness for neuron-level patching of language models, after *Neuron-level LLM
+//! Patching for Code Generation* (MENT).
+//!
+//! Data flows one way: [`config`] → [`plan`] → [`run`] → [`record`] → [`store`] → [`report`].
+//! Everything that touches libtorch stands behind the feature `torch`; without it the crate still
+//! reads configs, plans, and reports.
+
+pub mod cli;
+pub mod command;
+pub mod config;
+pub mod dataset;
+pub mod edit;
+pub mod error;
+pub mod manifest;
+pub mod metric;
+pub mod plan;
+pub mod prompt;
+pub mod record;
+pub mod report;
+pub mod store;
+
+#[cfg(feature = "torch")]
+pub mod device;
+#[cfg(feature = "torch")]
+pub mod method;
+#[cfg(feature = "torch")]
+pub mod model;
+#[cfg(feature = "torch")]
+pub mod predict;
+#[cfg(feature = "torch")]
+mod progress;
+#[cfg(feature = "torch")]
+pub mod retrieval;
+#[cfg(feature = "torch")]
+pub mod run;
+#[cfg(feature = "torch")]
+mod signal;

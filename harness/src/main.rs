@@ -1,0 +1,30 @@
+//! `ment`: parse, dispatch, exit code.
+
+use anyhow::Result;
+use clap::Parser;
+use ment::cli::{Cli, Command};
+use ment::error::{InputError, Interrupted};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match dispatch(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Interrupted>() => {
+            eprintln!("{error}");
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            let input = error.chain().any(|cause| cause.is::<InputError>());
+            ExitCode::from(if input { 2 } else { 1 })
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<()> {
+    match command {
+        Command::Run(args) => ment::command::run(args),
+        Command::Report { run } => ment::command::report(&run),
+        Command::Predict(args) => ment::command::predict(args),
+    }
+}

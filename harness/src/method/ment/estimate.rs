@@ -1,0 +1,144 @@
+//! Step 2: oracle parameters (II-B). Every layer has one vector, on the line between the input
+//! side and the output side; a neuron's new column is its old one plus its layer's vector.
+
+use super::super::{LlmError, Oracle, Scene, softmax};
+use super::raise_to_top;
+use crate::config::{
+    Depth, Distribution, Estimate, FinalNorm, HeadBias, MentConfig, Normalize,
+};
+use crate::edit::{ColumnDelta, Neuron};
+use anyhow::Result;
+use tch::{Kind, Tensor};
+
+/// What to add to the column of each of `neurons`, in their order.
+pub(super) fn columns(
+    scene: &Scene<'_>,
+    error: &LlmError,
+    neurons: &[Neuron],
+    config: &MentConfig,
+    oracle: &Oracle,
+) -> Result<Vec<ColumnDelta>> {
+    let config = &config.estimate;
+    let output = normalize(&output_side(scene, error, config, oracle)?, config.normalize);
+    let input =
+        config.input_side.then(|| normalize(&input_side(scene, error.at), config.normalize));
+    let spec = scene.model.spec();
+    Ok(neurons
+        .iter()
+        .map(|&neuron| {
+            let depth = depth(neuron.layer, spec.layers, config.depth);
+            let mut vector = &output * depth;
+            if let Some(input) = &input {
+                vector += input * (1.0 - depth);
+            }
+            let delta = (vector * config.coefficient.0).to_kind(spec.kind);
+            ColumnDelta { neuron, delta }
+        })
+        .collect())
+}
+
+/// r_o of Equation 2, `[D]`: the state before the head that would give the virtual distribution.
+fn output_side(
+    scene: &Scene<'_>,
+    error: &LlmError,
+    config: &Estimate,
+    oracle: &Oracle,
+) -> Result<Tensor> {
+    let wanted = over_vocabulary(scene, error, config, oracle.rows())?;
+    let mut representation =
+        oracle.representation(&wanted.to_device(scene.model.spec().device));
+    if config.final_norm == FinalNorm::Invert {
+        let (weight, bias) = scene.model.final_norm_affine();
+        if let Some(bias) = bias.filter(|_| is_whole(config.distribution)) {
+            representation -= bias;
+        }
+        representation /= weight;
+    }
+    Ok(representation)
+}
+
+/// The vector over the vocabulary that the head's pseudoinverse is applied to, `[rows]`.
+fn over_vocabulary(
+    scene: &Scene<'_>,
+    error: &LlmError,
+    config: &Estimate,
+    rows: usize,
+) -> Result<Tensor> {
+    if config.distribution == Distribution::OneHotDifference {
+        let mut wanted = vec![0_f32; rows];
+        wanted[error.target as usize] = 1.0;
+        wanted[error.argmax as usize] = -1.0;
+        return Ok(Tensor::from_slice(&wanted));
+    }
+    let mut logits = scene.trace.logits_at(scene.model, error.at).detach();
+    let actual = if config.distribution == Distribution::Logits {
+        if let Some(bias) = scene.model.head_bias().filter(|_| config.head_bias == HeadBias::Subtract)
+        {
+            logits -= bias;
+        }
+        logits.to_kind(Kind::Float)
+    } else {
+        softmax(&logits)
+    };
+    let actual = Vec::<f32>::try_from(actual.narrow(0, 0, rows as i64))?;
+    let mut wanted = actual.clone();
+    raise_to_top(&mut wanted, error.target as usize);
+    if config.distribution == Distribution::Difference {
+        wanted.iter_mut().zip(&actual).for_each(|(wanted, actual)| *wanted -= actual);
+    }
+    Ok(Tensor::from_slice(&wanted))
+}
+
+/// Whether the distribution stands for a state, rather than for a change of it.
+fn is_whole(distribution: Distribution) -> bool {
+    matches!(distribution, Distribution::Probabilities | Distribution::Logits)
+}
+
+/// r_i of Equation 2, `[D]`: the embedding of the last token before the error.
+fn input_side(scene: &Scene<'_>, at: usize) -> Tensor {
+    let id = scene.ids.get(at as i64);
+    scene.model.embedding_matrix().index_select(0, &id.view([1])).squeeze_dim(0).to_kind(Kind::Float)
+}
+
+fn normalize(vector: &Tensor, how: Normalize) -> Tensor {
+    match how {
+        Normalize::None => vector.shallow_clone(),
+        Normalize::Range => vector / (vector.max() - vector.min()),
+        Normalize::Unit => vector / vector.norm(),
+    }
+}
+
+fn depth(layer: usize, layers: usize, how: Depth) -> f64 {
+    match how {
+        Depth::Entering => layer as f64 / layers as f64,
+        Depth::Leaving => (layer + 1) as f64 / layers as f64,
+    }
+}
+
+/// Where the settings leave the paper's text.
+pub(super) fn deviations(config: &MentConfig) -> Vec<String> {
+    let estimate = &config.estimate;
+    let mut found = Vec::new();
+    if estimate.distribution != Distribution::Probabilities {
+        found.push(match estimate.distribution {
+            Distribution::Difference => {
+                "the pseudoinverse is applied to the virtual minus the actual distribution"
+            }
+            Distribution::OneHotDifference => {
+                "the pseudoinverse is applied to one-hot(target) minus one-hot(argmax)"
+            }
+            _ => "the pseudoinverse is applied to logits",
+        });
+    }
+    if estimate.normalize != Normalize::None {
+        found.push(match estimate.normalize {
+            Normalize::Range => "the added vector is divided by its range (max - min)",
+            _ => "the added vector is divided by its L2 norm",
+        });
+    }
+    if !estimate.input_side {
+        found.push("the input side of the interpolation is left out");
+    }
+    found.push("a gain in rank is an improvement, not the absolute change of Equation 3");
+    found.iter().map(|text| format!("{}: {text}", config.label)).collect()
+}

@@ -1,0 +1,144 @@
+//! MENT, Model Editing via Neuron Targeting (paper, II): locate, estimate, plan.
+
+mod estimate;
+mod locate;
+mod virtual_distribution;
+
+pub use self::locate::attribution;
+pub use self::virtual_distribution::raise_to_top;
+
+use super::observe::log_ratio;
+use super::{LlmError, Method, Oracle, Repair, Scene, observe, simulate};
+use crate::config::{AcrossErrors, MentConfig, Vocabulary};
+use crate::edit::{ColumnDelta, Edit, Neuron};
+use crate::model::Loaded;
+use crate::record::{Patched, Phases};
+use anyhow::Result;
+use std::time::Instant;
+
+/// MENT under one setting.
+pub struct Ment {
+    config: MentConfig,
+    oracle: Oracle,
+}
+
+impl Ment {
+    /// Prepares the oracle of `loaded`; once a model.
+    pub fn boxed(config: &MentConfig, loaded: &Loaded) -> Box<dyn Method> {
+        let vocabulary = loaded.model.spec().vocabulary;
+        let rows = match config.estimate.vocabulary {
+            Vocabulary::All => vocabulary,
+            Vocabulary::Tokenizer => loaded.tokenizer.vocabulary().min(vocabulary),
+        };
+        let oracle = Oracle::new(loaded.model.as_ref(), rows);
+        Box::new(Self { config: config.clone(), oracle })
+    }
+}
+
+impl Method for Ment {
+    fn label(&self) -> &str {
+        &self.config.label
+    }
+
+    fn keeps_edits(&self) -> bool {
+        self.config.across_errors == AcrossErrors::Keep
+    }
+
+    fn repair(&self, scene: &Scene<'_>, error: &LlmError) -> Result<Repair> {
+        let mut seconds = Phases::default();
+        let clock = Instant::now();
+        let neurons = locate::locate(scene, error, &self.config);
+        seconds.locate = clock.elapsed().as_secs_f64();
+
+        let clock = Instant::now();
+        let candidates = estimate::columns(scene, error, &neurons, &self.config, &self.oracle)?;
+        seconds.estimate = clock.elapsed().as_secs_f64();
+
+        self.plan(scene, error, &candidates, seconds)
+    }
+
+    fn deviations(&self) -> Vec<String> {
+        estimate::deviations(&self.config)
+    }
+}
+
+impl Ment {
+    /// Step 3: tries every candidate on top of the edits so far and commits the best, until the
+    /// target is the argmax or the quota is spent. A neuron may be chosen again.
+    fn plan(
+        &self,
+        scene: &Scene<'_>,
+        error: &LlmError,
+        candidates: &[ColumnDelta],
+        mut seconds: Phases,
+    ) -> Result<Repair> {
+        let mut trace = scene.trace.prefix(error.at + 1);
+        let logits = trace.logits_at(scene.model, error.at).unsqueeze(0);
+        let mut now = observe(&logits, error.target)?[0];
+        let mut ratio = log_ratio(&logits, error.target, error.argmax)?[0];
+        let edits: Vec<Edit> = candidates.iter().map(|c| Edit(vec![c.clone()])).collect();
+        let mut edit = Edit::none();
+        let mut neurons = Vec::new();
+
+        while now.target_rank > 1 && neurons.len() < self.config.quota.0 {
+            let clock = Instant::now();
+            let logits = simulate::simulate(scene, &trace, &edits);
+            let after = observe(&logits, error.target)?;
+            let ratios = log_ratio(&logits, error.target, error.argmax)?;
+            let best = best(after.iter().map(|seen| seen.target_rank).zip(ratios.iter().copied()));
+            neurons.push(Patched {
+                neuron: candidates[best].neuron,
+                candidate: best,
+                rank_gain: i64::from(now.target_rank) - i64::from(after[best].target_rank),
+                log_ratio_gain: ratios[best] - ratio,
+            });
+            (now, ratio) = (after[best], ratios[best]);
+            edit = edit.with(candidates[best].clone());
+            seconds.plan += clock.elapsed().as_secs_f64();
+
+            if now.target_rank > 1 && neurons.len() < self.config.quota.0 {
+                let clock = Instant::now();
+                trace.commit(scene.model, &edits[best]);
+                seconds.apply += clock.elapsed().as_secs_f64();
+            }
+        }
+
+        let solved = now.target_rank == 1;
+        let edit = if solved { edit } else { Edit::none() };
+        Ok(Repair { edit, solved, neurons, after: now, seconds })
+    }
+}
+
+/// Equation 3, lexicographic: the lowest rank of the target, then its largest log-ratio to the
+/// argmax; the first in attribution order among equals. The state before is the same for all
+/// candidates, so comparing the states after compares the gains.
+fn best(after: impl Iterator<Item = (u32, f64)>) -> usize {
+    let mut best = (0, u32::MAX, f64::NEG_INFINITY);
+    for (index, (rank, ratio)) in after.enumerate() {
+        if rank < best.1 || (rank == best.1 && ratio > best.2) {
+            best = (index, rank, ratio);
+        }
+    }
+    best.0
+}
+
+/// Short name of a neuron for messages: layer.index.
+impl std::fmt::Display for Neuron {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.layer, self.index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::best;
+
+    #[test]
+    fn rank_decides_then_ratio_then_attribution_order() {
+        let pick = |states: &[(u32, f64)]| best(states.iter().copied());
+        assert_eq!(pick(&[(3, 9.0), (2, -4.0), (5, 100.0)]), 1);
+        assert_eq!(pick(&[(2, 0.1), (2, 0.3), (2, 0.2)]), 1);
+        assert_eq!(pick(&[(2, 0.3), (2, 0.3)]), 0);
+        assert_eq!(pick(&[(2, f64::NAN), (2, -1.0)]), 1);
+    }
+}

@@ -1,0 +1,73 @@
+//! Methods: an LLM error in, an [`Edit`] out. A method never touches the weights.
+
+pub mod ment;
+mod observe;
+mod oracle;
+mod simulate;
+
+pub(crate) use self::observe::observe_each;
+pub use self::observe::{observe, softmax};
+pub use self::oracle::Oracle;
+
+use crate::config::{Config, Engine};
+use crate::edit::Edit;
+use crate::model::{CausalLm, Loaded, trace::Trace};
+use crate::record::{Observation, Patched, Phases};
+use anyhow::Result;
+use tch::Tensor;
+
+/// One wrong next-token prediction.
+#[derive(Clone, Copy, Debug)]
+pub struct LlmError {
+    /// Index of the token whose next-token prediction is wrong, in the sequence.
+    pub at: usize,
+    /// Token that should be predicted.
+    pub target: u32,
+    /// Token that is predicted, before any edit.
+    pub argmax: u32,
+}
+
+/// The datum an error lies in.
+pub struct Scene<'a> {
+    /// The model, unedited.
+    pub model: &'a dyn CausalLm,
+    /// Prompt and gold, `[T]`.
+    pub ids: &'a Tensor,
+    /// The sequence traced under the edits that stand, with its autograd graph.
+    pub trace: &'a Trace,
+    /// How candidate edits are simulated.
+    pub engine: Engine,
+}
+
+/// What a method did about an error.
+#[derive(Debug)]
+pub struct Repair {
+    /// The edit, on top of those that stood; empty if the error was skipped.
+    pub edit: Edit,
+    /// Whether the target became the argmax.
+    pub solved: bool,
+    /// Neurons in the order of patching; of a skipped error, those tried.
+    pub neurons: Vec<Patched>,
+    /// The prediction under the edit; of a skipped error, under what was tried.
+    pub after: Observation,
+    /// Where the time went.
+    pub seconds: Phases,
+}
+
+/// A model-editing method under one setting.
+pub trait Method {
+    /// Row label in the tables.
+    fn label(&self) -> &str;
+    /// Whether edits pile up within a datum.
+    fn keeps_edits(&self) -> bool;
+    /// Tries to make the target of `error` the argmax.
+    fn repair(&self, scene: &Scene<'_>, error: &LlmError) -> Result<Repair>;
+    /// What a reader of its results must know: departures from the paper's text.
+    fn deviations(&self) -> Vec<String>;
+}
+
+/// Every method of `config`, in the order of the tables. One line a method.
+pub fn all(config: &Config, loaded: &Loaded) -> Vec<Box<dyn Method>> {
+    let ment = config.ment.iter().map(|ment| ment::Ment::boxed(ment, loaded));
+    ment.collect()
+}

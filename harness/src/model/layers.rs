@@ -1,0 +1,55 @@
+//! The few layers that several architectures share.
+
+use super::Checkpoint;
+use anyhow::Result;
+use tch::Tensor;
+
+/// `y = x Wᵀ + b` with `weight` `[out, in]` and `bias` `[out]`.
+#[derive(Debug)]
+pub(crate) struct Linear {
+    pub(crate) weight: Tensor,
+    pub(crate) bias: Option<Tensor>,
+}
+
+impl Linear {
+    /// Takes `{name}.weight` and, where `bias`, `{name}.bias`.
+    pub(crate) fn load(
+        from: &mut Checkpoint,
+        name: &str,
+        out: usize,
+        inner: usize,
+        bias: bool,
+    ) -> Result<Self> {
+        let weight = from.take(&format!("{name}.weight"), &[out, inner])?;
+        let bias = bias.then(|| from.take(&format!("{name}.bias"), &[out])).transpose()?;
+        Ok(Self { weight, bias })
+    }
+
+    /// `[.., in]` to `[.., out]`.
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        x.linear(&self.weight, self.bias.as_ref())
+    }
+}
+
+/// Layer normalisation over the last dimension.
+#[derive(Debug)]
+pub(crate) struct LayerNorm {
+    pub(crate) weight: Tensor,
+    pub(crate) bias: Tensor,
+    eps: f64,
+}
+
+impl LayerNorm {
+    /// Takes `{name}.weight` and `{name}.bias`, each `[width]`.
+    pub(crate) fn load(from: &mut Checkpoint, name: &str, width: usize, eps: f64) -> Result<Self> {
+        Ok(Self {
+            weight: from.take(&format!("{name}.weight"), &[width])?,
+            bias: from.take(&format!("{name}.bias"), &[width])?,
+            eps,
+        })
+    }
+
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.eps, false)
+    }
+}

@@ -1,0 +1,71 @@
+//! Decoder language models, opened at the places neuron-level methods need.
+//!
+//! Both families share one residual stream: a block adds the attention output and the FFN output
+//! to it, and the FFN output is a matrix product of the *post-activations*. So one trait serves
+//! every engine: [`forward`] (plain), [`trace`] and [`replay`] (edits).
+
+mod codegen;
+pub mod forward;
+mod hub;
+mod layers;
+mod llama;
+mod pickle;
+pub mod replay;
+pub mod tokenizer;
+pub mod trace;
+mod weights;
+
+pub use self::hub::{Loaded, load, load_weights, read_config};
+pub(crate) use self::layers::{LayerNorm, Linear};
+pub(crate) use self::weights::Checkpoint;
+
+use tch::{Device, Kind, Tensor};
+
+/// Sizes of a model, and where it lives.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// `model_type` of `config.json`.
+    pub family: &'static str,
+    /// Number of blocks, L.
+    pub layers: usize,
+    /// Width of the residual stream, D.
+    pub d_model: usize,
+    /// Neurons of one FFN hidden layer, F.
+    pub d_ff: usize,
+    /// Rows of the embedding and of the output head, V.
+    pub vocabulary: usize,
+    /// Longest sequence in tokens.
+    pub context: usize,
+    /// Where the weights are.
+    pub device: Device,
+    /// The dtype of weights and activations.
+    pub kind: Kind,
+}
+
+/// A causal language model. `B` is the batch, `T` the tokens; the other letters are [`Spec`]'s.
+pub trait CausalLm {
+    /// Sizes and placement.
+    fn spec(&self) -> &Spec;
+    /// Token embeddings: ids `[B,T]` to the residual stream `[B,T,D]` entering layer 0.
+    fn embed(&self, ids: &Tensor) -> Tensor;
+    /// What the attention of `layer` adds to the `residual` `[B,T,D]` entering it.
+    fn attention(&self, layer: usize, residual: &Tensor) -> Tensor;
+    /// Input of the FFN output matrix, `[B,T,F]`: one activation a neuron.
+    fn post_activation(&self, layer: usize, residual: &Tensor, attention: &Tensor) -> Tensor;
+    /// FFN output `[B,T,D]` from the post-activations `[B,T,F]`.
+    fn ffn_output(&self, layer: usize, post_activation: &Tensor) -> Tensor;
+    /// The FFN output matrix `[D,F]`; column j holds the parameters of neuron j.
+    fn ffn_output_matrix(&self, layer: usize) -> &Tensor;
+    /// Norm before the output head, `[..,D]` to `[..,D]`.
+    fn final_norm(&self, residual: &Tensor) -> Tensor;
+    /// Elementwise weight and bias of the final norm, each `[D]`.
+    fn final_norm_affine(&self) -> (&Tensor, Option<&Tensor>);
+    /// Logits `[..,V]` from normed states `[..,D]`.
+    fn head(&self, normed: &Tensor) -> Tensor;
+    /// The output head's matrix `[V,D]`.
+    fn head_matrix(&self) -> &Tensor;
+    /// The output head's bias `[V]`, where the architecture has one.
+    fn head_bias(&self) -> Option<&Tensor>;
+    /// The embedding matrix `[V,D]`.
+    fn embedding_matrix(&self) -> &Tensor;
+}

@@ -1,0 +1,194 @@
+//! What a run writes: one JSON line an observation, raw, so that every number of every report can
+//! be computed again without the model.
+
+use crate::dataset::DatasetName;
+use crate::edit::Neuron;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Version of the format of manifests and records. A reader refuses newer ones.
+pub const FORMAT: u32 = 1;
+
+/// One line of `trials.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Record {
+    /// A datum and what the unedited model makes of it.
+    Datum(DatumRecord),
+    /// One LLM error, repaired or skipped by one method.
+    Trial(TrialRecord),
+    /// What one method makes of one datum in the end.
+    Prediction(PredictionRecord),
+}
+
+/// A datum under teacher forcing: every list has one entry a gold token.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DatumRecord {
+    /// Data set.
+    pub dataset: DatasetName,
+    /// Index of the pair in its division, from 0.
+    pub datum: usize,
+    /// Indices of the demonstrations in the retrieval division, nearest first.
+    pub demonstrations: Vec<usize>,
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Gold token ids.
+    pub gold: Vec<u32>,
+    /// The gold ids as text.
+    pub gold_text: String,
+    /// Most probable token id at each gold position, given the gold before it.
+    pub argmax: Vec<u32>,
+    /// Rank of the gold token, from 1.
+    pub gold_rank: Vec<u32>,
+    /// Probability of the gold token.
+    pub gold_probability: Vec<f64>,
+    /// Probability of the most probable token.
+    pub argmax_probability: Vec<f64>,
+    /// Wall time of the prediction, seconds.
+    pub seconds: f64,
+}
+
+impl DatumRecord {
+    /// Gold positions at which the model is wrong: the LLM errors (paper, II).
+    pub fn errors(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.gold.len()).filter(|&position| self.gold_rank[position] > 1)
+    }
+}
+
+/// How an error ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The target became the argmax.
+    Solved,
+    /// The quota did not suffice; everything was undone.
+    Skipped,
+    /// An earlier edit of the same datum had solved it (`across_errors = "keep"` only).
+    AlreadySolved,
+}
+
+/// The prediction at one position, before or after an edit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// Most probable token id.
+    pub argmax: u32,
+    /// Its probability.
+    pub argmax_probability: f64,
+    /// Rank of the target, from 1.
+    pub target_rank: u32,
+    /// Probability of the target.
+    pub target_probability: f64,
+}
+
+/// One patched neuron, in the order of patching.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Patched {
+    /// Which.
+    #[serde(flatten)]
+    pub neuron: Neuron,
+    /// Its place in the attribution order, from 0.
+    pub candidate: usize,
+    /// Ranks the target climbed, negative where it fell (Equation 3, first part).
+    pub rank_gain: i64,
+    /// Change of ln(P target / P argmax) (Equation 3, second part).
+    pub log_ratio_gain: f64,
+}
+
+/// Wall time of the phases of one repair, seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Phases {
+    /// Attribution.
+    pub locate: f64,
+    /// Oracle parameters.
+    pub estimate: f64,
+    /// Simulation of candidates.
+    pub plan: f64,
+    /// Committing edits.
+    pub apply: f64,
+}
+
+impl Phases {
+    /// All phases together: the paper's TimeCost.
+    pub fn total(&self) -> f64 {
+        self.locate + self.estimate + self.plan + self.apply
+    }
+}
+
+/// An edit seen at the end of a prompt of another datum.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnrelatedProbe {
+    /// Whether the model still predicts what it did.
+    pub argmax_kept: bool,
+    /// The edit's target there, before.
+    pub target_rank_before: u32,
+    /// The edit's target there, after.
+    pub target_rank_after: u32,
+    /// Probability of the edit's target there, before.
+    pub target_probability_before: f64,
+    /// Probability of the edit's target there, after.
+    pub target_probability_after: f64,
+}
+
+/// One LLM error under one method.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialRecord {
+    /// Hash of all that determines the trial.
+    pub id: TrialId,
+    /// Data set.
+    pub dataset: DatasetName,
+    /// Index of the pair in its division.
+    pub datum: usize,
+    /// Label of the method.
+    pub method: String,
+    /// Gold position of the error.
+    pub position: usize,
+    /// Gold token id.
+    pub target: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Before any edit.
+    pub before: Observation,
+    /// After the edit; of a skipped error: the best that was reached before it was undone.
+    pub after: Observation,
+    /// Neurons patched, in order; of a skipped error: those tried.
+    pub neurons: Vec<Patched>,
+    /// Side effects on other data, where the config asks for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unrelated: Vec<UnrelatedProbe>,
+    /// Where the time went.
+    pub seconds: Phases,
+}
+
+/// What one method makes of one datum.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PredictionRecord {
+    /// Data set.
+    pub dataset: DatasetName,
+    /// Index of the pair in its division.
+    pub datum: usize,
+    /// Label of the method, or of the model for the unedited one.
+    pub method: String,
+    /// One id a gold token.
+    pub predicted: Vec<u32>,
+    /// The ids as text.
+    pub predicted_text: String,
+}
+
+/// Identity of a trial: a hash of the run it belongs to and its place in it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TrialId(String);
+
+impl TrialId {
+    /// The trial of `method` on the error at gold `position` of `datum`, in the run `run`.
+    pub fn new(
+        run: &str,
+        dataset: DatasetName,
+        datum: usize,
+        method: &str,
+        position: usize,
+    ) -> Self {
+        let place = format!("{run}\n{dataset}\n{datum}\n{method}\n{position}");
+        Self(format!("{:x}", Sha256::digest(place))[..16].to_string())
+    }
+}

@@ -1,0 +1,198 @@
+//! A table as terminal text, Markdown, LaTeX and CSV.
+
+use super::table::{Better, Column, Group, Row, Table};
+use anyhow::{Context, Result};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Writes every file form of `table` into `folder`.
+pub(super) fn write(table: &Table, folder: &Path) -> Result<Vec<PathBuf>> {
+    [("md", markdown(table)), ("tex", latex(table)), ("csv", csv(table)?)]
+        .into_iter()
+        .map(|(extension, text)| {
+            let path = folder.join(format!("{}.{extension}", table.name));
+            std::fs::write(&path, text)
+                .with_context(|| format!("{}: cannot be written", path.display()))?;
+            Ok(path)
+        })
+        .collect()
+}
+
+impl Table {
+    /// The table for a terminal `width` characters wide: side by side where it fits, otherwise
+    /// its column groups one under the other.
+    pub fn terminal(&self, width: usize) -> String {
+        let label = self.rows.iter().map(|row| row.label.chars().count()).max().unwrap_or(0);
+        let label = label.max(self.stub.chars().count());
+        let widths = self.widths();
+        let mut out = format!("{}\n", self.title);
+        let mut blocks: Vec<Vec<usize>> = Vec::new(); // groups side by side
+        let mut used = usize::MAX;
+        for group in 0..self.groups.len() {
+            let own: usize = self.range(group).map(|column| widths[column] + 1).sum::<usize>() + 2;
+            if used.saturating_add(own) > width {
+                blocks.push(Vec::new());
+                used = label;
+            }
+            used += own;
+            blocks.last_mut().expect("the first group opens a block").push(group);
+        }
+        for block in blocks {
+            self.block(&mut out, &block, label, &widths);
+        }
+        for note in &self.notes {
+            let _ = writeln!(out, "· {note}");
+        }
+        out
+    }
+
+    fn block(&self, out: &mut String, groups: &[usize], label: usize, widths: &[usize]) {
+        let width =
+            |group: usize| self.range(group).map(|column| widths[column] + 1).sum::<usize>();
+        let rule = "─".repeat(label + groups.iter().map(|&g| width(g) + 2).sum::<usize>());
+        let _ = writeln!(out, "{rule}");
+        let mut line = " ".repeat(label);
+        for &group in groups {
+            let _ = write!(line, "  {:^1$}", self.groups[group].title, width(group));
+        }
+        let _ = writeln!(out, "{}", line.trim_end());
+        let mut line = format!("{:<label$}", self.stub);
+        for &group in groups {
+            line.push_str("  ");
+            for column in self.range(group) {
+                let _ = write!(line, " {:>1$}", self.head(column), widths[column]);
+            }
+        }
+        let _ = writeln!(out, "{line}\n{rule}");
+        for row in &self.rows {
+            let mut line = format!("{:<label$}", row.label);
+            for &group in groups {
+                line.push_str("  ");
+                for column in self.range(group) {
+                    let _ = write!(line, " {:>1$}", self.text(row, column), widths[column]);
+                }
+            }
+            let _ = writeln!(out, "{line}");
+        }
+        let _ = writeln!(out, "{rule}");
+    }
+
+    /// Indices of the columns of one group.
+    fn range(&self, group: usize) -> std::ops::Range<usize> {
+        let start = self.groups[..group].iter().map(|group| group.columns.len()).sum();
+        start..start + self.groups[group].columns.len()
+    }
+
+    fn head(&self, column: usize) -> String {
+        let column = self.columns().nth(column).expect("within the table");
+        format!("{}{}", column.title, arrow(column))
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        (0..self.columns().count())
+            .map(|column| {
+                let cells = self.rows.iter().map(|row| self.text(row, column).chars().count());
+                cells.chain([self.head(column).chars().count()]).max().unwrap_or(0)
+            })
+            .collect()
+    }
+}
+
+fn arrow(column: &Column) -> &'static str {
+    match column.better {
+        Better::Higher => "↑",
+        Better::Lower => "↓",
+        Better::Neither => "",
+    }
+}
+
+fn markdown(table: &Table) -> String {
+    let mut out = format!("**{}**\n\n| {} |", table.title, table.stub);
+    for group in &table.groups {
+        for column in &group.columns {
+            let _ = write!(out, " {} {}{} |", group.title, column.title, arrow(column));
+        }
+    }
+    out.push_str("\n|---|");
+    out.push_str(&"---:|".repeat(table.columns().count()));
+    for row in &table.rows {
+        let _ = write!(out, "\n| {} |", row.label);
+        for column in 0..row.cells.len() {
+            let text = table.text(row, column);
+            let text = if table.is_best(row, column) { format!("**{text}**") } else { text };
+            let _ = write!(out, " {text} |");
+        }
+    }
+    out.push('\n');
+    if !table.notes.is_empty() {
+        out.push_str("\nDepartures from the paper, and notes:\n\n");
+    }
+    for note in &table.notes {
+        let _ = writeln!(out, "- {note}");
+    }
+    out
+}
+
+fn latex(table: &Table) -> String {
+    let escape = |text: &str| {
+        let mut escaped = String::new();
+        for character in text.chars() {
+            if "&%$#_{}".contains(character) {
+                escaped.push('\\');
+            }
+            escaped.push(character);
+        }
+        escaped.replace('Δ', "$\\Delta$").replace('–', "--")
+    };
+    let columns: String =
+        table.groups.iter().map(|group| format!("|{}", "r".repeat(group.columns.len()))).collect();
+    let mut out = format!(
+        "\\begin{{table*}}\n\\caption{{{}}}\n\\begin{{tabular}}{{l{columns}}}\n\\hline\n",
+        escape(&table.title)
+    );
+    out.push_str(table.stub);
+    for Group { title, columns } in &table.groups {
+        let _ = write!(out, " & \\multicolumn{{{}}}{{c}}{{{}}}", columns.len(), escape(title));
+    }
+    out.push_str(" \\\\\n");
+    for column in table.columns() {
+        let arrow = match column.better {
+            Better::Higher => "$\\uparrow$",
+            Better::Lower => "$\\downarrow$",
+            Better::Neither => "",
+        };
+        let _ = write!(out, " & {}{arrow}", escape(column.title));
+    }
+    out.push_str(" \\\\\n\\hline\n");
+    for row in &table.rows {
+        out.push_str(&escape(&row.label));
+        for column in 0..row.cells.len() {
+            let text = escape(&table.text(row, column));
+            if table.is_best(row, column) {
+                let _ = write!(out, " & \\textbf{{{text}}}");
+            } else {
+                let _ = write!(out, " & {text}");
+            }
+        }
+        out.push_str(" \\\\\n");
+    }
+    out.push_str("\\hline\n\\end{tabular}\n");
+    for note in &table.notes {
+        let _ = writeln!(out, "% {note}");
+    }
+    out + "\\end{table*}\n"
+}
+
+/// One line a cell's row, full precision, for other programs.
+fn csv(table: &Table) -> Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let heads = table.groups.iter().flat_map(|group| {
+        group.columns.iter().map(move |column| format!("{} {}", group.title, column.title))
+    });
+    writer.write_record(std::iter::once(table.stub.to_string()).chain(heads))?;
+    for Row { label, cells, .. } in &table.rows {
+        let cells = cells.iter().map(|cell| cell.map_or(String::new(), |value| value.to_string()));
+        writer.write_record(std::iter::once(label.clone()).chain(cells))?;
+    }
+    Ok(String::from_utf8(writer.into_inner()?)?)
+}

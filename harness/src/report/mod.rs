@@ -1,0 +1,47 @@
+//! Records to tables. Never loads a model.
+
+mod costs;
+mod export;
+mod frame;
+pub mod table;
+mod table3;
+
+use crate::record::Record;
+use crate::store;
+use anyhow::Result;
+use std::path::{Path, PathBuf};
+use table::Table;
+
+/// The tables of a run, and the files they were written to.
+#[derive(Debug)]
+pub struct Report {
+    /// In the order they are printed.
+    pub tables: Vec<Table>,
+    /// What was written.
+    pub files: Vec<PathBuf>,
+}
+
+/// Reads the run in `folder`, builds its tables and writes them beside its records.
+///
+/// # Errors
+/// If the folder is no run, or cannot be written.
+pub fn report(folder: &Path) -> Result<Report> {
+    let (manifest, records) = store::read(folder)?;
+    let tables = tables(&records, &manifest.deviations)?;
+    let files = tables
+        .iter()
+        .map(|table| export::write(table, folder))
+        .collect::<Result<Vec<_>>>()?
+        .concat();
+    Ok(Report { tables, files })
+}
+
+/// Every table the records can fill. One line a table.
+fn tables(records: &[Record], deviations: &[String]) -> Result<Vec<Table>> {
+    let mut tables = vec![table3::build(records)?];
+    tables.extend(costs::build(records)?);
+    for table in &mut tables {
+        table.notes.extend(deviations.iter().cloned());
+    }
+    Ok(tables)
+}

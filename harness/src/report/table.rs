@@ -1,0 +1,113 @@
+//! A table as data, built once and written in any form.
+
+/// A grid of numbers with labelled rows and grouped columns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// Stem of its files.
+    pub name: &'static str,
+    /// Caption.
+    pub title: String,
+    /// Head of the label column.
+    pub stub: &'static str,
+    /// Column groups, left to right.
+    pub groups: Vec<Group>,
+    /// Rows, top to bottom; each with as many cells as the groups have columns together.
+    pub rows: Vec<Row>,
+    /// What a reader must know, under the table.
+    pub notes: Vec<String>,
+}
+
+/// Columns under one head.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// Head over the group.
+    pub title: String,
+    /// The columns.
+    pub columns: Vec<Column>,
+}
+
+/// One column.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Column {
+    /// Its head.
+    pub title: &'static str,
+    /// Which values are good.
+    pub better: Better,
+    /// How its numbers are written.
+    pub format: Format,
+}
+
+/// Which values are good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Better {
+    /// Large ones.
+    Higher,
+    /// Small ones.
+    Lower,
+    /// A count, with nothing to prefer.
+    Neither,
+}
+
+/// How numbers are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Three decimals.
+    Three,
+    /// A fraction as a percentage with one decimal.
+    Percent,
+    /// Seconds with two decimals.
+    Seconds,
+    /// A whole number.
+    Count,
+}
+
+/// One row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Its label.
+    pub label: String,
+    /// Values; `None` where there is nothing to measure.
+    pub cells: Vec<Option<f64>>,
+    /// Overrides the columns' format, for rows of differences.
+    pub format: Option<Format>,
+}
+
+impl Table {
+    /// All columns, left to right.
+    pub fn columns(&self) -> impl Iterator<Item = &Column> {
+        self.groups.iter().flat_map(|group| &group.columns)
+    }
+
+    /// The cell as text; a dash where there is nothing.
+    pub fn text(&self, row: &Row, column: usize) -> String {
+        let format = row.format.unwrap_or_else(|| {
+            self.columns().nth(column).expect("a cell has a column").format
+        });
+        match (row.cells[column], format) {
+            (None, _) => "–".into(),
+            (Some(value), Format::Three) => format!("{value:.3}"),
+            (Some(value), Format::Percent) => format!("{:.1}%", value * 100.0),
+            (Some(value), Format::Seconds) => format!("{value:.2}s"),
+            (Some(value), Format::Count) => format!("{value:.0}"),
+        }
+    }
+
+    /// Whether the cell is the best of its column, among rows in the column's own format. Where
+    /// all rows agree, none is.
+    pub fn is_best(&self, row: &Row, column: usize) -> bool {
+        let better = self.columns().nth(column).expect("a cell has a column").better;
+        let Some(value) = row.cells[column].filter(|_| row.format.is_none()) else { return false };
+        let others: Vec<f64> = self
+            .rows
+            .iter()
+            .filter(|other| other.format.is_none())
+            .filter_map(|other| other.cells[column])
+            .collect();
+        let beats = |other: &f64| match better {
+            Better::Higher => value >= *other,
+            Better::Lower => value <= *other,
+            Better::Neither => false,
+        };
+        others.iter().all(beats) && others.iter().any(|other| *other != value)
+    }
+}

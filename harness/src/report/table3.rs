@@ -1,0 +1,82 @@
+//! Table III: effects of model editing on the code generation tasks.
+
+use super::frame::{Order, lookup, predictions, scores};
+use super::table::{Better, Column, Format, Group, Row, Table};
+use crate::metric::bleu;
+use crate::record::Record;
+use anyhow::Result;
+use polars::prelude::*;
+
+const METRICS: [&str; 5] = ["EM", "BM", "LM", "BLEU", "ROUGE"];
+
+/// Token metrics and ROUGE-L are means over data, BLEU is over the corpus.
+pub(super) fn build(records: &[Record]) -> Result<Table> {
+    let order = Order::of(records);
+    let predictions = predictions(records);
+    let means = scores(&predictions)?
+        .lazy()
+        .group_by([col("dataset"), col("method")])
+        .agg(["EM", "BM", "LM", "ROUGE"].map(|metric| col(metric).mean()))
+        .collect()?;
+    let means = lookup(&means, &["EM", "BM", "LM", "ROUGE"])?;
+
+    let cells = |method: &String| -> Vec<Option<f64>> {
+        order
+            .datasets
+            .iter()
+            .flat_map(|dataset| {
+                let key = (dataset.label().to_string(), method.clone());
+                let Some(mean) = means.get(&key) else { return [None; METRICS.len()] };
+                let own: Vec<(&str, &str)> = predictions
+                    .iter()
+                    .filter(|(record, _)| record.dataset == *dataset && record.method == *method)
+                    .map(|(_, p)| (p.gold_text.as_str(), p.predicted_text.as_str()))
+                    .collect();
+                [mean[0], mean[1], mean[2], Some(bleu(&own)), mean[3]]
+            })
+            .collect()
+    };
+    let mut rows: Vec<Row> = Vec::new();
+    for (index, method) in order.methods.iter().enumerate() {
+        let label = if index == 0 { method.clone() } else { format!("+ {method}") };
+        rows.push(Row { label, cells: cells(method), format: None });
+    }
+    let gains: Vec<Row> = order.methods.iter().zip(&rows).skip(1).map(|(method, row)| {
+        let base = &rows[0].cells;
+        let gain = row.cells.iter().zip(base).map(|(after, before)| Some((*after)? - (*before)?));
+        Row { label: format!("Δ {method}"), cells: gain.collect(), format: Some(Format::Percent) }
+    }).collect();
+    rows.extend(gains);
+
+    let column = |title| Column { title, better: Better::Higher, format: Format::Three };
+    Ok(Table {
+        name: "table3",
+        title: "Table III: Comparison of model editing effects on code generation tasks.".into(),
+        stub: "Approach",
+        groups: order
+            .datasets
+            .iter()
+            .map(|dataset| Group {
+                title: dataset.label().into(),
+                columns: METRICS.map(column).to_vec(),
+            })
+            .collect(),
+        rows,
+        notes: vec![format!(
+            "{}; Δ in percentage points",
+            order
+                .datasets
+                .iter()
+                .map(|dataset| {
+                    let own = predictions.iter().filter(|(record, _)| {
+                        record.dataset == *dataset && record.method == order.methods[0]
+                    });
+                    let (data, tokens) =
+                        own.fold((0, 0), |(n, tokens), (_, p)| (n + 1, tokens + p.gold.len()));
+                    format!("{}: {data} data of {tokens} tokens", dataset.label())
+                })
+                .collect::<Vec<_>>()
+                .join(", ")
+        )],
+    })
+}

@@ -1,0 +1,193 @@
+//! all-MiniLM-L6-v2: a BERT encoder, mean pooling over tokens, unit length.
+//! Fields are named as in the checkpoint; equal to `sentence-transformers` (a golden test).
+
+use crate::error::InputError;
+use crate::model::{Checkpoint, LayerNorm, Linear, tokenizer};
+use anyhow::{Context, Result, anyhow};
+use serde::Deserialize;
+use std::path::Path;
+use tch::{Device, Kind, Tensor};
+
+/// Texts run at once; all of one length, so that nothing is padded.
+const BATCH: usize = 64;
+
+#[derive(Debug, Deserialize)]
+struct Config {
+    model_type: String,
+    vocab_size: usize,
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    intermediate_size: usize,
+    max_position_embeddings: usize,
+    type_vocab_size: usize,
+    layer_norm_eps: f64,
+    hidden_act: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct SentenceConfig {
+    max_seq_length: usize,
+}
+
+#[derive(Debug)]
+struct Layer {
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    attention_output: Linear,
+    attention_norm: LayerNorm,
+    intermediate: Linear,
+    output: Linear,
+    output_norm: LayerNorm,
+}
+
+impl Layer {
+    fn load(from: &mut Checkpoint, name: &str, config: &Config) -> Result<Self> {
+        let (d, f, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
+        let attention = format!("{name}.attention");
+        let attention_norm = format!("{attention}.output.LayerNorm");
+        let mut linear =
+            |part: String, out, inner| Linear::load(from, &part, out, inner, true);
+        Ok(Self {
+            query: linear(format!("{attention}.self.query"), d, d)?,
+            key: linear(format!("{attention}.self.key"), d, d)?,
+            value: linear(format!("{attention}.self.value"), d, d)?,
+            attention_output: linear(format!("{attention}.output.dense"), d, d)?,
+            intermediate: linear(format!("{name}.intermediate.dense"), f, d)?,
+            output: linear(format!("{name}.output.dense"), d, f)?,
+            attention_norm: LayerNorm::load(from, &attention_norm, d, eps)?,
+            output_norm: LayerNorm::load(from, &format!("{name}.output.LayerNorm"), d, eps)?,
+        })
+    }
+
+    /// `[B,T,D]` to `[B,T,D]`, every token sees every other.
+    fn forward(&self, x: &Tensor, heads: i64) -> Tensor {
+        let (batch, tokens, width) = x.size3().expect("x is [B,T,D]");
+        let split = |linear: &Linear| {
+            linear.forward(x).view([batch, tokens, heads, width / heads]).transpose(1, 2)
+        };
+        let mixed = Tensor::scaled_dot_product_attention(
+            &split(&self.query),
+            &split(&self.key),
+            &split(&self.value),
+            None::<Tensor>,
+            0.0,
+            false,
+            None,
+            false,
+        );
+        let mixed = mixed.transpose(1, 2).reshape([batch, tokens, width]);
+        let x = self.attention_norm.forward(&(self.attention_output.forward(&mixed) + x));
+        let inner = self.intermediate.forward(&x).gelu("none");
+        self.output_norm.forward(&(self.output.forward(&inner) + &x))
+    }
+}
+
+/// A sentence encoder.
+pub struct MiniLm {
+    tokenizer: tokenizers::Tokenizer,
+    word_embeddings: Tensor,
+    position_embeddings: Tensor,
+    token_type_embeddings: Tensor,
+    norm: LayerNorm,
+    layers: Vec<Layer>,
+    heads: i64,
+    device: Device,
+    /// SHA-256 of the weights, 64 hex digits.
+    pub sha256: String,
+}
+
+impl MiniLm {
+    /// Loads a `sentence-transformers` folder.
+    pub fn load(path: &Path, device: Device) -> Result<Self> {
+        let config: Config = read(path, "config.json")?;
+        let sentence: SentenceConfig = read(path, "sentence_bert_config.json")?;
+        if config.model_type != "bert" || config.hidden_act != "gelu" {
+            return Err(InputError::new(format!(
+                "{}: the sentence encoder must be a BERT with gelu, not {} with {}",
+                path.display(),
+                config.model_type,
+                config.hidden_act
+            )));
+        }
+        let mut from = Checkpoint::open(path, device, Kind::Float)?;
+        let d = config.hidden_size;
+        let sha256 = from.sha256();
+        from.ignore(|name| name == "embeddings.position_ids" || name.starts_with("pooler."));
+        let mut embedding =
+            |part: &str, rows| from.take(&format!("embeddings.{part}_embeddings.weight"), &[rows, d]);
+        let word_embeddings = embedding("word", config.vocab_size)?;
+        let position_embeddings = embedding("position", config.max_position_embeddings)?;
+        let token_type_embeddings = embedding("token_type", config.type_vocab_size)?;
+        let norm = LayerNorm::load(&mut from, "embeddings.LayerNorm", d, config.layer_norm_eps)?;
+        let layers = (0..config.num_hidden_layers)
+            .map(|index| Layer::load(&mut from, &format!("encoder.layer.{index}"), &config))
+            .collect::<Result<_>>()?;
+        from.finish()?;
+        Ok(Self {
+            tokenizer: tokenizer::truncating(path, sentence.max_seq_length)?,
+            word_embeddings,
+            position_embeddings,
+            token_type_embeddings,
+            norm,
+            layers,
+            heads: config.num_attention_heads as i64,
+            device,
+            sha256,
+        })
+    }
+
+    /// Token ids of `text`, `[CLS]` and `[SEP]` included, cut at the encoder's longest input.
+    pub fn ids(&self, text: &str) -> Result<Vec<u32>> {
+        let encoding = self.tokenizer.encode_fast(text, true).map_err(|error| anyhow!(error))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Unit-length embeddings `[N, width]` on the CPU; `progress` is told of texts done.
+    pub fn embed(&self, texts: &[&str], progress: &dyn Fn(u64)) -> Result<Tensor> {
+        let ids = texts.iter().map(|text| self.ids(text)).collect::<Result<Vec<_>>>()?;
+        let mut order: Vec<usize> = (0..texts.len()).collect();
+        order.sort_by_key(|&index| ids[index].len());
+        let mut rows: Vec<Tensor> = Vec::new();
+        for group in order.chunk_by(|&a, &b| ids[a].len() == ids[b].len()) {
+            for batch in group.chunks(BATCH) {
+                let flat: Vec<i64> =
+                    batch.iter().flat_map(|&i| ids[i].iter().map(|&id| i64::from(id))).collect();
+                let batch_ids = Tensor::from_slice(&flat).view([batch.len() as i64, -1]);
+                rows.push(self.forward(&batch_ids.to_device(self.device)).to_device(Device::Cpu));
+                progress(batch.len() as u64);
+            }
+        }
+        let mut back = vec![0_i64; order.len()];
+        for (row, &index) in order.iter().enumerate() {
+            back[index] = row as i64;
+        }
+        Ok(Tensor::cat(&rows, 0).index_select(0, &Tensor::from_slice(&back)))
+    }
+
+    /// Ids `[B,T]` without padding to unit-length embeddings `[B, width]`.
+    fn forward(&self, ids: &Tensor) -> Tensor {
+        let tokens = ids.size()[1];
+        let words = Tensor::embedding(&self.word_embeddings, ids, -1, false, false);
+        let positions = self.position_embeddings.narrow(0, 0, tokens);
+        let mut x = self.norm.forward(&(words + positions + self.token_type_embeddings.get(0)));
+        for layer in &self.layers {
+            x = layer.forward(&x, self.heads);
+        }
+        let mean = x.mean_dim([1_i64].as_slice(), false, Kind::Float);
+        let norm = mean.square().sum_dim_intlist([-1_i64].as_slice(), true, Kind::Float).sqrt();
+        mean / norm.clamp_min(1e-12)
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(folder: &Path, name: &str) -> Result<T> {
+    let path = folder.join(name);
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        InputError::new(format!(
+            "{}: cannot be read ({error}). `python3 scripts/setup.py` makes the sentence encoder",
+            path.display()
+        ))
+    })?;
+    serde_json::from_str(&text).with_context(|| format!("{}: not understood", path.display()))
+}

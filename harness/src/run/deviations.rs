@@ -1,0 +1,54 @@
+//! Where a run departs from the paper, said where the tables are read.
+
+use super::prepare::Prompt;
+use crate::config::{Config, Division};
+use crate::dataset::{Dataset, DatasetName};
+use crate::method::Method;
+use crate::model::Loaded;
+
+/// Retrieval and inference pairs of Table I.
+fn table_one(dataset: DatasetName) -> (usize, usize) {
+    match dataset {
+        DatasetName::Fimax => (96_190, 1_000),
+        DatasetName::Conala => (2_379, 500),
+        DatasetName::Spoc => (201_179, 15_183),
+    }
+}
+
+/// One sentence a departure.
+pub(super) fn list(
+    config: &Config,
+    datasets: &[Dataset],
+    loaded: &Loaded,
+    methods: &[Box<dyn Method>],
+    prompts: &[Prompt<'_>],
+) -> Vec<String> {
+    let mut found = Vec::new();
+    let spec = loaded.model.spec();
+    if (spec.family, spec.layers, spec.d_model) != ("codegen", 20, 1024) {
+        found.push(format!("model: {}, where the paper has CodeGen-350M-mono", config.model.label));
+    }
+    for (index, (settings, dataset)) in config.dataset.iter().zip(datasets).enumerate() {
+        let run = prompts.iter().filter(|prompt| prompt.planned.dataset == index);
+        let (dropped, prompted) =
+            run.fold((0, 0), |(dropped, all), p| (dropped + usize::from(p.dropped > 0), all + 1));
+        let label = settings.name.label();
+        let (retrieval, inference) = table_one(settings.name);
+        if settings.division == Division::Calibration {
+            found.push(format!("{label}: prompted with pairs of its retrieval division"));
+        }
+        if (dataset.retrieval.len(), prompted) != (retrieval, inference) {
+            found.push(format!(
+                "{label}: {prompted} data prompted, {} pairs to retrieve from; the paper has \
+                 {inference} and {retrieval}",
+                dataset.retrieval.len(),
+            ));
+        }
+        if dropped > 0 {
+            found.push(format!("{label}: {dropped} prompts have fewer demonstrations, to fit"));
+        }
+        found.extend(dataset.deviations.iter().map(|text| format!("{label}: {text}")));
+    }
+    found.extend(methods.iter().flat_map(|method| method.deviations()));
+    found
+}

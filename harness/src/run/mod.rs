@@ -1,0 +1,92 @@
+//! A run from config to records. The only place that sees data, retrieval, model and methods.
+
+mod deviations;
+mod patching;
+mod prepare;
+mod resume;
+
+use crate::config::Config;
+use crate::dataset::Dataset;
+use crate::manifest::{Environment, Identity, Manifest};
+use crate::method::{self, Method};
+use crate::model::{self, Loaded};
+use crate::plan::plan;
+use crate::record::FORMAT;
+use crate::store::Store;
+use crate::{device, signal};
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Runs `config` on `device` into the folder `out`, or continues what is there.
+///
+/// # Errors
+/// If the input is at fault ([`crate::error::InputError`]), the user stops the run
+/// ([`crate::error::Interrupted`]), or writing fails. Records written so far are kept.
+pub fn run(config: &Config, device: &str, out: &Path) -> Result<()> {
+    let device = device::open(device)?;
+    let datasets = config
+        .dataset
+        .iter()
+        .map(|dataset| dataset.name.load(&dataset.from))
+        .collect::<Result<Vec<_>>>()?;
+    let planned = plan(config, &datasets);
+    let (demonstrations, encoder) = prepare::demonstrations(config, &datasets, &planned, device)?;
+    signal::check()?;
+    let loaded = model::load(&config.model.path, device, device::kind(config.model.dtype))
+        .with_context(|| format!("model `{}` cannot be loaded", config.model.label))?;
+    let prompts = prepare::prompts(config, &datasets, &planned, demonstrations, &loaded)?;
+    let methods = method::all(config, &loaded);
+    let manifest = manifest(config, &datasets, &loaded, encoder, &methods, &prompts);
+    let (store, records) = Store::open(out, &manifest)?;
+
+    let spec = loaded.model.spec();
+    eprintln!(
+        "{} ({}, {} layers of {} neurons) on {}, {} threads: {} prompts → {}{}",
+        config.model.label,
+        spec.family,
+        spec.layers,
+        spec.d_ff,
+        device::family(device),
+        tch::get_num_threads(),
+        prompts.len(),
+        out.display(),
+        if records.is_empty() { "" } else { " (continued)" },
+    );
+    let done = resume::Done::new(records);
+    patching::Patching::new(config, &loaded, &methods, &prompts, manifest.run, store, done).run()
+}
+
+fn manifest(
+    config: &Config,
+    datasets: &[Dataset],
+    loaded: &Loaded,
+    encoder: Option<String>,
+    methods: &[Box<dyn Method>],
+    prompts: &[prepare::Prompt<'_>],
+) -> Manifest {
+    let mut contents = BTreeMap::from([
+        ("model".to_string(), loaded.sha256.clone()),
+        ("tokenizer".to_string(), loaded.tokenizer.sha256.clone()),
+    ]);
+    contents.extend(encoder.map(|sha256| ("encoder".to_string(), sha256)));
+    for dataset in datasets {
+        let files = dataset.files.iter();
+        contents.extend(files.map(|file| (format!("{}/{}", dataset.name, file.name), file.sha256.clone())));
+    }
+    let spec = loaded.model.spec();
+    let identity = Identity::new(config, device::family(spec.device), contents);
+    Manifest {
+        format: FORMAT,
+        run: identity.hash(),
+        identity,
+        deviations: deviations::list(config, datasets, loaded, methods, prompts),
+        environment: Environment {
+            harness: env!("CARGO_PKG_VERSION").into(),
+            commit: env!("MENT_COMMIT").into(),
+            libtorch: device::TORCH_VERSION.into(),
+            threads: usize::try_from(tch::get_num_threads()).unwrap_or(0),
+            platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
+        },
+    }
+}

@@ -1,0 +1,146 @@
+//! From planned data to prompts as ids: demonstrations, rendering, tokenization, length check.
+
+use crate::config::{Config, TooLong};
+use crate::dataset::{Dataset, Pair};
+use crate::error::InputError;
+use crate::model::{Loaded, tokenizer::Joint};
+use crate::plan::Planned;
+use crate::progress;
+use crate::prompt::render;
+use crate::retrieval::{self, MiniLm};
+use anyhow::Result;
+use tch::{Device, Tensor};
+
+/// A datum, ready to be run.
+pub(super) struct Prompt<'a> {
+    /// What it is made of.
+    pub(super) planned: Planned<'a>,
+    /// Indices of its demonstrations in the retrieval division, nearest first.
+    pub(super) demonstrations: Vec<usize>,
+    /// Prompt and gold as ids.
+    pub(super) ids: Joint,
+    /// Demonstrations left out because the prompt was too long.
+    pub(super) dropped: usize,
+}
+
+impl Prompt<'_> {
+    /// The sequence that is run, `[T]`: the prompt and all gold tokens but the last, whose own
+    /// prediction nobody needs.
+    pub(super) fn sequence(&self, device: Device) -> Tensor {
+        let gold = &self.ids.gold[..self.ids.gold.len() - 1];
+        to_tensor(self.ids.prompt.iter().chain(gold), device)
+    }
+
+    /// The prompt alone, `[T]`.
+    pub(super) fn prompt(&self, device: Device) -> Tensor {
+        to_tensor(self.ids.prompt.iter(), device)
+    }
+
+    /// Index, in the sequence, of the token that predicts gold token `position`.
+    pub(super) fn at(&self, position: usize) -> usize {
+        self.ids.prompt.len() - 1 + position
+    }
+}
+
+fn to_tensor<'a>(ids: impl Iterator<Item = &'a u32>, device: Device) -> Tensor {
+    let ids: Vec<i64> = ids.map(|&id| i64::from(id)).collect();
+    Tensor::from_slice(&ids).to_device(device)
+}
+
+/// The nearest demonstrations of every planned datum, nearest first, and the hash of the encoder
+/// that found them (`None` where no demonstrations are asked for).
+pub(super) fn demonstrations(
+    config: &Config,
+    datasets: &[Dataset],
+    planned: &[Planned<'_>],
+    device: Device,
+) -> Result<(Vec<Vec<usize>>, Option<String>)> {
+    let wanted = config.retrieval.demonstrations;
+    if wanted == 0 {
+        return Ok((vec![Vec::new(); planned.len()], None));
+    }
+    let encoder = MiniLm::load(&config.retrieval.encoder, device)?;
+    let mut found = Vec::with_capacity(planned.len());
+    for (index, dataset) in datasets.iter().enumerate() {
+        let own: Vec<&Planned<'_>> = planned.iter().filter(|p| p.dataset == index).collect();
+        let queries: Vec<&str> = own.iter().map(|p| p.pair.input.as_str()).collect();
+        let corpus: Vec<&str> = dataset.retrieval.iter().map(|pair| pair.input.as_str()).collect();
+        let bar = progress::bar("embed", queries.len() + corpus.len());
+        let embed = |texts: &[&str]| {
+            retrieval::embed(&encoder, texts, &config.retrieval.cache, &|n| bar.inc(n))
+        };
+        let (queries, corpus) = (embed(&queries)?, embed(&corpus)?);
+        bar.finish_and_clear();
+        let excluded: Vec<Option<usize>> = own.iter().map(|p| p.excluded).collect();
+        found.extend(retrieval::nearest(&queries, &corpus, wanted, &excluded)?);
+    }
+    Ok((found, Some(encoder.sha256)))
+}
+
+/// Every planned datum as a prompt that fits the model.
+///
+/// # Errors
+/// If a prompt does not fit and the config says to refuse; all are checked before any is run.
+pub(super) fn prompts<'a>(
+    config: &Config,
+    datasets: &[Dataset],
+    planned: &[Planned<'a>],
+    demonstrations: Vec<Vec<usize>>,
+    loaded: &Loaded,
+) -> Result<Vec<Prompt<'a>>> {
+    let context = loaded.model.spec().context;
+    let mut prompts = Vec::with_capacity(planned.len());
+    let mut too_long = Vec::new();
+    for (planned, demonstrations) in planned.iter().zip(demonstrations) {
+        let mut prompt = tokenize(config, datasets, *planned, demonstrations, loaded)?;
+        while length(&prompt) > context && config.execution.too_long == TooLong::FewerDemonstrations {
+            let mut fewer = prompt.demonstrations.clone();
+            if fewer.pop().is_none() {
+                break;
+            }
+            let dropped = prompt.dropped + 1;
+            prompt = Prompt { dropped, ..tokenize(config, datasets, *planned, fewer, loaded)? };
+        }
+        if length(&prompt) > context {
+            too_long.push((planned, length(&prompt)));
+        }
+        prompts.push(prompt);
+    }
+    let Some((longest, tokens)) = too_long.iter().max_by_key(|(_, tokens)| *tokens) else {
+        return Ok(prompts);
+    };
+    Err(InputError::new(format!(
+        "{} of {} prompts are longer than the {context} tokens of the model's context; the longest \
+         is datum {} of {} with {tokens}. Lower retrieval.demonstrations, or set \
+         execution.too_long = \"fewer_demonstrations\"",
+        too_long.len(),
+        prompts.len(),
+        longest.datum,
+        config.dataset[longest.dataset].name,
+    )))
+}
+
+fn length(prompt: &Prompt<'_>) -> usize {
+    prompt.ids.prompt.len() + prompt.ids.gold.len()
+}
+
+fn tokenize<'a>(
+    config: &Config,
+    datasets: &[Dataset],
+    planned: Planned<'a>,
+    demonstrations: Vec<usize>,
+    loaded: &Loaded,
+) -> Result<Prompt<'a>> {
+    let retrieval = &datasets[planned.dataset].retrieval;
+    let pairs: Vec<&Pair> = demonstrations.iter().map(|&index| &retrieval[index]).collect();
+    let dataset = &config.dataset[planned.dataset];
+    let text = render(dataset, config.retrieval.order, &pairs, &planned.pair.input);
+    let ids = loaded.tokenizer.encode_joint(&text, &planned.pair.output)?;
+    if ids.prompt.is_empty() || ids.gold.is_empty() {
+        return Err(InputError::new(format!(
+            "datum {} of {}: prompt and gold must each hold at least one token",
+            planned.datum, dataset.name
+        )));
+    }
+    Ok(Prompt { planned, demonstrations, ids, dropped: 0 })
+}

@@ -1,0 +1,159 @@
+//! The folder of a run: `manifest.json` and `trials.jsonl`. Records are appended and flushed as
+//! they are measured; a folder is continued where it was left, and never overwritten.
+
+use crate::error::InputError;
+use crate::manifest::Manifest;
+use crate::record::{FORMAT, Record};
+use anyhow::{Context, Result};
+use serde_json::Value;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+const MANIFEST: &str = "manifest.json";
+const RECORDS: &str = "trials.jsonl";
+
+/// A run folder, open for appending; locked against other writers until dropped.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    file: File,
+}
+
+impl Store {
+    /// Opens `folder` for the run `manifest`, new or to be continued, and returns what it holds.
+    /// A half-written last line (a run killed while writing) is dropped.
+    ///
+    /// # Errors
+    /// If the folder belongs to another run, a newer format, another process, or is damaged.
+    pub fn open(folder: &Path, manifest: &Manifest) -> Result<(Self, Vec<Record>)> {
+        if folder.join(MANIFEST).is_file() {
+            check_same_run(folder, manifest)?;
+        } else {
+            create(folder, manifest)?;
+        }
+        let path = folder.join(RECORDS);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(&path)
+            .map_err(|error| write_error(&path, &error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(InputError::new(format!(
+                    "{}: another process is writing this run; wait for it, or use --out DIR",
+                    folder.display()
+                )));
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("{}: cannot be locked", path.display()));
+            }
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)
+            .with_context(|| format!("{}: cannot be read", path.display()))?;
+        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        if whole < bytes.len() {
+            file.set_len(whole as u64)
+                .with_context(|| format!("{}: cannot be repaired", path.display()))?;
+            file.seek(SeekFrom::End(0))?;
+        }
+        let records = parse(&path, &bytes[..whole])?;
+        Ok((Self { path, file }, records))
+    }
+
+    /// Appends one record; when this returns it survives the process.
+    pub fn append(&mut self, record: &Record) -> Result<()> {
+        let mut line = serde_json::to_string(record).expect("a record is plain data");
+        line.push('\n');
+        self.file.write_all(line.as_bytes()).map_err(|error| write_error(&self.path, &error))
+    }
+}
+
+/// Reads a finished or unfinished run.
+///
+/// # Errors
+/// If the folder is no run, of a newer format, or damaged.
+pub fn read(folder: &Path) -> Result<(Manifest, Vec<Record>)> {
+    let manifest = read_manifest(folder)?;
+    let path = folder.join(RECORDS);
+    let bytes = std::fs::read(&path)
+        .map_err(|error| InputError::new(format!("{}: cannot be read ({error})", path.display())))?;
+    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    Ok((manifest, parse(&path, &bytes[..whole])?))
+}
+
+fn create(folder: &Path, manifest: &Manifest) -> Result<()> {
+    if folder.join(RECORDS).exists() {
+        return Err(InputError::new(format!(
+            "{}: holds {RECORDS} but no {MANIFEST}; it is left alone, use --out DIR",
+            folder.display()
+        )));
+    }
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("{}: cannot be made", folder.display()))?;
+    let partial = folder.join(format!("{MANIFEST}.partial"));
+    let text = serde_json::to_string_pretty(manifest).expect("a manifest is plain data");
+    std::fs::write(&partial, text + "\n").map_err(|error| write_error(&partial, &error))?;
+    std::fs::rename(&partial, folder.join(MANIFEST)).map_err(|error| write_error(&partial, &error))
+}
+
+fn check_same_run(folder: &Path, manifest: &Manifest) -> Result<()> {
+    let found = read_manifest(folder)?;
+    if found.run == manifest.run {
+        return Ok(());
+    }
+    let mut differences = manifest.identity.differences(&found.identity);
+    let more = differences.len().saturating_sub(5);
+    differences.truncate(5);
+    let more = if more > 0 { format!("\n  … and {more} more") } else { String::new() };
+    Err(InputError::new(format!(
+        "{}: holds another run, which is left alone; use --out DIR for this one.\n\
+         It differs in (there → here):\n  {}{more}",
+        folder.display(),
+        differences.join("\n  ")
+    )))
+}
+
+fn read_manifest(folder: &Path) -> Result<Manifest> {
+    let path = folder.join(MANIFEST);
+    let fail = |what: String| InputError::new(format!("{}: {what}", path.display()));
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| fail(format!("cannot be read ({error}); not the folder of a run?")))?;
+    let value: Value =
+        serde_json::from_str(&text).map_err(|error| fail(format!("damaged ({error})")))?;
+    let format = value["format"].as_u64().unwrap_or(0);
+    if format > u64::from(FORMAT) {
+        return Err(fail(format!(
+            "written in format {format}, this version of ment reads up to {FORMAT}; update ment"
+        )));
+    }
+    serde_json::from_value(value).map_err(|error| fail(format!("damaged ({error})")))
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Record>> {
+    bytes
+        .split(|&byte| byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .enumerate()
+        .map(|(index, line)| {
+            serde_json::from_slice(line).map_err(|error| {
+                InputError::new(format!(
+                    "{}:{}: damaged record ({error}); take this line out to measure it again",
+                    path.display(),
+                    index + 1
+                ))
+            })
+        })
+        .collect()
+}
+
+fn write_error(path: &Path, error: &std::io::Error) -> anyhow::Error {
+    anyhow::anyhow!(
+        "{}: cannot be written ({error}); all that was measured before is kept: \
+         make room and run the same command again to continue",
+        path.display()
+    )
+}

@@ -1,0 +1,37 @@
+# `scripts/just RECIPE` installs `just` by itself; once it is on the PATH, `just RECIPE` is the same.
+
+set positional-arguments
+
+# What there is.
+default:
+    @just --list --unsorted
+
+# libtorch, tools and the default models, into this folder (once: about 0.9 GB to download).
+setup *args:
+    @python3 scripts/setup.py "$@"
+
+# RQ1 on the sample data sets: Table III (arguments go to `ment run`).
+rq1 *args: build
+    cargo run --quiet -- run configs/rq1.toml "$@"
+
+# The settings of MENT compared, on data that no table reports.
+calibrate *args: build
+    cargo run --quiet -- run configs/calibration.toml "$@"
+
+# The tables of a run again, from its records.
+report run: build
+    @cargo run --quiet -- report "$1"
+
+# The binary `ment`.
+build: setup
+    @cargo build --quiet
+
+# All tests, with and without libtorch.
+test: setup
+    scripts/test
+
+# What CI checks beside the tests.
+lint: setup
+    cargo fmt --all --check
+    cargo clippy --all-targets -- -D warnings
+    cargo clippy --all-targets --no-default-features -- -D warnings
