@@ -22,7 +22,13 @@ pub fn report(folder: &Path) -> Result<()> {
     for table in &report.tables {
         println!("{}", table.terminal(width));
     }
-    println!("written:");
+    if !report.deviations.is_empty() {
+        println!("departures from the paper:");
+    }
+    for deviation in &report.deviations {
+        println!("· {deviation}");
+    }
+    println!("\nwritten:");
     for file in report.files.iter().map(PathBuf::as_path).chain([&*folder.join("trials.jsonl")]) {
         println!("  {}", file.display());
     }

@@ -502,15 +502,14 @@ fn first_duplicate(items: impl Iterator<Item = String>) -> Option<String> {
 fn explain(error: &toml::de::Error) -> String {
     let text = error.to_string();
     let mut quoted = error.message().split('`').skip(1).step_by(2);
-    let suggestion = quoted.next().filter(|_| error.message().starts_with("unknown")).and_then(
-        |wrong| {
+    let suggestion =
+        quoted.next().filter(|_| error.message().starts_with("unknown")).and_then(|wrong| {
             quoted
                 .map(|known| (strsim::damerau_levenshtein(wrong, known), known))
                 .min()
                 .filter(|&(distance, known)| distance <= 1 + known.len() / 3)
                 .map(|(_, known)| format!("\ndid you mean `{known}`?"))
-        },
-    );
+        });
     format!("{}{}", text.trim_end(), suggestion.unwrap_or_default())
 }
 
@@ -539,16 +538,16 @@ from = "benchmark/conala/sample"
     #[test]
     fn mistakes_are_shown_with_their_line() {
         let wrong = [
-            ("an unknown key", "[[ment]]\nquotta = 3\n"),
-            ("an unknown nested key", "[[ment]]\nestimate.coeficient = 3\n"),
-            ("an unknown value", "[[ment]]\nestimate.normalize = \"rnage\"\n"),
-            ("a wrong type", "[[ment]]\nquota = \"ten\"\n"),
-            ("a value out of range", "[[ment]]\nlabel = \"b\"\nquota = 0\n"),
-            ("an infinite coefficient", "[[ment]]\nestimate.coefficient = inf\n"),
-            ("an unknown data set", "[[dataset]]\nname = \"conalla\"\nfrom = \"x\"\n"),
-            ("a template without slot", "query = \"no slot\"\n[[ment]]\n"),
-            ("two rows of one name", "[[ment]]\n"),
-            ("a syntax error", "[[ment\n"),
+            ("an_unknown_key", "[[ment]]\nquotta = 3\n"),
+            ("an_unknown_nested_key", "[[ment]]\nestimate.coeficient = 3\n"),
+            ("an_unknown_value", "[[ment]]\nestimate.normalize = \"rnage\"\n"),
+            ("a_wrong_type", "[[ment]]\nquota = \"ten\"\n"),
+            ("a_value_out_of_range", "[[ment]]\nlabel = \"b\"\nquota = 0\n"),
+            ("an_infinite_coefficient", "[[ment]]\nestimate.coefficient = inf\n"),
+            ("an_unknown_data_set", "[[dataset]]\nname = \"conalla\"\nfrom = \"x\"\n"),
+            ("a_template_without_slot", "query = \"no slot\"\n[[ment]]\n"),
+            ("two_rows_of_one_name", "[[ment]]\n"),
+            ("a_syntax_error", "[[ment\n"),
         ];
         for (what, text) in wrong {
             let base = if text.starts_with("query") {

@@ -51,9 +51,16 @@ pub fn kind(dtype: Dtype) -> Kind {
     }
 }
 
-/// Loads `libtorch_cuda.so` into the process, which registers its kernels.
+/// What libtorch opens by bare name later on, and so would not find outside the loader's path:
+/// linear algebra, and the run-time compiler. Beside `libtorch_cuda.so`, or where pip puts them.
+const COMPANIONS: [&str; 3] = [
+    "libtorch_cuda_linalg.so",
+    "../../nvidia/cu13/lib/libnvrtc.so.13",
+    "../../nvidia/cu13/lib/libnvrtc-builtins.so.13.0",
+];
+
+/// Loads `libtorch_cuda.so` into the process, which registers its kernels, and what it needs.
 fn load_cuda() -> Result<()> {
-    use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
     let candidates = [
         std::env::var_os("MENT_TORCH_CUDA").map(PathBuf::from),
         Some(Path::new(LIBTORCH).join("cuda/torch/lib/libtorch_cuda.so")),
@@ -64,9 +71,21 @@ fn load_cuda() -> Result<()> {
              libtorch_cuda.so of torch 2.11.0 in MENT_TORCH_CUDA",
         ));
     };
-    // Safety: the library's initialisers register kernels with the libtorch already loaded,
-    // which is of the same release; it stays loaded for the life of the process.
-    let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) }
+    load_library(&path)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    COMPANIONS
+        .iter()
+        .map(|name| folder.join(name))
+        .filter(|path| path.is_file())
+        .try_for_each(|path| load_library(&path))
+}
+
+/// Loads one library for the life of the process.
+fn load_library(path: &Path) -> Result<()> {
+    use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+    // Safety: the libraries' initialisers register kernels with the libtorch already loaded,
+    // which is of the same release.
+    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) }
         .map_err(|error| InputError::new(format!("{}: {error}", path.display())))?;
     std::mem::forget(library);
     Ok(())

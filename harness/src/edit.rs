@@ -84,8 +84,10 @@ mod torch {
             applied
         }
 
+        /// A view that autograd does not watch: graphs made before keep their gradients, as the
+        /// weights come back bit for bit before anyone asks for them.
         fn column(&self, neuron: Neuron) -> Tensor {
-            self.model.ffn_output_matrix(neuron.layer).select(1, neuron.index as i64)
+            self.model.ffn_output_matrix(neuron.layer).data().select(1, neuron.index as i64)
         }
     }
 

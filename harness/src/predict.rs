@@ -55,7 +55,8 @@ pub fn next_tokens(loaded: &Loaded, ids: &[u32], top: usize) -> Result<Vec<NextT
 
 /// The tokens as a table for people.
 pub fn render(tokens: &[NextToken]) -> String {
-    let mut out = format!("{:>4} {:>7} {:>10} {:>11}  token\n", "rank", "id", "logit", "probability");
+    let mut out =
+        format!("{:>4} {:>7} {:>10} {:>11}  token\n", "rank", "id", "logit", "probability");
     for token in tokens {
         out += &format!(
             "{:>4} {:>7} {:>10.4} {:>11.6}  {:?}\n",

@@ -97,6 +97,9 @@ pub struct Patched {
 /// Wall time of the phases of one repair, seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Phases {
+    /// Running the sequence; the errors of a datum share it, and the first one bears it.
+    #[serde(default)]
+    pub trace: f64,
     /// Attribution.
     pub locate: f64,
     /// Oracle parameters.
@@ -110,7 +113,7 @@ pub struct Phases {
 impl Phases {
     /// All phases together: the paper's TimeCost.
     pub fn total(&self) -> f64 {
-        self.locate + self.estimate + self.plan + self.apply
+        self.trace + self.locate + self.estimate + self.plan + self.apply
     }
 }
 

@@ -79,8 +79,9 @@ impl Store {
 pub fn read(folder: &Path) -> Result<(Manifest, Vec<Record>)> {
     let manifest = read_manifest(folder)?;
     let path = folder.join(RECORDS);
-    let bytes = std::fs::read(&path)
-        .map_err(|error| InputError::new(format!("{}: cannot be read ({error})", path.display())))?;
+    let bytes = std::fs::read(&path).map_err(|error| {
+        InputError::new(format!("{}: cannot be read ({error})", path.display()))
+    })?;
     let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
     Ok((manifest, parse(&path, &bytes[..whole])?))
 }

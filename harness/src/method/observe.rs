@@ -15,14 +15,17 @@ pub fn observe(logits: &Tensor, target: u32) -> Result<Vec<Observation>> {
 /// As [`observe`] with one target a row, `[C]`.
 pub(crate) fn observe_each(logits: &Tensor, targets: &Tensor) -> Result<Vec<Observation>> {
     let (rows, vocabulary) = logits.size2()?;
-    let logits = logits.detach().to_kind(Kind::Float);
+    let raw_own = logits.detach().gather(-1, &targets.unsqueeze(-1), false);
+    let logits = finite(logits);
     let targets = targets.unsqueeze(-1);
     let log_probability = logits.log_softmax(-1, Kind::Float);
     let own = logits.gather(-1, &targets, false);
     let ids = Tensor::arange(vocabulary, (Kind::Int64, logits.device()));
-    let ahead = logits.gt_tensor(&own).logical_or(
-        &logits.eq_tensor(&own).logical_and(&ids.unsqueeze(0).lt_tensor(&targets)),
-    );
+    let ahead = logits
+        .gt_tensor(&own)
+        .logical_or(&logits.eq_tensor(&own).logical_and(&ids.unsqueeze(0).lt_tensor(&targets)));
+    // A model that an edit has broken must not pass for one that it has repaired.
+    let ahead = ahead.logical_or(&raw_own.isnan());
     let rank = ahead.sum_dim_intlist([-1_i64].as_slice(), false, Kind::Int64) + 1;
     let best = logits.max_dim(-1, true).0;
     let argmax = logits.eq_tensor(&best).to_kind(Kind::Int8).argmax(-1, true); // first of equals
@@ -46,11 +49,64 @@ pub(crate) fn observe_each(logits: &Tensor, targets: &Tensor) -> Result<Vec<Obse
 
 /// Natural logarithm of P(a)/P(b) for each row of `logits` `[C,V]`: a difference of logits.
 pub(crate) fn log_ratio(logits: &Tensor, a: u32, b: u32) -> Result<Vec<f64>> {
+    let logits = finite(logits);
     let column = |token: u32| logits.select(-1, i64::from(token)).to_kind(Kind::Double);
     Ok(Vec::<f64>::try_from(column(a) - column(b))?)
+}
+
+/// Logits in f32 with overflow brought back to the representable: a record holds numbers only.
+fn finite(logits: &Tensor) -> Tensor {
+    logits.detach().to_kind(Kind::Float).nan_to_num(-1e30, 1e30, -1e30)
 }
 
 /// Softmax probabilities in f32, `[..,V]`.
 pub fn softmax(logits: &Tensor) -> Tensor {
     logits.softmax(-1, Kind::Float)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{log_ratio, observe};
+    use proptest::prelude::*;
+    use tch::Tensor;
+
+    #[test]
+    fn ranks_and_probabilities_of_a_small_distribution() {
+        let logits = Tensor::from_slice(&[1_f32, 3.0, 2.0]).unsqueeze(0);
+        let seen = observe(&logits, 2).unwrap()[0];
+        assert_eq!((seen.target_rank, seen.argmax), (2, 1));
+        let total: f64 = [1_f64, 3.0, 2.0].iter().map(|l| l.exp()).sum();
+        assert!((seen.target_probability - 2_f64.exp() / total).abs() < 1e-6);
+        assert!((seen.argmax_probability - 3_f64.exp() / total).abs() < 1e-6);
+        assert!((log_ratio(&logits, 2, 1).unwrap()[0] + 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn broken_logits_rank_last_and_stay_numbers() {
+        for broken in [f32::NAN, f32::NEG_INFINITY] {
+            let logits = Tensor::from_slice(&[broken; 5]).unsqueeze(0);
+            let seen = observe(&logits, 0).unwrap()[0];
+            assert!(seen.target_probability.is_finite() && seen.argmax_probability.is_finite());
+            assert!(log_ratio(&logits, 0, 1).unwrap()[0].is_finite());
+        }
+        let logits = Tensor::from_slice(&[f32::NAN; 5]).unsqueeze(0);
+        assert_eq!(observe(&logits, 0).unwrap()[0].target_rank, 6);
+    }
+
+    proptest! {
+        /// Rank 1 and being the argmax are one thing, also among equal logits.
+        #[test]
+        fn rank_one_is_the_argmax(
+            logits in prop::collection::vec((0_u8..6).prop_map(f32::from), 1..30),
+            target in any::<prop::sample::Index>(),
+        ) {
+            let target = target.index(logits.len());
+            let seen = observe(&Tensor::from_slice(&logits).unsqueeze(0), target as u32).unwrap()[0];
+            prop_assert_eq!(seen.target_rank == 1, seen.argmax == target as u32);
+            let ahead = logits.iter().enumerate().filter(|&(id, &logit)| {
+                logit > logits[target] || (logit == logits[target] && id < target)
+            });
+            prop_assert_eq!(seen.target_rank as usize, ahead.count() + 1);
+        }
+    }
 }

@@ -16,38 +16,25 @@ const MAX_ORDER: usize = 4;
 /// 4-gram matches, as in a corpus without a text of four tokens, and where one side has no token at
 /// all, where `evaluate` divides by zero.
 pub fn bleu(pairs: &[(impl AsRef<str> + Sync, impl AsRef<str> + Sync)]) -> f64 {
-    let lines = pairs.par_iter().map(|(reference, prediction)| {
-        Line::new(&tokenize(reference.as_ref()), &tokenize(prediction.as_ref()))
-    });
-    of_lines(lines.collect())
+    if pairs.is_empty() {
+        return 0.0; // where the crate panics
+    }
+    let (references, predictions): (Vec<_>, Vec<_>) = pairs
+        .par_iter()
+        .map(|(reference, prediction)| (vec![line(reference.as_ref())], line(prediction.as_ref())))
+        .unzip();
+    let (smooth, lengths) = (false, RefLenMethod::Shortest);
+    compute_score(&references, &predictions, MAX_ORDER, smooth, lengths).bleu
 }
 
-/// A reference and its prediction, each the tokens of [`tokenize`] joined by spaces.
+/// The tokens of [`tokenize`] joined by spaces.
 ///
 /// The crate splits lines by the rules of mteval-v13a, which give back such tokens as they are: each
 /// is one ASCII punctuation mark or has none in it, and what the rules rewrite (`<skipped>`,
 /// `&quot;`, a hyphen before a line break) does not occur with its marks apart. A test holds the
 /// crate to this.
-pub(super) struct Line {
-    reference: String,
-    prediction: String,
-}
-
-impl Line {
-    pub(super) fn new(reference: &[String], prediction: &[String]) -> Self {
-        Self { reference: reference.join(" "), prediction: prediction.join(" ") }
-    }
-}
-
-/// [`bleu`] of texts that are tokenised already.
-pub(super) fn of_lines(lines: Vec<Line>) -> f64 {
-    if lines.is_empty() {
-        return 0.0; // where the crate panics
-    }
-    let (references, predictions): (Vec<_>, Vec<_>) =
-        lines.into_iter().map(|line| (vec![line.reference], line.prediction)).unzip();
-    let (smooth, lengths) = (false, RefLenMethod::Shortest);
-    compute_score(&references, &predictions, MAX_ORDER, smooth, lengths).bleu
+fn line(text: &str) -> String {
+    tokenize(text).join(" ")
 }
 
 #[cfg(test)]

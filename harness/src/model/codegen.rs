@@ -129,7 +129,14 @@ impl Attention {
         let (q, k) = (rotary.apply(&split(&self.query)), rotary.apply(&split(&self.key)));
         let v = split(&self.value);
         let mixed = Tensor::scaled_dot_product_attention(
-            &q, &k, &v, None::<Tensor>, 0.0, true, None, false,
+            &q,
+            &k,
+            &v,
+            None::<Tensor>,
+            0.0,
+            true,
+            None,
+            false,
         );
         self.out_proj.forward(&mixed.transpose(1, 2).reshape([batch, tokens, -1]))
     }

@@ -61,7 +61,9 @@ impl Config {
         }
         let (heads, kv_heads) = (self.num_attention_heads, self.kv_heads());
         if heads == 0 || kv_heads == 0 || !heads.is_multiple_of(kv_heads) {
-            return unsupported(format!("{heads} attention heads do not share {kv_heads} kv heads"));
+            return unsupported(format!(
+                "{heads} attention heads do not share {kv_heads} kv heads"
+            ));
         }
         if self.head_dim.is_none() && !self.hidden_size.is_multiple_of(heads) {
             return unsupported(format!(
@@ -178,7 +180,14 @@ impl Attention {
         let v = split(self.v_proj.forward(x), self.kv_heads);
         let grouped = self.heads != self.kv_heads;
         let mixed = Tensor::scaled_dot_product_attention(
-            &q, &k, &v, None::<Tensor>, 0.0, true, None, grouped,
+            &q,
+            &k,
+            &v,
+            None::<Tensor>,
+            0.0,
+            true,
+            None,
+            grouped,
         );
         self.o_proj.forward(&mixed.transpose(1, 2).reshape([batch, tokens, -1]))
     }

@@ -181,7 +181,9 @@ impl Checkpoint {
     fn add_pickled(&mut self, name: &str) -> Result<()> {
         let file = self.map(name)?;
         let path = self.folder.join(name);
-        for tensor in pickle::read_index(&path)? {
+        let index =
+            pickle::read_index(&path).map_err(|error| InputError::new(format!("{error:#}")))?;
+        for tensor in index {
             let kind = match tensor.dtype {
                 pickle::Dtype::F16 => Some(Kind::Half),
                 pickle::Dtype::BF16 => Some(Kind::BFloat16),

@@ -63,7 +63,8 @@ pub(super) fn build(records: &[Record]) -> Result<Option<Table>> {
         })
         .collect();
     let mut notes = vec![
-        "NC = skip·11 + (1−skip)·#Patched, checked; TC is wall time an error on this machine".into(),
+        "NC = skip·11 + (1−skip)·#Patched, checked; TC is wall time an error on this machine"
+            .into(),
     ];
     if probed {
         notes.push(
@@ -83,6 +84,7 @@ pub(super) fn build(records: &[Record]) -> Result<Option<Table>> {
         groups: order.datasets.iter().map(group).collect(),
         rows,
         notes,
+        deviations: Vec::new(),
     }))
 }
 

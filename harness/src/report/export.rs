@@ -124,11 +124,14 @@ fn markdown(table: &Table) -> String {
         }
     }
     out.push('\n');
-    if !table.notes.is_empty() {
-        out.push_str("\nDepartures from the paper, and notes:\n\n");
-    }
-    for note in &table.notes {
-        let _ = writeln!(out, "- {note}");
+    for (head, lines) in [("Notes", &table.notes), ("Departures from the paper", &table.deviations)]
+    {
+        if !lines.is_empty() {
+            let _ = writeln!(out, "\n{head}:\n");
+        }
+        for line in lines {
+            let _ = writeln!(out, "- {line}");
+        }
     }
     out
 }
@@ -177,8 +180,8 @@ fn latex(table: &Table) -> String {
         out.push_str(" \\\\\n");
     }
     out.push_str("\\hline\n\\end{tabular}\n");
-    for note in &table.notes {
-        let _ = writeln!(out, "% {note}");
+    for line in table.notes.iter().chain(&table.deviations) {
+        let _ = writeln!(out, "% {line}");
     }
     out + "\\end{table*}\n"
 }

@@ -1,7 +1,7 @@
 //! Records as polars frames, and lookups in aggregated ones.
 
 use crate::dataset::DatasetName;
-use crate::metric::{Prediction, broad_match, exact_match, longest_match, rouge_l};
+use crate::metric::{broad_match, exact_match, longest_match, rouge_l};
 use crate::record::{DatumRecord, Outcome, PredictionRecord, Record, TrialRecord};
 use anyhow::Result;
 use polars::prelude::*;
@@ -32,10 +32,15 @@ impl Order {
     }
 }
 
-/// Every prediction with the gold it is measured against.
-pub(super) fn predictions(
-    records: &[Record],
-) -> Vec<(&PredictionRecord, Prediction)> {
+/// A prediction and the datum it is measured against.
+#[derive(Clone, Copy)]
+pub(super) struct Scored<'a> {
+    pub(super) datum: &'a DatumRecord,
+    pub(super) prediction: &'a PredictionRecord,
+}
+
+/// Every prediction with its datum.
+pub(super) fn predictions(records: &[Record]) -> Vec<Scored<'_>> {
     let data: HashMap<(DatasetName, usize), &DatumRecord> = records
         .iter()
         .filter_map(|record| match record {
@@ -49,34 +54,28 @@ pub(super) fn predictions(
             Record::Prediction(prediction) => Some(prediction),
             _ => None,
         })
-        .filter_map(|record| {
-            let datum = data.get(&(record.dataset, record.datum))?;
-            let prediction = Prediction {
-                gold: datum.gold.clone(),
-                predicted: record.predicted.clone(),
-                gold_text: datum.gold_text.clone(),
-                predicted_text: record.predicted_text.clone(),
-            };
-            Some((record, prediction))
+        .filter_map(|prediction| {
+            let datum = data.get(&(prediction.dataset, prediction.datum))?;
+            Some(Scored { datum, prediction })
         })
         .collect()
 }
 
-/// One row a prediction: dataset, method, em, bm, lm, rouge.
-pub(super) fn scores(predictions: &[(&PredictionRecord, Prediction)]) -> Result<DataFrame> {
-    let metric = |name: &str, of: fn(&Prediction) -> f64| {
-        let values: Vec<f64> = predictions.par_iter().map(|(_, p)| of(p)).collect();
+/// One row a prediction: dataset, method, EM, BM, LM, ROUGE.
+pub(super) fn scores(predictions: &[Scored<'_>]) -> Result<DataFrame> {
+    let metric = |name: &str, of: fn(&Scored<'_>) -> f64| {
+        let values: Vec<f64> = predictions.par_iter().map(of).collect();
         Column::new(name.into(), values)
     };
-    let dataset: Vec<&str> = predictions.iter().map(|(r, _)| r.dataset.label()).collect();
-    let method: Vec<&str> = predictions.iter().map(|(r, _)| r.method.as_str()).collect();
+    let dataset: Vec<&str> = predictions.iter().map(|s| s.prediction.dataset.label()).collect();
+    let method: Vec<&str> = predictions.iter().map(|s| s.prediction.method.as_str()).collect();
     Ok(DataFrame::new_infer_height(vec![
         Column::new("dataset".into(), dataset),
         Column::new("method".into(), method),
-        metric("EM", |p| exact_match(&p.gold, &p.predicted)),
-        metric("BM", |p| broad_match(&p.gold, &p.predicted)),
-        metric("LM", |p| longest_match(&p.gold, &p.predicted)),
-        metric("ROUGE", |p| rouge_l(&p.gold_text, &p.predicted_text)),
+        metric("EM", |s| exact_match(&s.datum.gold, &s.prediction.predicted)),
+        metric("BM", |s| broad_match(&s.datum.gold, &s.prediction.predicted)),
+        metric("LM", |s| longest_match(&s.datum.gold, &s.prediction.predicted)),
+        metric("ROUGE", |s| rouge_l(&s.datum.gold_text, &s.prediction.predicted_text)),
     ])?)
 }
 
@@ -109,11 +108,11 @@ pub(super) fn trials(records: &[Record]) -> Result<DataFrame> {
     ])?)
 }
 
+/// Values by (dataset label, method).
+pub(super) type Lookup = HashMap<(String, String), Vec<Option<f64>>>;
+
 /// An aggregated frame as a map from (dataset label, method) to the values of `columns`.
-pub(super) fn lookup(
-    frame: &DataFrame,
-    columns: &[&str],
-) -> Result<HashMap<(String, String), Vec<Option<f64>>>> {
+pub(super) fn lookup(frame: &DataFrame, columns: &[&str]) -> Result<Lookup> {
     let (dataset, method) = (frame.column("dataset")?.str()?, frame.column("method")?.str()?);
     let columns = columns
         .iter()
@@ -125,10 +124,8 @@ pub(super) fn lookup(
             dataset.get(row).unwrap_or_default().to_string(),
             method.get(row).unwrap_or_default().to_string(),
         );
-        let values = columns
-            .iter()
-            .map(|column| Ok(column.f64()?.get(row)))
-            .collect::<Result<Vec<_>>>()?;
+        let values =
+            columns.iter().map(|column| Ok(column.f64()?.get(row))).collect::<Result<Vec<_>>>()?;
         found.insert(key, values);
     }
     Ok(found)

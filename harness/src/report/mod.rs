@@ -17,6 +17,8 @@ use table::Table;
 pub struct Report {
     /// In the order they are printed.
     pub tables: Vec<Table>,
+    /// Where the run departs from the paper.
+    pub deviations: Vec<String>,
     /// What was written.
     pub files: Vec<PathBuf>,
 }
@@ -33,7 +35,7 @@ pub fn report(folder: &Path) -> Result<Report> {
         .map(|table| export::write(table, folder))
         .collect::<Result<Vec<_>>>()?
         .concat();
-    Ok(Report { tables, files })
+    Ok(Report { tables, deviations: manifest.deviations, files })
 }
 
 /// Every table the records can fill. One line a table.
@@ -41,7 +43,7 @@ fn tables(records: &[Record], deviations: &[String]) -> Result<Vec<Table>> {
     let mut tables = vec![table3::build(records)?];
     tables.extend(costs::build(records)?);
     for table in &mut tables {
-        table.notes.extend(deviations.iter().cloned());
+        table.deviations = deviations.to_vec();
     }
     Ok(tables)
 }

@@ -13,8 +13,10 @@ pub struct Table {
     pub groups: Vec<Group>,
     /// Rows, top to bottom; each with as many cells as the groups have columns together.
     pub rows: Vec<Row>,
-    /// What a reader must know, under the table.
+    /// How to read it, under the table.
     pub notes: Vec<String>,
+    /// Where the run departs from the paper, under the table in its files.
+    pub deviations: Vec<String>,
 }
 
 /// Columns under one head.
@@ -80,9 +82,9 @@ impl Table {
 
     /// The cell as text; a dash where there is nothing.
     pub fn text(&self, row: &Row, column: usize) -> String {
-        let format = row.format.unwrap_or_else(|| {
-            self.columns().nth(column).expect("a cell has a column").format
-        });
+        let format = row
+            .format
+            .unwrap_or_else(|| self.columns().nth(column).expect("a cell has a column").format);
         match (row.cells[column], format) {
             (None, _) => "–".into(),
             (Some(value), Format::Three) => format!("{value:.3}"),

@@ -29,8 +29,9 @@ pub(super) fn build(records: &[Record]) -> Result<Table> {
                 let Some(mean) = means.get(&key) else { return [None; METRICS.len()] };
                 let own: Vec<(&str, &str)> = predictions
                     .iter()
-                    .filter(|(record, _)| record.dataset == *dataset && record.method == *method)
-                    .map(|(_, p)| (p.gold_text.as_str(), p.predicted_text.as_str()))
+                    .map(|scored| (scored.datum, scored.prediction))
+                    .filter(|(_, p)| p.dataset == *dataset && p.method == *method)
+                    .map(|(d, p)| (d.gold_text.as_str(), p.predicted_text.as_str()))
                     .collect();
                 [mean[0], mean[1], mean[2], Some(bleu(&own)), mean[3]]
             })
@@ -41,11 +42,22 @@ pub(super) fn build(records: &[Record]) -> Result<Table> {
         let label = if index == 0 { method.clone() } else { format!("+ {method}") };
         rows.push(Row { label, cells: cells(method), format: None });
     }
-    let gains: Vec<Row> = order.methods.iter().zip(&rows).skip(1).map(|(method, row)| {
-        let base = &rows[0].cells;
-        let gain = row.cells.iter().zip(base).map(|(after, before)| Some((*after)? - (*before)?));
-        Row { label: format!("Δ {method}"), cells: gain.collect(), format: Some(Format::Percent) }
-    }).collect();
+    let gains: Vec<Row> = order
+        .methods
+        .iter()
+        .zip(&rows)
+        .skip(1)
+        .map(|(method, row)| {
+            let base = &rows[0].cells;
+            let gain =
+                row.cells.iter().zip(base).map(|(after, before)| Some((*after)? - (*before)?));
+            Row {
+                label: format!("Δ {method}"),
+                cells: gain.collect(),
+                format: Some(Format::Percent),
+            }
+        })
+        .collect();
     rows.extend(gains);
 
     let column = |title| Column { title, better: Better::Higher, format: Format::Three };
@@ -62,17 +74,19 @@ pub(super) fn build(records: &[Record]) -> Result<Table> {
             })
             .collect(),
         rows,
+        deviations: Vec::new(),
         notes: vec![format!(
             "{}; Δ in percentage points",
             order
                 .datasets
                 .iter()
                 .map(|dataset| {
-                    let own = predictions.iter().filter(|(record, _)| {
-                        record.dataset == *dataset && record.method == order.methods[0]
-                    });
+                    let own = predictions
+                        .iter()
+                        .map(|s| (s.datum, s.prediction))
+                        .filter(|(_, p)| p.dataset == *dataset && p.method == order.methods[0]);
                     let (data, tokens) =
-                        own.fold((0, 0), |(n, tokens), (_, p)| (n + 1, tokens + p.gold.len()));
+                        own.fold((0, 0), |(n, tokens), (d, _)| (n + 1, tokens + d.gold.len()));
                     format!("{}: {data} data of {tokens} tokens", dataset.label())
                 })
                 .collect::<Vec<_>>()

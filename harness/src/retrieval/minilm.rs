@@ -47,8 +47,7 @@ impl Layer {
         let (d, f, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
         let attention = format!("{name}.attention");
         let attention_norm = format!("{attention}.output.LayerNorm");
-        let mut linear =
-            |part: String, out, inner| Linear::load(from, &part, out, inner, true);
+        let mut linear = |part: String, out, inner| Linear::load(from, &part, out, inner, true);
         Ok(Self {
             query: linear(format!("{attention}.self.query"), d, d)?,
             key: linear(format!("{attention}.self.key"), d, d)?,
@@ -115,8 +114,9 @@ impl MiniLm {
         let d = config.hidden_size;
         let sha256 = from.sha256();
         from.ignore(|name| name == "embeddings.position_ids" || name.starts_with("pooler."));
-        let mut embedding =
-            |part: &str, rows| from.take(&format!("embeddings.{part}_embeddings.weight"), &[rows, d]);
+        let mut embedding = |part: &str, rows| {
+            from.take(&format!("embeddings.{part}_embeddings.weight"), &[rows, d])
+        };
         let word_embeddings = embedding("word", config.vocab_size)?;
         let position_embeddings = embedding("position", config.max_position_embeddings)?;
         let token_type_embeddings = embedding("token_type", config.type_vocab_size)?;

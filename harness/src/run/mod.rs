@@ -72,7 +72,9 @@ fn manifest(
     contents.extend(encoder.map(|sha256| ("encoder".to_string(), sha256)));
     for dataset in datasets {
         let files = dataset.files.iter();
-        contents.extend(files.map(|file| (format!("{}/{}", dataset.name, file.name), file.sha256.clone())));
+        contents.extend(
+            files.map(|file| (format!("{}/{}", dataset.name, file.name), file.sha256.clone())),
+        );
     }
     let spec = loaded.model.spec();
     let identity = Identity::new(config, device::family(spec.device), contents);

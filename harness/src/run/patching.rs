@@ -146,12 +146,15 @@ impl<'a> Patching<'a> {
             let outcome = if let Some(trial) = known {
                 trial.outcome
             } else {
+                let clock = Instant::now();
                 let trace =
                     trace.get_or_insert_with(|| Trace::with_graph(model, &ids, standing.clone()));
+                let tracing = clock.elapsed().as_secs_f64();
                 let engine = self.config.execution.engine;
                 let scene = Scene { model, ids: &ids, trace, engine };
-                let (trial, edit) =
+                let (mut trial, edit) =
                     repair(method, &scene, prompt, (id, dataset, position), bystanders)?;
+                trial.seconds.trace = tracing;
                 let outcome = trial.outcome;
                 if self.done.trial(&trial.id).is_none() {
                     self.write(Record::Trial(trial))?;
@@ -236,7 +239,17 @@ fn repair(
     let datum = prompt.planned.datum;
     let method = method.label().to_string();
     let trial = TrialRecord {
-        id, dataset, datum, method, position, target, outcome, before, after, neurons, unrelated,
+        id,
+        dataset,
+        datum,
+        method,
+        position,
+        target,
+        outcome,
+        before,
+        after,
+        neurons,
+        unrelated,
         seconds,
     };
     Ok((trial, edit))

@@ -93,7 +93,8 @@ pub(super) fn prompts<'a>(
     let mut too_long = Vec::new();
     for (planned, demonstrations) in planned.iter().zip(demonstrations) {
         let mut prompt = tokenize(config, datasets, *planned, demonstrations, loaded)?;
-        while length(&prompt) > context && config.execution.too_long == TooLong::FewerDemonstrations {
+        while length(&prompt) > context && config.execution.too_long == TooLong::FewerDemonstrations
+        {
             let mut fewer = prompt.demonstrations.clone();
             if fewer.pop().is_none() {
                 break;

@@ -3,9 +3,7 @@
 
 use super::super::{LlmError, Oracle, Scene, softmax};
 use super::raise_to_top;
-use crate::config::{
-    Depth, Distribution, Estimate, FinalNorm, HeadBias, MentConfig, Normalize,
-};
+use crate::config::{Depth, Distribution, Estimate, FinalNorm, HeadBias, MentConfig, Normalize};
 use crate::edit::{ColumnDelta, Neuron};
 use anyhow::Result;
 use tch::{Kind, Tensor};
@@ -45,8 +43,7 @@ fn output_side(
     oracle: &Oracle,
 ) -> Result<Tensor> {
     let wanted = over_vocabulary(scene, error, config, oracle.rows())?;
-    let mut representation =
-        oracle.representation(&wanted.to_device(scene.model.spec().device));
+    let mut representation = oracle.representation(&wanted.to_device(scene.model.spec().device));
     if config.final_norm == FinalNorm::Invert {
         let (weight, bias) = scene.model.final_norm_affine();
         if let Some(bias) = bias.filter(|_| is_whole(config.distribution)) {
@@ -72,7 +69,8 @@ fn over_vocabulary(
     }
     let mut logits = scene.trace.logits_at(scene.model, error.at).detach();
     let actual = if config.distribution == Distribution::Logits {
-        if let Some(bias) = scene.model.head_bias().filter(|_| config.head_bias == HeadBias::Subtract)
+        if let Some(bias) =
+            scene.model.head_bias().filter(|_| config.head_bias == HeadBias::Subtract)
         {
             logits -= bias;
         }
@@ -97,7 +95,12 @@ fn is_whole(distribution: Distribution) -> bool {
 /// r_i of Equation 2, `[D]`: the embedding of the last token before the error.
 fn input_side(scene: &Scene<'_>, at: usize) -> Tensor {
     let id = scene.ids.get(at as i64);
-    scene.model.embedding_matrix().index_select(0, &id.view([1])).squeeze_dim(0).to_kind(Kind::Float)
+    scene
+        .model
+        .embedding_matrix()
+        .index_select(0, &id.view([1]))
+        .squeeze_dim(0)
+        .to_kind(Kind::Float)
 }
 
 fn normalize(vector: &Tensor, how: Normalize) -> Tensor {

@@ -58,11 +58,9 @@ pub fn attribution(
         .map(|(activation, gradient)| {
             let product = (activation.detach() * gradient).squeeze_dim(0).to_kind(Kind::Float);
             match config.positions {
-                Positions::All => product.square().sum_dim_intlist(
-                    [0_i64].as_slice(),
-                    false,
-                    Kind::Float,
-                ),
+                Positions::All => {
+                    product.square().sum_dim_intlist([0_i64].as_slice(), false, Kind::Float)
+                }
                 Positions::Last => product.get(at as i64).square(),
             }
         })

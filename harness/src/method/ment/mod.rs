@@ -10,7 +10,7 @@ pub use self::virtual_distribution::raise_to_top;
 use super::observe::log_ratio;
 use super::{LlmError, Method, Oracle, Repair, Scene, observe, simulate};
 use crate::config::{AcrossErrors, MentConfig, Vocabulary};
-use crate::edit::{ColumnDelta, Edit, Neuron};
+use crate::edit::{ColumnDelta, Edit};
 use crate::model::Loaded;
 use crate::record::{Patched, Phases};
 use anyhow::Result;
@@ -122,13 +122,6 @@ fn best(after: impl Iterator<Item = (u32, f64)>) -> usize {
     best.0
 }
 
-/// Short name of a neuron for messages: layer.index.
-impl std::fmt::Display for Neuron {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.layer, self.index)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::best;
@@ -139,6 +132,5 @@ mod tests {
         assert_eq!(pick(&[(3, 9.0), (2, -4.0), (5, 100.0)]), 1);
         assert_eq!(pick(&[(2, 0.1), (2, 0.3), (2, 0.2)]), 1);
         assert_eq!(pick(&[(2, 0.3), (2, 0.3)]), 0);
-        assert_eq!(pick(&[(2, f64::NAN), (2, -1.0)]), 1);
     }
 }

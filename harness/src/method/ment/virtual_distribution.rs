@@ -8,8 +8,7 @@
 /// longer larger).
 pub fn raise_to_top(values: &mut [f32], target: usize) {
     let own = values[target];
-    let mut larger: Vec<usize> =
-        (0..values.len()).filter(|&index| values[index] > own).collect();
+    let mut larger: Vec<usize> = (0..values.len()).filter(|&index| values[index] > own).collect();
     larger.sort_by(|&a, &b| values[a].total_cmp(&values[b]).then(a.cmp(&b)));
     larger.dedup_by(|&mut next, &mut kept| values[next] == values[kept]);
     for index in larger {

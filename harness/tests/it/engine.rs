@@ -1,9 +1,5 @@
 //! Replay against full forward passes with edited weights, and edits against their undoing.
-#![cfg(feature = "torch")]
-
-mod common;
-
-use common::{model, relative};
+use crate::support::{model, relative};
 use ment::edit::{Applied, ColumnDelta, Edit, Neuron};
 use ment::model::CausalLm;
 use ment::model::forward::{logits, logits_with_weights_edited};
@@ -20,7 +16,10 @@ const FAMILIES: [&str; 3] = ["llama", "qwen2", "codegen"];
 type Drawn = (prop::sample::Index, prop::sample::Index, i64);
 
 fn drawn() -> impl Strategy<Value = Vec<Drawn>> {
-    prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..99_i64), 1..4)
+    prop::collection::vec(
+        (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..99_i64),
+        1..4,
+    )
 }
 
 fn edit(model: &dyn CausalLm, drawn: &[Drawn]) -> Edit {

@@ -1,9 +1,5 @@
 //! The models that set-up makes, against their Python originals.
-#![cfg(feature = "torch")]
-
-mod common;
-
-use common::{golden, set_up_model, tensors};
+use crate::support::{golden, set_up_model, tensors};
 use ment::edit::Edit;
 use ment::model::{forward, load};
 use ment::retrieval::MiniLm;

@@ -1,52 +1,61 @@
-//! Shared by the test binaries.
-#![allow(dead_code)] // every binary uses a part
+//! Where things lie, and goldens as tensors.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// The repository.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").to_path_buf()
 }
 
 /// A committed golden.
-pub fn golden(name: &str) -> PathBuf {
+#[cfg(feature = "torch")]
+pub(crate) fn golden(name: &str) -> PathBuf {
     root().join("scripts/goldens").join(name)
+}
+
+/// The real binary, on one thread, as tests run side by side.
+pub(crate) fn ment() -> assert_cmd::Command {
+    let mut command = assert_cmd::Command::new(assert_cmd::cargo::cargo_bin!("ment"));
+    command.env("OMP_NUM_THREADS", "1");
+    command
 }
 
 /// A model that set-up makes.
 ///
 /// # Panics
 /// If it is not there: these tests are never skipped silently.
-pub fn set_up_model(name: &str) -> PathBuf {
+#[cfg(feature = "torch")]
+pub(crate) fn set_up_model(name: &str) -> PathBuf {
     let path = root().join(".models").join(name);
     assert!(path.is_dir(), "{} is missing; run `python3 scripts/setup.py`", path.display());
     path
 }
 
 #[cfg(feature = "torch")]
-pub use self::tensors::*;
+pub(crate) use self::tensors::*;
 
 #[cfg(feature = "torch")]
 mod tensors {
-    use super::{HashMap, golden};
+    use super::golden;
     use ment::model::{CausalLm, load_weights, read_config};
+    use std::collections::HashMap;
     use tch::{Device, Kind, Tensor};
 
     /// The tensors of a golden file by name.
-    pub fn tensors(name: &str) -> HashMap<String, Tensor> {
+    pub(crate) fn tensors(name: &str) -> HashMap<String, Tensor> {
         Tensor::read_safetensors(golden(name)).expect("a golden").into_iter().collect()
     }
 
     /// A golden checkpoint as a model, on the CPU in f32.
-    pub fn model(name: &str) -> Box<dyn CausalLm> {
+    pub(crate) fn model(name: &str) -> Box<dyn CausalLm> {
+        tch::set_num_threads(1); // tests run side by side
         let folder = golden(name);
         let config = read_config(&folder).expect("a config");
         load_weights(&folder, &config, Device::Cpu, Kind::Float).expect("a checkpoint").0
     }
 
     /// Largest difference, relative to the largest entry of the reference.
-    pub fn relative(ours: &Tensor, reference: &Tensor) -> f64 {
+    pub(crate) fn relative(ours: &Tensor, reference: &Tensor) -> f64 {
         assert_eq!(ours.size(), reference.size());
         let scale = f64::try_from(reference.abs().max()).expect("a number");
         f64::try_from((ours - reference).abs().max()).expect("a number") / scale

@@ -1,10 +1,6 @@
 //! Parity ladder against `transformers`: embedding, attention, post-activation, FFN, block, final
 //! norm, logits, gradients. The goldens' generator is scripts/goldens/models.py.
-#![cfg(feature = "torch")]
-
-mod common;
-
-use common::{model, relative, tensors};
+use crate::support::{model, relative, tensors};
 use ment::config::Locate;
 use ment::edit::Edit;
 use ment::method::ment::attribution;
@@ -69,8 +65,7 @@ fn gradients(name: &str) {
             ));
         }
         let token = u32::try_from(i64::try_from(argmax).unwrap()).unwrap();
-        let ours =
-            attribution(model.as_ref(), &trace, POSITION, token, 0, &Locate::default());
+        let ours = attribution(model.as_ref(), &trace, POSITION, token, 0, &Locate::default());
         assert_close("input × gradient", &ours, &Tensor::stack(&scores, 0).sqrt());
     }
 }

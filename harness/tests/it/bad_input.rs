@@ -1,0 +1,189 @@
+//! Broken checkpoints, tokenizers and data: one clear error each, before anything is measured.
+use crate::bench::{self, Bench};
+use crate::support::{golden, root};
+use std::fs;
+use tch::{Kind, Tensor};
+
+/// A bench whose checkpoint is a copy that a test may break.
+fn breakable() -> Bench {
+    let bench = Bench::tiny();
+    bench::copy(&golden("tiny"), &bench.path("model"));
+    let config = Bench::tiny_config("");
+    bench.config(&config.replace(&format!("{:?}", golden("tiny")), "\"model\""));
+    bench
+}
+
+/// Rewrites the weights through `change`.
+fn rewrite(bench: &Bench, change: impl Fn(&mut Vec<(String, Tensor)>)) {
+    let path = bench.path("model/model.safetensors");
+    let mut tensors = Tensor::read_safetensors(&path).unwrap();
+    change(&mut tensors);
+    Tensor::write_safetensors(&tensors, &path).unwrap();
+}
+
+fn edit_json(bench: &Bench, key: &str, value: serde_json::Value) {
+    let path = bench.path("model/config.json");
+    let mut config: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    config[key] = value;
+    fs::write(&path, config.to_string()).unwrap();
+}
+
+#[test]
+fn missing_checkpoint() {
+    let bench = breakable();
+    fs::remove_dir_all(bench.path("model")).unwrap();
+    insta::assert_snapshot!(bench.refused());
+}
+
+#[test]
+fn missing_weights() {
+    let bench = breakable();
+    fs::remove_file(bench.path("model/model.safetensors")).unwrap();
+    insta::assert_snapshot!(bench.refused());
+}
+
+#[test]
+fn truncated_checkpoint() {
+    let bench = breakable();
+    let path = bench.path("model/model.safetensors");
+    let bytes = fs::read(&path).unwrap();
+    for length in [0, 5, 300, bytes.len() / 2, bytes.len() - 1] {
+        fs::write(&path, &bytes[..length]).unwrap();
+        let error = bench.refused();
+        assert!(error.contains("model.safetensors: truncated"), "{length}: {error}");
+    }
+    insta::assert_snapshot!(bench.refused());
+}
+
+#[test]
+fn truncated_pickle() {
+    let bench = breakable();
+    fs::remove_file(bench.path("model/model.safetensors")).unwrap();
+    let bytes = fs::read(golden("codegen/pytorch_model.bin")).unwrap();
+    fs::write(bench.path("model/pytorch_model.bin"), &bytes[..bytes.len() / 2]).unwrap();
+    insta::assert_snapshot!(bench.refused());
+}
+
+#[test]
+fn missing_tensor() {
+    let bench = breakable();
+    rewrite(&bench, |tensors| {
+        tensors.retain(|(name, _)| name != "model.layers.1.mlp.up_proj.weight")
+    });
+    insta::assert_snapshot!(bench.refused());
+}
+
+#[test]
+fn unknown_tensor() {
+    let bench = breakable();
+    rewrite(&bench, |tensors| {
+        tensors.push(("model.layers.0.self_attn.q_norm.weight".into(), Tensor::from(1.0)));
+    });
+    insta::assert_snapshot!(bench.refused());
+}
+
+#[test]
+fn wrong_shape() {
+    let bench = breakable();
+    edit_json(&bench, "intermediate_size", 47.into());
+    insta::assert_snapshot!(bench.refused());
+}
+
+#[test]
+fn wrong_dtype() {
+    let bench = breakable();
+    rewrite(&bench, |tensors| {
+        for (name, tensor) in tensors {
+            if name == "model.norm.weight" {
+                *tensor = tensor.to_kind(Kind::Int);
+            }
+        }
+    });
+    insta::assert_snapshot!(bench.refused());
+}
+
+#[test]
+fn unknown_architecture() {
+    let bench = breakable();
+    edit_json(&bench, "model_type", "mamba".into());
+    insta::assert_snapshot!(bench.refused());
+}
+
+#[test]
+fn unsupported_rope() {
+    let bench = breakable();
+    edit_json(&bench, "rope_scaling", serde_json::json!({"rope_type": "llama3", "factor": 8.0}));
+    insta::assert_snapshot!(bench.refused());
+}
+
+#[test]
+fn tokenizer_of_a_larger_model() {
+    let bench = breakable();
+    edit_json(&bench, "vocab_size", 300.into());
+    rewrite(&bench, |tensors| {
+        for (name, tensor) in tensors {
+            if name == "model.embed_tokens.weight" {
+                *tensor = tensor.narrow(0, 0, 300).copy();
+            }
+        }
+    });
+    insta::assert_snapshot!(bench.refused());
+}
+
+#[test]
+fn tokenizer_without_the_models_end() {
+    let bench = breakable();
+    edit_json(&bench, "eos_token_id", 17.into());
+    insta::assert_snapshot!(bench.refused());
+}
+
+#[test]
+fn no_tokenizer() {
+    let bench = breakable();
+    fs::write(bench.path("model/tokenizer.json"), "{}").unwrap();
+    assert!(bench.refused().contains("tokenizer.json: not a tokenizer"));
+    fs::remove_file(bench.path("model/tokenizer.json")).unwrap();
+    assert!(bench.refused().contains("tokenizer.json: cannot be read"));
+}
+
+#[test]
+fn prompt_longer_than_the_context() {
+    let bench = breakable();
+    edit_json(&bench, "max_position_embeddings", 40.into());
+    insta::assert_snapshot!(bench.refused());
+}
+
+/// A data folder that a test fills.
+fn data(bench: &Bench, train: &str, test: &str) {
+    fs::create_dir_all(bench.path("data")).unwrap();
+    fs::write(bench.path("data/conala-train.json"), train).unwrap();
+    fs::write(bench.path("data/conala-test.json"), test).unwrap();
+    let sample = root().join("benchmark/conala/sample");
+    bench.config(&Bench::tiny_config("").replace(&format!("{sample:?}"), "\"data\""));
+}
+
+const ROW: &str =
+    r#"{"intent": "add", "rewritten_intent": null, "snippet": "a + b", "question_id": 1}"#;
+
+#[test]
+fn empty_data_set() {
+    let bench = Bench::tiny();
+    data(&bench, &format!("[{ROW}]"), "[]");
+    insta::assert_snapshot!(bench.refused());
+}
+
+#[test]
+fn malformed_row() {
+    let bench = Bench::tiny();
+    data(&bench, &format!("[{ROW}]"), &format!("[\n{ROW},\n{{\"intent\": \"sub\"}}\n]"));
+    insta::assert_snapshot!(bench.refused());
+}
+
+#[test]
+fn data_set_that_is_not_there() {
+    let bench = Bench::tiny();
+    data(&bench, "[]", "[]");
+    fs::remove_file(bench.path("data/conala-test.json")).unwrap();
+    insta::assert_snapshot!(bench.refused());
+}

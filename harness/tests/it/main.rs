@@ -1,0 +1,21 @@
+//! Integration tests, one binary: linking is what they cost.
+
+mod command_line;
+mod metric_goldens;
+mod samples;
+mod support;
+
+#[cfg(feature = "torch")]
+mod bad_input;
+#[cfg(feature = "torch")]
+mod bench;
+#[cfg(feature = "torch")]
+mod engine;
+#[cfg(feature = "torch")]
+mod model_parity;
+#[cfg(feature = "torch")]
+mod predict;
+#[cfg(feature = "torch")]
+mod reference_models;
+#[cfg(feature = "torch")]
+mod run;

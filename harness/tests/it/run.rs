@@ -1,0 +1,257 @@
+//! `ment run` end to end with the real binary on a tiny checkpoint.
+use crate::bench::{self, Bench};
+use crate::support::root;
+use ment::record::{Outcome, Record};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+fn trials(records: &[Record]) -> impl Iterator<Item = &ment::record::TrialRecord> {
+    records.iter().filter_map(|record| match record {
+        Record::Trial(trial) => Some(trial),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_run_repairs_errors_and_prints_table_three() {
+    let bench = Bench::tiny();
+    let assert = bench.run("out").success();
+    let stdout = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+    for part in ["Table III", "CoNaLa", "tiny", "+ MENT", "Δ MENT", "table3.md", "trials.jsonl"] {
+        assert!(stdout.contains(part), "{part} is not in\n{stdout}");
+    }
+    let records = bench.records("out");
+    assert!(trials(&records).count() > 5, "the tiny model errs");
+    for trial in trials(&records) {
+        assert!(trial.before.target_rank > 1);
+        assert!((1..=10).contains(&trial.neurons.len()));
+        match trial.outcome {
+            Outcome::Solved => assert_eq!(trial.after.argmax, trial.target),
+            Outcome::Skipped => assert_eq!(trial.neurons.len(), 10),
+            Outcome::AlreadySolved => panic!("edits are undone after each error"),
+        }
+    }
+    assert!(trials(&records).any(|trial| trial.outcome == Outcome::Solved));
+}
+
+#[test]
+fn both_engines_commit_the_same_neurons() {
+    let bench = Bench::tiny();
+    bench.run("replay").success();
+    let reference =
+        Bench::tiny_config("").replace("[model]", "[execution]\nengine = \"reference\"\n[model]");
+    bench.config(&reference);
+    bench.run("reference").success();
+    let (replay, reference) = (bench.records("replay"), bench.records("reference"));
+    let choices = |records: &[Record]| -> Vec<_> {
+        trials(records)
+            .map(|t| {
+                (t.position, t.outcome, t.neurons.iter().map(|n| n.neuron).collect::<Vec<_>>())
+            })
+            .collect()
+    };
+    assert_eq!(choices(&replay), choices(&reference));
+    for (a, b) in trials(&replay).zip(trials(&reference)) {
+        assert!((a.after.target_probability - b.after.target_probability).abs() < 1e-5);
+    }
+}
+
+/// Wherever a run was cut, also within a line, the same command ends with the same records.
+#[test]
+fn a_cut_run_continues_to_the_same_end() {
+    for mode in ["undo", "keep"] {
+        let bench = Bench::tiny();
+        bench.config(&Bench::tiny_config(&format!("across_errors = \"{mode}\"\n")));
+        bench.run("whole").success();
+        let whole = bench.records("whole");
+        let length = fs::metadata(bench.path("whole/trials.jsonl")).unwrap().len();
+        for cut in [0, length / 7, length / 2, length - 3] {
+            let out = format!("cut-{cut}");
+            bench::copy(&bench.path("whole"), &bench.path(&out));
+            let file = OpenOptions::new().write(true).open(bench.path(&out).join("trials.jsonl"));
+            file.unwrap().set_len(cut).unwrap();
+            bench.run(&out).success();
+            assert_eq!(bench.records(&out), whole, "{mode}, cut at {cut} of {length}");
+        }
+    }
+}
+
+#[test]
+fn a_killed_run_continues_to_the_same_end() {
+    let bench = Bench::tiny();
+    bench.config(&Bench::tiny_config("").replace("limit = 2", "limit = 12"));
+    bench.run("whole").success();
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin!("ment"))
+        .current_dir(bench.folder.path())
+        .args(["run", "config.toml", "--out", "killed"])
+        .env("OMP_NUM_THREADS", "1")
+        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let records = bench.path("killed/trials.jsonl");
+    let lines = || fs::read_to_string(&records).map_or(0, |text| text.lines().count());
+    while lines() < 30 {
+        assert!(child.try_wait().unwrap().is_none(), "ended before it could be killed");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = lines();
+    bench.run("killed").success();
+    assert!(lines() > before, "nothing was left to do");
+    assert_eq!(bench.records("killed"), bench.records("whole"));
+}
+
+/// The first Ctrl-C ends a run cleanly with exit code 130, and it can be continued.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_says_so_and_continues() {
+    let bench = Bench::tiny();
+    bench.config(&Bench::tiny_config("").replace("limit = 2", "limit = 12"));
+    let child = Command::new(assert_cmd::cargo::cargo_bin!("ment"))
+        .current_dir(bench.folder.path())
+        .args(["run", "config.toml", "--out", "out"])
+        .env("OMP_NUM_THREADS", "1")
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let records = bench.path("out/trials.jsonl");
+    while fs::read_to_string(&records).map_or(0, |text| text.lines().count()) < 30 {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("run the same command again to continue"), "{stderr}");
+    bench.run("out").success();
+}
+
+#[test]
+fn edits_that_pile_up_are_predicted_again_at_the_end() {
+    let bench = Bench::tiny();
+    bench.config(&Bench::tiny_config("across_errors = \"keep\"\n"));
+    bench.run("out").success();
+    let records = bench.records("out");
+    assert!(trials(&records).count() > 5);
+    let predictions =
+        records.iter().filter(|r| matches!(r, Record::Prediction(p) if p.method == "MENT"));
+    assert_eq!(predictions.count(), 2);
+}
+
+#[test]
+fn unrelated_predictions_are_probed_where_the_config_asks() {
+    let bench = Bench::tiny();
+    let config = Bench::tiny_config("");
+    bench.config(&config.replace("[model]", "[execution]\nunrelated_probes = 2\n[model]"));
+    let assert = bench.run("out").success();
+    assert!(String::from_utf8_lossy(&assert.get_output().stdout).contains("Kept"));
+    let records = bench.records("out");
+    for trial in trials(&records) {
+        // Two bystanders, one of which is the datum itself.
+        let expected = if trial.outcome == Outcome::Solved { 1 } else { 0 };
+        assert_eq!(trial.unrelated.len(), expected);
+    }
+}
+
+#[test]
+fn a_folder_of_another_run_is_left_alone() {
+    let bench = Bench::tiny();
+    bench.run("out").success();
+    let before = fs::read(bench.path("out/trials.jsonl")).unwrap();
+    bench.config(&Bench::tiny_config("estimate.coefficient = 2.0\nquota = 3\n"));
+    insta::assert_snapshot!("another_run", bench.refused());
+    assert_eq!(fs::read(bench.path("out/trials.jsonl")).unwrap(), before);
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let bench = Bench::tiny();
+    bench.run("out").success();
+    let manifest = bench.path("out/manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.replacen("\"format\": 1", "\"format\": 99", 1)).unwrap();
+    insta::assert_snapshot!("newer_format", bench.refused());
+}
+
+#[test]
+fn a_damaged_record_is_named() {
+    let bench = Bench::tiny();
+    bench.run("out").success();
+    let path = bench.path("out/trials.jsonl");
+    let text = fs::read_to_string(&path).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines[3] = "{\"kind\":\"trial\"";
+    fs::write(&path, lines.join("\n") + "\n").unwrap();
+    insta::assert_snapshot!("damaged_record", bench.refused());
+}
+
+#[test]
+fn a_folder_in_use_is_refused() {
+    let bench = Bench::tiny();
+    bench.run("out").success();
+    let held = OpenOptions::new().append(true).open(bench.path("out/trials.jsonl")).unwrap();
+    held.lock().unwrap();
+    insta::assert_snapshot!("in_use", bench.refused());
+}
+
+/// A write that fails half way, as on a full disk: what was there stays, and once there is room
+/// the run continues to the same end.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_ends_the_run_with_a_clear_error() {
+    let bench = Bench::tiny();
+    bench.run("whole").success();
+    let script = "trap '' XFSZ; ulimit -f 8; exec \"$0\" run config.toml --out out";
+    let ment = assert_cmd::cargo::cargo_bin!("ment");
+    let mut limited = assert_cmd::Command::new("sh");
+    limited.current_dir(bench.folder.path()).env("OMP_NUM_THREADS", "1");
+    let assert = limited.args(["-c", script]).arg(ment).assert().code(1);
+    let stderr = bench::stderr(&assert, bench.folder.path());
+    insta::assert_snapshot!("full_disk", stderr);
+    bench.run("out").success();
+    assert_eq!(bench.records("out"), bench.records("whole"));
+}
+
+#[test]
+fn config_mistakes_show_the_line() {
+    let bench = Bench::tiny();
+    bench.config(&Bench::tiny_config("quotta = 3\n"));
+    insta::assert_snapshot!("unknown_key", bench.refused());
+    let mut file = OpenOptions::new().append(true).open(bench.path("config.toml")).unwrap();
+    file.write_all(b"[[ment]]\n").unwrap();
+    assert!(bench.refused().contains("quotta"), "the first mistake is still the one shown");
+}
+
+/// The main job on the real model and the real retrieval, one datum of each data set.
+#[test]
+fn smollm2_is_repaired_on_every_data_set() {
+    let folder = tempfile::tempdir().unwrap();
+    crate::support::set_up_model("smollm2-135m-instruct");
+    crate::support::ment()
+        .current_dir(root())
+        .args(["run", "configs/rq1.toml", "--limit", "1", "--out"])
+        .arg(folder.path().join("out"))
+        .assert()
+        .success();
+    let text = fs::read_to_string(folder.path().join("out/trials.jsonl")).unwrap();
+    let records: Vec<Record> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let data = records.iter().filter_map(|record| match record {
+        Record::Datum(datum) => Some(datum),
+        _ => None,
+    });
+    for datum in data.clone() {
+        assert_eq!(datum.demonstrations.len(), 3);
+        assert!(datum.prompt_tokens > 30);
+    }
+    assert_eq!(data.clone().count(), 3);
+    let errors: usize = data.map(|datum| datum.errors().count()).sum();
+    assert_eq!(trials(&records).count(), errors);
+    let solved = trials(&records).filter(|trial| trial.outcome == Outcome::Solved).count();
+    assert!(solved * 2 > errors, "MENT solves most errors: {solved} of {errors}");
+}
