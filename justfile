@@ -6,7 +6,7 @@ set positional-arguments
 default:
     @just --list --unsorted
 
-# libtorch, tools and the default models, into this folder (once: about 0.9 GB to download).
+# libtorch, tools and the default models, into this folder (once: about 0.75 GB to download).
 setup *args:
     @python3 scripts/setup.py "$@"
 

@@ -9,8 +9,12 @@ fn main() {
         libtorch();
     }
     println!("cargo:rustc-env=MENT_COMMIT={}", commit().unwrap_or_default());
-    let git = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.git");
-    println!("cargo:rerun-if-changed={}", git.join("logs/HEAD").display());
+    // A commit, or a change of anything the binary is made of, may change what this says.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for part in [".git/logs/HEAD", "Cargo.toml", "Cargo.lock", "harness/Cargo.toml", "harness/src"]
+    {
+        println!("cargo:rerun-if-changed={}", root.join(part).display());
+    }
 }
 
 /// An rpath into libtorch, so that nobody exports LD_LIBRARY_PATH.
@@ -31,7 +35,7 @@ fn libtorch() {
 /// The commit built from, `-dirty` where files differ from it.
 fn commit() -> Option<String> {
     let output = Command::new("git")
-        .args(["describe", "--always", "--dirty", "--abbrev=12"])
+        .args(["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"])
         .output()
         .ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())

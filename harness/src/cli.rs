@@ -65,8 +65,8 @@ pub struct PredictArgs {
     /// What comes before the predicted token.
     pub input: PredictInput,
     /// How many tokens to print.
-    #[arg(long, value_name = "K", default_value_t = 10)]
-    pub top: usize,
+    #[arg(long, value_name = "K", default_value = "10")]
+    pub top: std::num::NonZeroUsize,
     /// Where to compute: cpu or cuda:N.
     #[arg(long, default_value = "cpu")]
     pub device: String,

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::dataset::DatasetName;
 use crate::error::InputError;
 use anyhow::Result;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// `ment run`
@@ -43,7 +44,7 @@ fn resolve(args: &RunArgs) -> Result<Config> {
             .dataset
             .iter()
             .map(|name| name.parse::<DatasetName>())
-            .collect::<Result<Vec<_>>>()?;
+            .collect::<Result<BTreeSet<_>>>()?;
         config.dataset.retain(|dataset| wanted.contains(&dataset.name));
         if config.dataset.len() < wanted.len() {
             return Err(InputError::new(format!(
@@ -60,10 +61,11 @@ fn resolve(args: &RunArgs) -> Result<Config> {
     }
     if let Some(model) = &args.model {
         config.model.path.clone_from(model);
-        config.model.label = model
-            .file_name()
-            .map_or_else(|| config.model.label.clone(), |name| name.to_string_lossy().into_owned());
+        let folder = model.canonicalize().unwrap_or_else(|_| model.clone());
+        let name = folder.file_name().unwrap_or(folder.as_os_str());
+        config.model.label = name.to_string_lossy().into_owned();
     }
+    config.check().map_err(InputError::new)?;
     Ok(config)
 }
 
@@ -101,7 +103,7 @@ pub fn predict(args: PredictArgs) -> Result<()> {
         (Some(prompt), _) => loaded.tokenizer.encode(prompt)?,
         (None, ids) => ids.unwrap_or_default(),
     };
-    let tokens = predict::next_tokens(&loaded, &ids, args.top)?;
+    let tokens = predict::next_tokens(&loaded, &ids, args.top.get())?;
     if args.json {
         println!("{}", serde_json::json!({ "ids": ids, "next": tokens }));
     } else {

@@ -338,9 +338,10 @@ pub enum Layers {
 pub struct Estimate {
     /// What the pseudoinverse of the output head is applied to.
     pub distribution: Distribution,
-    /// Scale of the layer's vector before the coefficient.
+    /// Scale of each end of the interpolation.
     pub normalize: Normalize,
-    /// Factor on the (normalised) vector.
+    /// Factor on the (normalised) vector. A larger one repairs with fewer neurons and disturbs
+    /// more: the calibration table shows by how much.
     pub coefficient: Coefficient,
     /// Input end of the interpolation: embedding of the last token (`true`, as written) or zero.
     pub input_side: bool,
@@ -359,7 +360,7 @@ impl Default for Estimate {
         Self {
             distribution: Distribution::default(),
             normalize: Normalize::default(),
-            coefficient: Coefficient(1.0),
+            coefficient: Coefficient(0.25),
             input_side: false,
             depth: Depth::default(),
             final_norm: FinalNorm::default(),
@@ -384,7 +385,7 @@ pub enum Distribution {
     OneHotDifference,
 }
 
-/// Scale of a layer's vector before the coefficient.
+/// Scale of each end of the interpolation, before depth and coefficient.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Normalize {
@@ -473,7 +474,7 @@ impl Config {
     }
 
     /// What no single key shows.
-    fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), String> {
         if self.dataset.is_empty() {
             return Err("no data set; add a [[dataset]] entry".into());
         }
@@ -484,6 +485,11 @@ impl Config {
         let labels = std::iter::once(&self.model.label)
             .chain(self.ment.iter().map(|ment| &ment.label))
             .cloned();
+        if let Some(label) =
+            labels.clone().find(|label| label.trim().is_empty() || label.contains('\n'))
+        {
+            return Err(format!("label {label:?} must be one line with something in it"));
+        }
         if let Some(label) = first_duplicate(labels) {
             return Err(format!(
                 "label `{label}` is used twice; every row of a table needs its own"

@@ -57,6 +57,16 @@ impl Identity {
         Self { config, device: device.into(), contents }
     }
 
+    /// The quota of neurons of every method, by label.
+    pub fn quotas(&self) -> BTreeMap<String, f64> {
+        let methods = self.config["ment"].as_array().into_iter().flatten();
+        methods
+            .filter_map(|method| {
+                Some((method["label"].as_str()?.into(), method["quota"].as_f64()?))
+            })
+            .collect()
+    }
+
     /// Short hash, 16 hex digits.
     pub fn hash(&self) -> String {
         let text = serde_json::to_string(&(FORMAT, self)).expect("an identity is plain data");

@@ -97,8 +97,8 @@ pub struct Patched {
 /// Wall time of the phases of one repair, seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Phases {
-    /// Running the sequence; the errors of a datum share it, and the first one bears it.
-    #[serde(default)]
+    /// Running the sequence and reading the prediction off; the errors of a datum share the run,
+    /// and the first one bears it.
     pub trace: f64,
     /// Attribution.
     pub locate: f64,
@@ -149,9 +149,9 @@ pub struct TrialRecord {
     pub target: u32,
     /// How it ended.
     pub outcome: Outcome,
-    /// Before any edit.
+    /// Before this error's edit.
     pub before: Observation,
-    /// After the edit; of a skipped error: the best that was reached before it was undone.
+    /// After the edit; of a skipped error: what was reached when the quota was spent.
     pub after: Observation,
     /// Neurons patched, in order; of a skipped error: those tried.
     pub neurons: Vec<Patched>,

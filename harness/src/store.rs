@@ -27,11 +27,8 @@ impl Store {
     /// # Errors
     /// If the folder belongs to another run, a newer format, another process, or is damaged.
     pub fn open(folder: &Path, manifest: &Manifest) -> Result<(Self, Vec<Record>)> {
-        if folder.join(MANIFEST).is_file() {
-            check_same_run(folder, manifest)?;
-        } else {
-            create(folder, manifest)?;
-        }
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("{}: cannot be made", folder.display()))?;
         let path = folder.join(RECORDS);
         let mut file = OpenOptions::new()
             .read(true)
@@ -50,6 +47,11 @@ impl Store {
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("{}: cannot be locked", path.display()));
             }
+        }
+        if folder.join(MANIFEST).is_file() {
+            check_same_run(folder, manifest)?;
+        } else {
+            create(folder, manifest)?;
         }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)
@@ -87,14 +89,13 @@ pub fn read(folder: &Path) -> Result<(Manifest, Vec<Record>)> {
 }
 
 fn create(folder: &Path, manifest: &Manifest) -> Result<()> {
-    if folder.join(RECORDS).exists() {
+    let records = folder.join(RECORDS);
+    if std::fs::metadata(&records).is_ok_and(|file| file.len() > 0) {
         return Err(InputError::new(format!(
             "{}: holds {RECORDS} but no {MANIFEST}; it is left alone, use --out DIR",
             folder.display()
         )));
     }
-    std::fs::create_dir_all(folder)
-        .with_context(|| format!("{}: cannot be made", folder.display()))?;
     let partial = folder.join(format!("{MANIFEST}.partial"));
     let text = serde_json::to_string_pretty(manifest).expect("a manifest is plain data");
     std::fs::write(&partial, text + "\n").map_err(|error| write_error(&partial, &error))?;
@@ -104,6 +105,13 @@ fn create(folder: &Path, manifest: &Manifest) -> Result<()> {
 fn check_same_run(folder: &Path, manifest: &Manifest) -> Result<()> {
     let found = read_manifest(folder)?;
     if found.run == manifest.run {
+        let (begun, now) = (&found.environment.commit, &manifest.environment.commit);
+        if begun != now {
+            eprintln!(
+                "note: {} was begun by commit {begun}, and is continued by {now}",
+                folder.display()
+            );
+        }
         return Ok(());
     }
     let mut differences = manifest.identity.differences(&found.identity);

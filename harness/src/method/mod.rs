@@ -23,7 +23,7 @@ pub struct LlmError {
     pub at: usize,
     /// Token that should be predicted.
     pub target: u32,
-    /// Token that is predicted, before any edit.
+    /// Token that is predicted.
     pub argmax: u32,
 }
 
@@ -68,6 +68,5 @@ pub trait Method {
 
 /// Every method of `config`, in the order of the tables. One line a method.
 pub fn all(config: &Config, loaded: &Loaded) -> Vec<Box<dyn Method>> {
-    let ment = config.ment.iter().map(|ment| ment::Ment::boxed(ment, loaded));
-    ment.collect()
+    ment::all(&config.ment, loaded)
 }

@@ -16,7 +16,7 @@ pub struct Loaded {
     pub model: Box<dyn CausalLm>,
     /// Text to ids and back.
     pub tokenizer: Tokenizer,
-    /// SHA-256 of the weight files, 64 hex digits.
+    /// SHA-256 of `config.json` and the weight files, 64 hex digits.
     pub sha256: String,
 }
 
@@ -29,7 +29,7 @@ pub fn load(path: &Path, device: Device, kind: Kind) -> Result<Loaded> {
     let config = read_config(path)?;
     let tokenizer = Tokenizer::load(path)?;
     let (model, sha256) = load_weights(path, &config, device, kind)?;
-    tokenizer.check_against(model.spec(), &special_ids(&config), path)?;
+    tokenizer.check_against(model.spec(), &ends(&config), path)?;
     Ok(Loaded { model, tokenizer, sha256 })
 }
 
@@ -46,7 +46,7 @@ pub fn load_weights(
     }
     let family: Family = parse(path, config)?;
     let mut from = Checkpoint::open(path, device, kind)?;
-    let sha256 = from.sha256();
+    let sha256 = from.sha256(&["config.json"])?;
     // One line an architecture.
     let model: Box<dyn CausalLm> = match family.model_type.as_str() {
         "llama" | "qwen2" => Box::new(llama::Llama::load(&parse(path, config)?, &mut from)?),
@@ -77,17 +77,13 @@ pub fn read_config(path: &Path) -> Result<Value> {
         .map_err(|error| InputError::new(format!("{}: {error}", file.display())))
 }
 
-/// Begin and end of sequence, as far as `config.json` names them.
-fn special_ids(config: &Value) -> Vec<u32> {
-    let ids = |key: &str| match &config[key] {
-        Value::Array(several) => several.clone(),
-        one => vec![one.clone()],
+/// Ends of sequence, as far as `config.json` names them.
+fn ends(config: &Value) -> Vec<u32> {
+    let ids = match &config["eos_token_id"] {
+        Value::Array(several) => several.iter().collect(),
+        one => vec![one],
     };
-    ["bos_token_id", "eos_token_id"]
-        .iter()
-        .flat_map(|key| ids(key))
-        .filter_map(|id| id.as_u64().map(|id| id as u32))
-        .collect()
+    ids.into_iter().filter_map(|id| id.as_u64().map(|id| id as u32)).collect()
 }
 
 fn parse<T: DeserializeOwned>(path: &Path, config: &Value) -> Result<T> {

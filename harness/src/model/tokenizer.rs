@@ -67,33 +67,33 @@ impl Tokenizer {
         Ok(Joint { prompt: joint, gold })
     }
 
-    /// Size of the vocabulary, added tokens included.
+    /// Largest id plus one, added tokens included.
     pub fn vocabulary(&self) -> usize {
-        self.inner.get_vocab_size(true)
+        self.inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1)
     }
 
-    /// Refuses a tokenizer that cannot be this model's: ids beyond the embedding, or a begin or
-    /// end of sequence (`special_ids`, from `config.json`) that it does not know as special.
-    pub fn check_against(&self, spec: &Spec, special_ids: &[u32], path: &Path) -> Result<()> {
+    /// Refuses a tokenizer that cannot be this model's: ids beyond the embedding, or an end of
+    /// sequence (`ends`, from `config.json`) that it does not know as special. The begin of
+    /// sequence shows nothing: CodeGen's own config names an ordinary token.
+    pub fn check_against(&self, spec: &Spec, ends: &[u32], path: &Path) -> Result<()> {
         let mismatch = |what: String| {
             Err(InputError::new(format!(
                 "{}: tokenizer.json does not belong to this model: {what}",
                 path.display()
             )))
         };
-        let largest = self.inner.get_vocab(true).into_values().max().unwrap_or(0);
-        if largest as usize >= spec.vocabulary {
+        if self.vocabulary() > spec.vocabulary {
             return mismatch(format!(
-                "it has id {largest}, the embedding has {} rows",
+                "it has id {}, the embedding has {} rows",
+                self.vocabulary() - 1,
                 spec.vocabulary
             ));
         }
         let added = self.inner.get_added_tokens_decoder();
-        for id in special_ids {
+        for id in ends {
             if !added.get(id).is_some_and(|token| token.special) {
                 return mismatch(format!(
-                    "config.json names id {id} as begin or end of sequence, \
-                     which is no special token of it"
+                    "config.json names id {id} as end of sequence, which is no special token of it"
                 ));
             }
         }

@@ -118,13 +118,20 @@ impl Checkpoint {
         )))
     }
 
-    /// SHA-256 over the weight files in order, as 64 hex digits.
-    pub(crate) fn sha256(&self) -> String {
+    /// SHA-256 over the `other` files of the folder that shape the computation and the weight
+    /// files, in order, as 64 hex digits.
+    pub(crate) fn sha256(&self, other: &[&str]) -> Result<String> {
         let mut hash = Sha256::new();
+        for name in other {
+            let path = self.folder.join(name);
+            let bytes = std::fs::read(&path)
+                .with_context(|| format!("{}: cannot be read", path.display()))?;
+            hash.update(bytes);
+        }
         for (_, map) in &self.files {
             hash.update(&map[..]);
         }
-        hex(&hash.finalize())
+        Ok(format!("{:x}", hash.finalize()))
     }
 
     fn error(&self, message: String) -> anyhow::Error {
@@ -229,9 +236,4 @@ fn kind_of(dtype: safetensors::Dtype) -> Option<Kind> {
         safetensors::Dtype::F64 => Some(Kind::Double),
         _ => None,
     }
-}
-
-/// Lower-case hex digits.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

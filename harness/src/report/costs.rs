@@ -1,34 +1,42 @@
 //! What the edits cost, a row a method: the measures of RQ2 (paper, III-E) side by side.
 
 use super::frame::{Order, lookup, trials};
-use super::table::{Better, Column, Format, Group, Row, Table};
+use super::table::{self, Better, Format, Group, Row, Table};
 use crate::record::Record;
 use anyhow::{Result, ensure};
 use polars::prelude::*;
-
-/// Neurons that a skipped error counts as: one more than the quota of 10 (paper, III-E).
-const SKIPPED: f64 = 11.0;
+use std::collections::BTreeMap;
 
 /// `None` where no method was run.
-pub(super) fn build(records: &[Record]) -> Result<Option<Table>> {
+///
+/// A skipped error counts as one neuron more than the method's quota (paper, III-E: 11); `quotas`
+/// holds the quota by label.
+pub(super) fn build(records: &[Record], quotas: &BTreeMap<String, f64>) -> Result<Option<Table>> {
     let order = Order::of(records);
     let frame = trials(records)?;
     if frame.height() == 0 {
         return Ok(None);
     }
-    let cost = when(col("skipped").eq(lit(1.0))).then(lit(SKIPPED)).otherwise(col("patched"));
-    let names = ["errors", "skip", "patched", "nc", "seconds", "kept"];
+    let methods = frame.column("method")?.str()?;
+    let skipped: Vec<f64> = methods
+        .iter()
+        .map(|method| 1.0 + quotas.get(method.unwrap_or_default()).unwrap_or(&10.0))
+        .collect();
+    let frame = frame.hstack(&[Column::new("skip cost".into(), skipped)])?;
+    let cost = when(col("patched").is_null()).then(col("skip cost")).otherwise(col("patched"));
+    let names = ["errors", "skipped", "patched", "nc", "seconds", "kept", "skip cost"];
     let costs = frame
         .lazy()
         .with_column(cost.alias("nc"))
         .group_by([col("dataset"), col("method")])
         .agg([
             len().alias("errors"),
-            col("skipped").mean().alias("skip"),
+            col("skipped").mean(),
             col("patched").mean(),
             col("nc").mean(),
             col("seconds").mean(),
             col("kept").mean(),
+            col("skip cost").first(),
         ])
         .collect()?;
     let costs = lookup(&costs, &names)?;
@@ -44,7 +52,7 @@ pub(super) fn build(records: &[Record]) -> Result<Option<Table>> {
         ("TC", Better::Lower, Format::Seconds),
         ("Kept", Better::Higher, Format::Percent),
     ]
-    .map(|(title, better, format)| Column { title, better, format });
+    .map(|(title, better, format)| table::Column { title, better, format });
     let columns = if probed { &columns[..] } else { &columns[..5] };
 
     let rows = order
@@ -63,7 +71,8 @@ pub(super) fn build(records: &[Record]) -> Result<Option<Table>> {
         })
         .collect();
     let mut notes = vec![
-        "NC = skip·11 + (1−skip)·#Patched, checked; TC is wall time an error on this machine"
+        "NC = skip·(quota+1) + (1−skip)·#Patched, checked; TC is wall time an error, tracing and \
+         all steps, on the machine that made the run"
             .into(),
     ];
     if probed {
@@ -91,10 +100,11 @@ pub(super) fn build(records: &[Record]) -> Result<Option<Table>> {
 /// The identity that ties NeuronCost to its parts.
 fn check_identity(values: &[Option<f64>]) -> Result<()> {
     let (skip, nc) = (values[1].unwrap_or(0.0), values[3].unwrap_or(0.0));
-    let expected = skip * SKIPPED + (1.0 - skip) * values[2].unwrap_or(0.0);
+    let skip_cost = values[6].unwrap_or(0.0);
+    let expected = skip * skip_cost + (1.0 - skip) * values[2].unwrap_or(0.0);
     ensure!(
         (nc - expected).abs() < 1e-9,
-        "NeuronCost {nc} is not skip·11 + (1 - skip)·patched = {expected}: the records disagree"
+        "NeuronCost {nc} is not skip·{skip_cost} + (1 - skip)·patched = {expected}: the records disagree"
     );
     Ok(())
 }

@@ -116,7 +116,7 @@ fn markdown(table: &Table) -> String {
     out.push_str("\n|---|");
     out.push_str(&"---:|".repeat(table.columns().count()));
     for row in &table.rows {
-        let _ = write!(out, "\n| {} |", row.label);
+        let _ = write!(out, "\n| {} |", row.label.replace('|', "\\|"));
         for column in 0..row.cells.len() {
             let text = table.text(row, column);
             let text = if table.is_best(row, column) { format!("**{text}**") } else { text };
@@ -137,15 +137,18 @@ fn markdown(table: &Table) -> String {
 }
 
 fn latex(table: &Table) -> String {
-    let escape = |text: &str| {
-        let mut escaped = String::new();
-        for character in text.chars() {
-            if "&%$#_{}".contains(character) {
-                escaped.push('\\');
-            }
-            escaped.push(character);
-        }
-        escaped.replace('Δ', "$\\Delta$").replace('–', "--")
+    let escape = |text: &str| -> String {
+        text.chars()
+            .map(|character| match character {
+                '&' | '%' | '$' | '#' | '_' | '{' | '}' => format!("\\{character}"),
+                '\\' => "\\textbackslash{}".into(),
+                '~' => "\\textasciitilde{}".into(),
+                '^' => "\\textasciicircum{}".into(),
+                'Δ' => "$\\Delta$".into(),
+                '–' => "--".into(),
+                other => other.to_string(),
+            })
+            .collect()
     };
     let columns: String =
         table.groups.iter().map(|group| format!("|{}", "r".repeat(group.columns.len()))).collect();

@@ -79,8 +79,9 @@ pub(super) fn scores(predictions: &[Scored<'_>]) -> Result<DataFrame> {
     ])?)
 }
 
-/// One row a trial: dataset, method, skipped (0/1), edited (0/1), patched, seconds, and the share
-/// of unrelated predictions kept (null where none was probed).
+/// One row an error that a method had to do with: dataset, method, skipped (0/1), patched (null
+/// where skipped), seconds, and the share of unrelated predictions kept (null where none was
+/// probed). Errors that an earlier edit had solved already cost nothing and are no row.
 pub(super) fn trials(records: &[Record]) -> Result<DataFrame> {
     let trials: Vec<&TrialRecord> = records
         .iter()
@@ -88,6 +89,7 @@ pub(super) fn trials(records: &[Record]) -> Result<DataFrame> {
             Record::Trial(trial) => Some(trial),
             _ => None,
         })
+        .filter(|trial| trial.outcome != Outcome::AlreadySolved)
         .collect();
     let number = |name: &str, of: fn(&TrialRecord) -> Option<f64>| {
         let values: Vec<Option<f64>> = trials.iter().map(|trial| of(trial)).collect();
@@ -99,7 +101,7 @@ pub(super) fn trials(records: &[Record]) -> Result<DataFrame> {
         Column::new("dataset".into(), dataset),
         Column::new("method".into(), method),
         number("skipped", |t| Some(f64::from(t.outcome == Outcome::Skipped))),
-        number("patched", |t| (t.outcome != Outcome::Skipped).then_some(t.neurons.len() as f64)),
+        number("patched", |t| (t.outcome == Outcome::Solved).then_some(t.neurons.len() as f64)),
         number("seconds", |t| Some(t.seconds.total())),
         number("kept", |t| {
             let kept = t.unrelated.iter().filter(|probe| probe.argmax_kept).count();

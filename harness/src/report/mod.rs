@@ -6,6 +6,8 @@ mod frame;
 pub mod table;
 mod table3;
 
+use crate::error::InputError;
+use crate::manifest::Manifest;
 use crate::record::Record;
 use crate::store;
 use anyhow::Result;
@@ -29,7 +31,13 @@ pub struct Report {
 /// If the folder is no run, or cannot be written.
 pub fn report(folder: &Path) -> Result<Report> {
     let (manifest, records) = store::read(folder)?;
-    let tables = tables(&records, &manifest.deviations)?;
+    if !records.iter().any(|record| matches!(record, Record::Prediction(_))) {
+        return Err(InputError::new(format!(
+            "{}: nothing was predicted yet; run it first",
+            folder.display()
+        )));
+    }
+    let tables = tables(&records, &manifest)?;
     let files = tables
         .iter()
         .map(|table| export::write(table, folder))
@@ -39,11 +47,11 @@ pub fn report(folder: &Path) -> Result<Report> {
 }
 
 /// Every table the records can fill. One line a table.
-fn tables(records: &[Record], deviations: &[String]) -> Result<Vec<Table>> {
+fn tables(records: &[Record], manifest: &Manifest) -> Result<Vec<Table>> {
     let mut tables = vec![table3::build(records)?];
-    tables.extend(costs::build(records)?);
+    tables.extend(costs::build(records, &manifest.identity.quotas())?);
     for table in &mut tables {
-        table.deviations = deviations.to_vec();
+        table.deviations = manifest.deviations.clone();
     }
     Ok(tables)
 }

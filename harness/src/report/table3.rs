@@ -37,9 +37,20 @@ pub(super) fn build(records: &[Record]) -> Result<Table> {
             })
             .collect()
     };
+    let count = |method: &String| {
+        predictions.iter().filter(|scored| scored.prediction.method == *method).count()
+    };
+    let all = order.methods.first().map_or(0, count);
+    let unfinished = |method: &String| count(method) < all;
     let mut rows: Vec<Row> = Vec::new();
     for (index, method) in order.methods.iter().enumerate() {
-        let label = if index == 0 { method.clone() } else { format!("+ {method}") };
+        let label = match index {
+            0 => method.clone(),
+            _ if unfinished(method) => {
+                format!("+ {method} (unfinished: {} of {all} data)", count(method))
+            }
+            _ => format!("+ {method}"),
+        };
         rows.push(Row { label, cells: cells(method), format: None });
     }
     let gains: Vec<Row> = order
@@ -47,15 +58,12 @@ pub(super) fn build(records: &[Record]) -> Result<Table> {
         .iter()
         .zip(&rows)
         .skip(1)
+        .filter(|(method, _)| !unfinished(method)) // other data than the base row's
         .map(|(method, row)| {
-            let base = &rows[0].cells;
-            let gain =
-                row.cells.iter().zip(base).map(|(after, before)| Some((*after)? - (*before)?));
-            Row {
-                label: format!("Δ {method}"),
-                cells: gain.collect(),
-                format: Some(Format::Percent),
-            }
+            let pairs = row.cells.iter().zip(&rows[0].cells);
+            let gain = pairs.map(|(after, before)| Some((*after)? - (*before)?));
+            let label = format!("Δ {method}");
+            Row { label, cells: gain.collect(), format: Some(Format::Percent) }
         })
         .collect();
     rows.extend(gains);

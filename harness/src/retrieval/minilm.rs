@@ -93,7 +93,7 @@ pub struct MiniLm {
     layers: Vec<Layer>,
     heads: i64,
     device: Device,
-    /// SHA-256 of the weights, 64 hex digits.
+    /// SHA-256 of configs, tokenizer and weights, 64 hex digits.
     pub sha256: String,
 }
 
@@ -112,7 +112,8 @@ impl MiniLm {
         }
         let mut from = Checkpoint::open(path, device, Kind::Float)?;
         let d = config.hidden_size;
-        let sha256 = from.sha256();
+        let sha256 =
+            from.sha256(&["config.json", "sentence_bert_config.json", "tokenizer.json"])?;
         from.ignore(|name| name == "embeddings.position_ids" || name.starts_with("pooler."));
         let mut embedding = |part: &str, rows| {
             from.take(&format!("embeddings.{part}_embeddings.weight"), &[rows, d])
@@ -144,8 +145,9 @@ impl MiniLm {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// Unit-length embeddings `[N, width]` on the CPU; `progress` is told of texts done.
-    pub fn embed(&self, texts: &[&str], progress: &dyn Fn(u64)) -> Result<Tensor> {
+    /// Unit-length embeddings `[N, width]` on the CPU; `progress` is told of texts done, and an
+    /// error from it ends the work.
+    pub fn embed(&self, texts: &[&str], progress: &dyn Fn(u64) -> Result<()>) -> Result<Tensor> {
         let ids = texts.iter().map(|text| self.ids(text)).collect::<Result<Vec<_>>>()?;
         let mut order: Vec<usize> = (0..texts.len()).collect();
         order.sort_by_key(|&index| ids[index].len());
@@ -156,7 +158,7 @@ impl MiniLm {
                     batch.iter().flat_map(|&i| ids[i].iter().map(|&id| i64::from(id))).collect();
                 let batch_ids = Tensor::from_slice(&flat).view([batch.len() as i64, -1]);
                 rows.push(self.forward(&batch_ids.to_device(self.device)).to_device(Device::Cpu));
-                progress(batch.len() as u64);
+                progress(batch.len() as u64)?;
             }
         }
         let mut back = vec![0_i64; order.len()];

@@ -18,7 +18,7 @@ pub fn embed(
     encoder: &MiniLm,
     texts: &[&str],
     cache: &Path,
-    progress: &dyn Fn(u64),
+    progress: &dyn Fn(u64) -> Result<()>,
 ) -> Result<Tensor> {
     cache::get_or(cache, &encoder.sha256, texts, || encoder.embed(texts, progress))
 }
@@ -46,7 +46,32 @@ pub fn nearest(
         }
         let (_, indices) = scores.topk(k as i64, 1, true, true);
         let flat = Vec::<i64>::try_from(indices.to_kind(Kind::Int64).flatten(0, -1))?;
-        nearest.extend(flat.chunks(k.max(1)).map(|row| row.iter().map(|&i| i as usize).collect()));
+        let found = flat.chunks(k.max(1)).zip(&excluded[start..start + count]);
+        nearest.extend(found.map(|(row, excluded)| -> Vec<usize> {
+            // A small corpus leaves fewer than k; the excluded row is then among the best, too.
+            let row = row.iter().map(|&index| index as usize);
+            row.filter(|&index| Some(index) != *excluded).collect()
+        }));
     }
     Ok(nearest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+    use tch::Tensor;
+
+    fn rows(rows: &[[f32; 2]]) -> Tensor {
+        Tensor::from_slice(rows.as_flattened()).view([rows.len() as i64, 2])
+    }
+
+    #[test]
+    fn the_nearest_come_first_and_the_excluded_never() {
+        let corpus = rows(&[[1.0, 0.0], [0.0, 1.0], [0.8, 0.6]]);
+        let queries = rows(&[[1.0, 0.0], [0.0, 1.0]]);
+        assert_eq!(nearest(&queries, &corpus, 2, &[None, None]).unwrap(), [[0, 2], [1, 2]]);
+        // Also where the corpus has no more than was asked for.
+        let without = nearest(&queries, &corpus, 3, &[Some(0), None]).unwrap();
+        assert_eq!(without, [vec![2, 1], vec![1, 2, 0]]);
+    }
 }

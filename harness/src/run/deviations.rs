@@ -28,6 +28,12 @@ pub(super) fn list(
     if (spec.family, spec.layers, spec.d_model) != ("codegen", 20, 1024) {
         found.push(format!("model: {}, where the paper has CodeGen-350M-mono", config.model.label));
     }
+    if config.retrieval.demonstrations != 3 {
+        found.push(format!(
+            "{} demonstrations, where the paper has 3",
+            config.retrieval.demonstrations
+        ));
+    }
     for (index, (settings, dataset)) in config.dataset.iter().zip(datasets).enumerate() {
         let run = prompts.iter().filter(|prompt| prompt.planned.dataset == index);
         let (dropped, prompted) =
@@ -46,6 +52,9 @@ pub(super) fn list(
         }
         if dropped > 0 {
             found.push(format!("{label}: {dropped} prompts have fewer demonstrations, to fit"));
+        }
+        if dataset.retrieval.len() <= config.retrieval.demonstrations {
+            found.push(format!("{label}: too few pairs to retrieve all demonstrations from"));
         }
         found.extend(dataset.deviations.iter().map(|text| format!("{label}: {text}")));
     }

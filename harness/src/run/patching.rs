@@ -6,6 +6,7 @@ use super::resume::Done;
 use crate::config::Config;
 use crate::dataset::DatasetName;
 use crate::edit::Edit;
+use crate::error::InputError;
 use crate::method::{LlmError, Method, Repair, Scene, observe, observe_each};
 use crate::model::{Loaded, replay::replay, trace::Trace};
 use crate::plan::{Planned, spread};
@@ -63,9 +64,12 @@ impl<'a> Patching<'a> {
             signal::check()?;
             let label = &self.config.model.label;
             let (dataset, datum) = (self.dataset(prompt), prompt.planned.datum);
-            if self.done.datum(dataset, datum).is_none() {
-                let record = self.predict(prompt)?;
-                self.write(Record::Datum(record))?;
+            match self.done.datum(dataset, datum) {
+                Some(record) => check_same_prompt(record, prompt)?,
+                None => {
+                    let record = self.predict(prompt)?;
+                    self.write(Record::Datum(record))?;
+                }
             }
             if !self.done.predicted(dataset, datum, label) {
                 let record = self.done.datum(dataset, datum).expect("just written");
@@ -128,19 +132,22 @@ impl<'a> Patching<'a> {
         let (dataset, datum) = (self.dataset(prompt), prompt.planned.datum);
         let record = self.done.datum(dataset, datum).expect("every datum is predicted").clone();
         let errors: Vec<usize> = record.errors().collect();
-        if self.done.predicted(dataset, datum, method.label()) {
+        let finished = self.done.predicted(dataset, datum, method.label());
+        let id = |position| TrialId::new(&self.run, dataset, datum, method.label(), position);
+        if finished && errors.iter().all(|&position| self.done.trial(&id(position)).is_some()) {
             bar.inc(errors.len() as u64);
             return Ok(());
         }
+        let errors: Vec<(usize, TrialId)> =
+            errors.into_iter().map(|position| (position, id(position))).collect();
         bar.set_message(format!("{} on {} {datum}", method.label(), dataset.label()));
 
         let ids = prompt.sequence(model.spec().device);
         let mut standing = Edit::none();
         let mut trace: Option<Trace> = None; // of the standing edit; made when an error needs it
         let mut predicted = record.argmax.clone();
-        for position in errors {
+        for (position, id) in errors {
             signal::check()?;
-            let id = TrialId::new(&self.run, dataset, datum, method.label(), position);
             // Edits that pile up are not in the records, so such a datum is repaired as a whole.
             let known = self.done.trial(&id).filter(|_| !method.keeps_edits());
             let outcome = if let Some(trial) = known {
@@ -149,12 +156,10 @@ impl<'a> Patching<'a> {
                 let clock = Instant::now();
                 let trace =
                     trace.get_or_insert_with(|| Trace::with_graph(model, &ids, standing.clone()));
-                let tracing = clock.elapsed().as_secs_f64();
                 let engine = self.config.execution.engine;
                 let scene = Scene { model, ids: &ids, trace, engine };
-                let (mut trial, edit) =
-                    repair(method, &scene, prompt, (id, dataset, position), bystanders)?;
-                trial.seconds.trace = tracing;
+                let (trial, edit) =
+                    repair(method, &scene, prompt, (id, dataset, position), bystanders, clock)?;
                 let outcome = trial.outcome;
                 if self.done.trial(&trial.id).is_none() {
                     self.write(Record::Trial(trial))?;
@@ -166,7 +171,7 @@ impl<'a> Patching<'a> {
             };
             if method.keeps_edits() {
                 trace = None; // the next error meets the model as it is now
-            } else if outcome == Outcome::Solved {
+            } else if outcome != Outcome::Skipped {
                 predicted[position] = record.gold[position];
             }
             bar.inc(1);
@@ -206,6 +211,9 @@ impl<'a> Patching<'a> {
         method: String,
         predicted: Vec<u32>,
     ) -> Result<()> {
+        if self.done.predicted(dataset, datum, &method) {
+            return Ok(()); // only a trial of it was measured again
+        }
         let predicted_text = self.loaded.tokenizer.decode(&predicted)?;
         let record = PredictionRecord { dataset, datum, method, predicted, predicted_text };
         self.write(Record::Prediction(record))
@@ -218,24 +226,48 @@ impl<'a> Patching<'a> {
     }
 }
 
-/// One trial: the record of it, and the edit, if it solved the error.
+/// Records are continued on the very prompts they were made with.
+fn check_same_prompt(record: &DatumRecord, prompt: &Prompt<'_>) -> Result<()> {
+    let same = record.demonstrations == prompt.demonstrations
+        && record.prompt_tokens == prompt.ids.prompt.len()
+        && record.gold == prompt.ids.gold;
+    if same {
+        return Ok(());
+    }
+    Err(InputError::new(format!(
+        "datum {} of {} was recorded with another prompt than it has now; use --out DIR",
+        record.datum, record.dataset
+    )))
+}
+
+/// One trial: the record of it, and the edit, if it solved the error. `clock` was started before
+/// the sequence was traced for it.
 fn repair(
     method: &dyn Method,
     scene: &Scene<'_>,
     prompt: &Prompt<'_>,
     (id, dataset, position): (TrialId, DatasetName, usize),
     bystanders: &[Bystander],
+    clock: Instant,
 ) -> Result<(TrialRecord, Edit)> {
     let (at, target) = (prompt.at(position), prompt.ids.gold[position]);
     let before = observe(&scene.trace.logits_at(scene.model, at).unsqueeze(0), target)?[0];
+    let tracing = clock.elapsed().as_secs_f64();
     let (outcome, repair) = if before.target_rank == 1 {
         (Outcome::AlreadySolved, untouched(before))
     } else {
         let repair = method.repair(scene, &LlmError { at, target, argmax: before.argmax })?;
         (if repair.solved { Outcome::Solved } else { Outcome::Skipped }, repair)
     };
-    let Repair { edit, neurons, after, seconds, .. } = repair;
-    let unrelated = probe(scene, prompt, &edit, target, bystanders)?;
+    let Repair { edit, neurons, after, mut seconds, .. } = repair;
+    seconds.trace = tracing;
+    let unrelated = if edit.first_layer().is_some() {
+        let mut standing = scene.trace.edit.clone();
+        standing.0.extend(edit.0.iter().cloned());
+        probe(scene, prompt, &standing, target, bystanders)?
+    } else {
+        Vec::new()
+    };
     let datum = prompt.planned.datum;
     let method = method.label().to_string();
     let trial = TrialRecord {
@@ -269,9 +301,6 @@ fn probe(
     target: u32,
     bystanders: &[Bystander],
 ) -> Result<Vec<UnrelatedProbe>> {
-    if edit.first_layer().is_none() {
-        return Ok(Vec::new());
-    }
     let own = (prompt.planned.dataset, prompt.planned.datum);
     bystanders
         .iter()

@@ -8,6 +8,7 @@ use crate::plan::Planned;
 use crate::progress;
 use crate::prompt::render;
 use crate::retrieval::{self, MiniLm};
+use crate::signal;
 use anyhow::Result;
 use tch::{Device, Tensor};
 
@@ -67,7 +68,10 @@ pub(super) fn demonstrations(
         let corpus: Vec<&str> = dataset.retrieval.iter().map(|pair| pair.input.as_str()).collect();
         let bar = progress::bar("embed", queries.len() + corpus.len());
         let embed = |texts: &[&str]| {
-            retrieval::embed(&encoder, texts, &config.retrieval.cache, &|n| bar.inc(n))
+            retrieval::embed(&encoder, texts, &config.retrieval.cache, &|n| {
+                bar.inc(n);
+                signal::check()
+            })
         };
         let (queries, corpus) = (embed(&queries)?, embed(&corpus)?);
         bar.finish_and_clear();
@@ -112,8 +116,8 @@ pub(super) fn prompts<'a>(
     };
     Err(InputError::new(format!(
         "{} of {} prompts are longer than the {context} tokens of the model's context; the longest \
-         is datum {} of {} with {tokens}. Lower retrieval.demonstrations, or set \
-         execution.too_long = \"fewer_demonstrations\"",
+         is datum {} of {} with {tokens}. Lower retrieval.demonstrations, set \
+         execution.too_long = \"fewer_demonstrations\", or take the pair out",
         too_long.len(),
         prompts.len(),
         longest.datum,
@@ -122,7 +126,7 @@ pub(super) fn prompts<'a>(
 }
 
 fn length(prompt: &Prompt<'_>) -> usize {
-    prompt.ids.prompt.len() + prompt.ids.gold.len()
+    prompt.ids.prompt.len() + prompt.ids.gold.len() - 1 // the last gold token is not fed
 }
 
 fn tokenize<'a>(

@@ -138,6 +138,23 @@ fn tokenizer_without_the_models_end() {
     insta::assert_snapshot!(bench.refused());
 }
 
+/// CodeGen's own config names an ordinary token as begin of sequence.
+#[test]
+fn any_begin_of_sequence_is_accepted() {
+    let bench = breakable();
+    edit_json(&bench, "bos_token_id", 17.into());
+    bench.run("out").success();
+}
+
+#[test]
+fn two_rows_of_one_name_by_way_of_the_model() {
+    let bench = breakable();
+    fs::rename(bench.path("model"), bench.path("MENT")).unwrap();
+    let arguments = ["run", "config.toml", "--out", "out", "--model", "MENT"];
+    let assert = bench.ment(&arguments).assert().code(2);
+    assert!(bench::stderr(&assert, bench.folder.path()).contains("label `MENT` is used twice"));
+}
+
 #[test]
 fn no_tokenizer() {
     let bench = breakable();

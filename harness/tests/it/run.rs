@@ -190,6 +190,49 @@ fn a_damaged_record_is_named() {
     insta::assert_snapshot!("damaged_record", bench.refused());
 }
 
+/// Whatever record is taken out, the run measures it again, and nothing twice.
+#[test]
+fn a_record_taken_out_is_measured_again() {
+    let bench = Bench::tiny();
+    bench.run("out").success();
+    let sorted = || {
+        let records = bench.records("out");
+        let mut lines: Vec<String> =
+            records.iter().map(|record| serde_json::to_string(record).unwrap()).collect();
+        lines.sort();
+        lines
+    };
+    let whole = sorted();
+    let path = bench.path("out/trials.jsonl");
+    for taken in 0..whole.len() {
+        let text = fs::read_to_string(&path).unwrap();
+        let lines = text.lines().enumerate().filter(|(index, _)| *index != taken);
+        let rest: String = lines.map(|(_, line)| format!("{line}\n")).collect();
+        fs::write(&path, rest).unwrap();
+        bench.run("out").success();
+        assert_eq!(sorted(), whole, "record {taken}");
+    }
+}
+
+/// A table of an unfinished run says so, and compares nothing that has other data.
+#[test]
+fn an_unfinished_run_is_reported_as_such() {
+    let bench = Bench::tiny();
+    bench.run("out").success();
+    let path = bench.path("out/trials.jsonl");
+    let text = fs::read_to_string(&path).unwrap();
+    let whole: String =
+        text.trim_end().rsplit_once('\n').map(|(rest, _)| format!("{rest}\n")).unwrap();
+    fs::write(&path, whole).unwrap();
+    let assert = bench.ment(&["report", "out"]).assert().success();
+    let stdout = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+    assert!(stdout.contains("+ MENT (unfinished: 1 of 2 data)"), "{stdout}");
+    assert!(!stdout.contains("Δ MENT"), "{stdout}");
+    fs::write(&path, "").unwrap();
+    let assert = bench.ment(&["report", "out"]).assert().code(2);
+    assert!(bench::stderr(&assert, bench.folder.path()).contains("nothing was predicted yet"));
+}
+
 #[test]
 fn a_folder_in_use_is_refused() {
     let bench = Bench::tiny();

@@ -62,10 +62,7 @@ fn over_vocabulary(
     rows: usize,
 ) -> Result<Tensor> {
     if config.distribution == Distribution::OneHotDifference {
-        let mut wanted = vec![0_f32; rows];
-        wanted[error.target as usize] = 1.0;
-        wanted[error.argmax as usize] = -1.0;
-        return Ok(Tensor::from_slice(&wanted));
+        return Ok(Tensor::from_slice(&one_hot_difference(error, rows)));
     }
     let mut logits = scene.trace.logits_at(scene.model, error.at).detach();
     let actual = if config.distribution == Distribution::Logits {
@@ -83,8 +80,22 @@ fn over_vocabulary(
     raise_to_top(&mut wanted, error.target as usize);
     if config.distribution == Distribution::Difference {
         wanted.iter_mut().zip(&actual).for_each(|(wanted, actual)| *wanted -= actual);
+        if wanted.iter().all(|&change| change == 0.0) {
+            // The target ties with the argmax: Algorithm 1 has nothing to swap.
+            wanted = one_hot_difference(error, rows);
+        }
     }
     Ok(Tensor::from_slice(&wanted))
+}
+
+/// One at the target, minus one at the argmax (which may be a row that takes no part).
+fn one_hot_difference(error: &LlmError, rows: usize) -> Vec<f32> {
+    let mut wanted = vec![0.0; rows];
+    wanted[error.target as usize] = 1.0;
+    if let Some(argmax) = wanted.get_mut(error.argmax as usize) {
+        *argmax = -1.0;
+    }
+    wanted
 }
 
 /// Whether the distribution stands for a state, rather than for a change of it.
@@ -116,32 +127,4 @@ fn depth(layer: usize, layers: usize, how: Depth) -> f64 {
         Depth::Entering => layer as f64 / layers as f64,
         Depth::Leaving => (layer + 1) as f64 / layers as f64,
     }
-}
-
-/// Where the settings leave the paper's text.
-pub(super) fn deviations(config: &MentConfig) -> Vec<String> {
-    let estimate = &config.estimate;
-    let mut found = Vec::new();
-    if estimate.distribution != Distribution::Probabilities {
-        found.push(match estimate.distribution {
-            Distribution::Difference => {
-                "the pseudoinverse is applied to the virtual minus the actual distribution"
-            }
-            Distribution::OneHotDifference => {
-                "the pseudoinverse is applied to one-hot(target) minus one-hot(argmax)"
-            }
-            _ => "the pseudoinverse is applied to logits",
-        });
-    }
-    if estimate.normalize != Normalize::None {
-        found.push(match estimate.normalize {
-            Normalize::Range => "the added vector is divided by its range (max - min)",
-            _ => "the added vector is divided by its L2 norm",
-        });
-    }
-    if !estimate.input_side {
-        found.push("the input side of the interpolation is left out");
-    }
-    found.push("a gain in rank is an improvement, not the absolute change of Equation 3");
-    found.iter().map(|text| format!("{}: {text}", config.label)).collect()
 }

@@ -1,11 +1,12 @@
 //! MENT, Model Editing via Neuron Targeting (paper, II): locate, estimate, plan.
 
+mod deviations;
 mod estimate;
 mod locate;
 mod virtual_distribution;
 
 pub use self::locate::attribution;
-pub use self::virtual_distribution::raise_to_top;
+use self::virtual_distribution::raise_to_top;
 
 use super::observe::log_ratio;
 use super::{LlmError, Method, Oracle, Repair, Scene, observe, simulate};
@@ -14,25 +15,32 @@ use crate::edit::{ColumnDelta, Edit};
 use crate::model::Loaded;
 use crate::record::{Patched, Phases};
 use anyhow::Result;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Instant;
 
 /// MENT under one setting.
 pub struct Ment {
     config: MentConfig,
-    oracle: Oracle,
+    oracle: Rc<Oracle>,
 }
 
-impl Ment {
-    /// Prepares the oracle of `loaded`; once a model.
-    pub fn boxed(config: &MentConfig, loaded: &Loaded) -> Box<dyn Method> {
-        let vocabulary = loaded.model.spec().vocabulary;
-        let rows = match config.estimate.vocabulary {
-            Vocabulary::All => vocabulary,
-            Vocabulary::Tokenizer => loaded.tokenizer.vocabulary().min(vocabulary),
-        };
-        let oracle = Oracle::new(loaded.model.as_ref(), rows);
-        Box::new(Self { config: config.clone(), oracle })
-    }
+/// MENT under each of `configs`; those with the same rows of the head share its oracle.
+pub(super) fn all(configs: &[MentConfig], loaded: &Loaded) -> Vec<Box<dyn Method>> {
+    let mut oracles: BTreeMap<usize, Rc<Oracle>> = BTreeMap::new();
+    configs
+        .iter()
+        .map(|config| {
+            let rows = match config.estimate.vocabulary {
+                Vocabulary::All => loaded.model.spec().vocabulary,
+                Vocabulary::Tokenizer => loaded.tokenizer.vocabulary(),
+            };
+            let oracle = oracles
+                .entry(rows)
+                .or_insert_with(|| Rc::new(Oracle::new(loaded.model.as_ref(), rows)));
+            Box::new(Ment { config: config.clone(), oracle: Rc::clone(oracle) }) as Box<dyn Method>
+        })
+        .collect()
 }
 
 impl Method for Ment {
@@ -58,7 +66,7 @@ impl Method for Ment {
     }
 
     fn deviations(&self) -> Vec<String> {
-        estimate::deviations(&self.config)
+        deviations::list(&self.config)
     }
 }
 
@@ -72,6 +80,7 @@ impl Ment {
         candidates: &[ColumnDelta],
         mut seconds: Phases,
     ) -> Result<Repair> {
+        let clock = Instant::now();
         let mut trace = scene.trace.prefix(error.at + 1);
         let logits = trace.logits_at(scene.model, error.at).unsqueeze(0);
         let mut now = observe(&logits, error.target)?[0];
@@ -79,6 +88,7 @@ impl Ment {
         let edits: Vec<Edit> = candidates.iter().map(|c| Edit(vec![c.clone()])).collect();
         let mut edit = Edit::none();
         let mut neurons = Vec::new();
+        seconds.plan += clock.elapsed().as_secs_f64();
 
         while now.target_rank > 1 && neurons.len() < self.config.quota.0 {
             let clock = Instant::now();

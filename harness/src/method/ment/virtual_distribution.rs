@@ -6,7 +6,7 @@
 /// The paper's loop takes a pass over all elements a swap; sorting the larger ones first gives
 /// the same swaps (equal larger values: the first of them is swapped, the others then are no
 /// longer larger).
-pub fn raise_to_top(values: &mut [f32], target: usize) {
+pub(super) fn raise_to_top(values: &mut [f32], target: usize) {
     let own = values[target];
     let mut larger: Vec<usize> = (0..values.len()).filter(|&index| values[index] > own).collect();
     larger.sort_by(|&a, &b| values[a].total_cmp(&values[b]).then(a.cmp(&b)));
