@@ -5,6 +5,7 @@ mod patching;
 mod prepare;
 mod resume;
 
+use self::patching::Patching;
 use crate::config::Config;
 use crate::dataset::Dataset;
 use crate::manifest::{Environment, Identity, Manifest};
@@ -54,7 +55,8 @@ pub fn run(config: &Config, device: &str, out: &Path) -> Result<()> {
         if records.is_empty() { "" } else { " (continued)" },
     );
     let done = resume::Done::new(records);
-    patching::Patching::new(config, &loaded, &methods, &prompts, manifest.run, store, done).run()
+    let (loaded, methods, prompts, run) = (&loaded, &methods, &prompts, manifest.run);
+    Patching { config, loaded, methods, prompts, run, store, done }.run()
 }
 
 fn manifest(

@@ -21,14 +21,16 @@ use indicatif::ProgressBar;
 use std::time::Instant;
 use tch::Tensor;
 
+/// A prepared experiment.
 pub(super) struct Patching<'a> {
-    config: &'a Config,
-    loaded: &'a Loaded,
-    methods: &'a [Box<dyn Method>],
-    prompts: &'a [Prompt<'a>],
-    run: String,
-    store: Store,
-    done: Done,
+    pub(super) config: &'a Config,
+    pub(super) loaded: &'a Loaded,
+    pub(super) methods: &'a [Box<dyn Method>],
+    pub(super) prompts: &'a [Prompt<'a>],
+    /// Hash of the run's identity.
+    pub(super) run: String,
+    pub(super) store: Store,
+    pub(super) done: Done,
 }
 
 /// The prompt of another datum, on which edits are probed.
@@ -39,19 +41,7 @@ struct Bystander {
     logits: Tensor,
 }
 
-impl<'a> Patching<'a> {
-    pub(super) fn new(
-        config: &'a Config,
-        loaded: &'a Loaded,
-        methods: &'a [Box<dyn Method>],
-        prompts: &'a [Prompt<'a>],
-        run: String,
-        store: Store,
-        done: Done,
-    ) -> Self {
-        Self { config, loaded, methods, prompts, run, store, done }
-    }
-
+impl Patching<'_> {
     pub(super) fn run(mut self) -> Result<()> {
         self.predict_all()?;
         self.repair_all()

@@ -1,0 +1,219 @@
+//! `[[ment]]`: the settings of MENT.
+
+use super::value::{Coefficient, Positive};
+use serde::{Deserialize, Serialize};
+
+/// `[[ment]]`: one setting of MENT. The paper leaves several choices open; each is a key here,
+/// and the defaults are what the committed calibration supports (`configs/calibration.toml`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MentConfig {
+    /// Row label in the tables; must be unique.
+    pub label: String,
+    /// Neurons that may be patched for one error before it is skipped (paper, III-F: 10).
+    pub quota: Positive,
+    /// Neurons located and then simulated (the paper's "top critical neurons": 10).
+    pub candidates: Positive,
+    /// Step 1, locating.
+    pub locate: Locate,
+    /// Step 2, estimating.
+    pub estimate: Estimate,
+    /// What becomes of an edit when the next error of the same datum is repaired.
+    pub across_errors: AcrossErrors,
+}
+
+impl Default for MentConfig {
+    fn default() -> Self {
+        Self {
+            label: "MENT".into(),
+            quota: Positive(10),
+            candidates: Positive(10),
+            locate: Locate::default(),
+            estimate: Estimate::default(),
+            across_errors: AcrossErrors::default(),
+        }
+    }
+}
+
+/// `locate.*`: how a neuron is scored (Equation 1).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Locate {
+    /// Whose prediction is attributed.
+    pub token: AttributedToken,
+    /// Which function of that token's logit is differentiated.
+    pub quantity: Quantity,
+    /// Over which positions input × gradient is reduced (L2 norm).
+    pub positions: Positions,
+    /// In which layers neurons are looked for.
+    pub layers: Layers,
+}
+
+/// Whose prediction is attributed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttributedToken {
+    /// The token the model now predicts (paper, II-A).
+    #[default]
+    Argmax,
+    /// The token it should predict.
+    Target,
+}
+
+/// What is differentiated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quantity {
+    /// Softmax probability. (Log-probability differs by a factor an error, 1/P, so it ranks
+    /// neurons alike; it is kept for very confident errors, where P's gradient underflows.)
+    #[default]
+    Probability,
+    /// Natural logarithm of the probability.
+    LogProbability,
+    /// Logit before the softmax.
+    Logit,
+}
+
+/// Positions that an attribution score covers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Positions {
+    /// All tokens up to the error.
+    #[default]
+    All,
+    /// The token whose next-token prediction is wrong.
+    Last,
+}
+
+/// Layers in which neurons are looked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layers {
+    /// Every layer.
+    #[default]
+    All,
+    /// Layers L/2 and above.
+    UpperHalf,
+}
+
+/// `estimate.*`: the vector added to a located neuron's column (II-B).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Estimate {
+    /// What the pseudoinverse of the output head is applied to.
+    pub distribution: Distribution,
+    /// Scale of each end of the interpolation.
+    pub normalize: Normalize,
+    /// Factor on the (normalised) vector. A larger one repairs with fewer neurons and disturbs
+    /// more: the calibration table shows by how much.
+    pub coefficient: Coefficient,
+    /// Input end of the interpolation: embedding of the last token (`true`, as written) or zero.
+    pub input_side: bool,
+    /// Where layer l lies between input (0) and output (1).
+    pub depth: Depth,
+    /// Whether the norm before the output head is taken back from the output-side vector.
+    pub final_norm: FinalNorm,
+    /// Whether the head's bias is taken off logits; matters with `distribution = "logits"` only.
+    pub head_bias: HeadBias,
+    /// Rows of the output head that take part.
+    pub vocabulary: Vocabulary,
+}
+
+impl Default for Estimate {
+    fn default() -> Self {
+        Self {
+            distribution: Distribution::default(),
+            normalize: Normalize::default(),
+            coefficient: Coefficient(0.25),
+            input_side: false,
+            depth: Depth::default(),
+            final_norm: FinalNorm::default(),
+            head_bias: HeadBias::default(),
+            vocabulary: Vocabulary::default(),
+        }
+    }
+}
+
+/// What the pseudoinverse of the output head is applied to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Distribution {
+    /// The virtual distribution of Algorithm 1, as written.
+    Probabilities,
+    /// Algorithm 1 on the logits.
+    Logits,
+    /// Virtual minus actual probabilities: what is to change.
+    #[default]
+    Difference,
+    /// One-hot of the target minus one-hot of the argmax.
+    OneHotDifference,
+}
+
+/// Scale of each end of the interpolation, before depth and coefficient.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Normalize {
+    /// As it comes.
+    None,
+    /// Divided by its largest minus its smallest entry.
+    #[default]
+    Range,
+    /// Divided by its L2 norm.
+    Unit,
+}
+
+/// Where layer l of L lies between input and output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Depth {
+    /// l/L: the residual entering the layer.
+    Entering,
+    /// (l+1)/L: the residual leaving it.
+    #[default]
+    Leaving,
+}
+
+/// The norm before the output head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinalNorm {
+    /// The vector before the head is used as it is.
+    #[default]
+    Ignore,
+    /// The norm's elementwise weight is divided out, and for whole distributions its bias taken
+    /// off; the data-dependent scale is left to `normalize`.
+    Invert,
+}
+
+/// The bias of the output head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeadBias {
+    /// Left in.
+    #[default]
+    Ignore,
+    /// Taken off the logits.
+    Subtract,
+}
+
+/// Rows of the output head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Vocabulary {
+    /// All, padding rows included.
+    #[default]
+    All,
+    /// Those the tokenizer has a token for.
+    Tokenizer,
+}
+
+/// Edits across the errors of one datum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AcrossErrors {
+    /// Each error meets the original model (patch set of size 1, paper RQ1).
+    #[default]
+    Undo,
+    /// Edits pile up within a datum, which is predicted again at its end.
+    Keep,
+}
