@@ -62,7 +62,7 @@ pub trait Method {
     fn keeps_edits(&self) -> bool;
     /// Tries to make the target of `error` the argmax.
     fn repair(&self, scene: &Scene<'_>, error: &LlmError) -> Result<Repair>;
-    /// What a reader of its results must know: departures from the paper's text.
+    /// What a reader of its results must know: departures from the paper's text, a clause each.
     fn deviations(&self) -> Vec<String>;
 }
 

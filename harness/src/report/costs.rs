@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 /// `None` where no method was run.
 ///
+/// Data sets stand side by side and, where there are several, all their errors together.
+///
 /// A skipped error counts as one neuron more than the method's quota (paper, III-E: 11); `quotas`
 /// holds the quota by label.
 pub(super) fn build(records: &[Record], quotas: &BTreeMap<String, f64>) -> Result<Option<Table>> {
@@ -25,6 +27,13 @@ pub(super) fn build(records: &[Record], quotas: &BTreeMap<String, f64>) -> Resul
     let frame = frame.hstack(&[Column::new("skip cost".into(), skipped)])?;
     let cost = when(col("patched").is_null()).then(col("skip cost")).otherwise(col("patched"));
     let names = ["errors", "skipped", "patched", "nc", "seconds", "kept", "skip cost"];
+    let mut groups: Vec<&str> = order.datasets.iter().map(|dataset| dataset.label()).collect();
+    let mut frame = frame;
+    if groups.len() > 1 {
+        groups.push("All");
+        let together = frame.clone().lazy().with_column(lit("All").alias("dataset")).collect()?;
+        frame.vstack_mut(&together)?;
+    }
     let costs = frame
         .lazy()
         .with_column(cost.alias("nc"))
@@ -60,13 +69,13 @@ pub(super) fn build(records: &[Record], quotas: &BTreeMap<String, f64>) -> Resul
         .iter()
         .filter(|method| costs.keys().any(|(_, known)| known == *method))
         .map(|method| {
-            let of_dataset = |dataset: &crate::dataset::DatasetName| {
-                let found = costs.get(&(dataset.label().to_string(), method.clone()));
+            let of_group = |group: &&str| {
+                let found = costs.get(&(group.to_string(), method.clone()));
                 (0..columns.len())
                     .map(|column| found.and_then(|values| values[column]))
                     .collect::<Vec<_>>()
             };
-            let cells = order.datasets.iter().flat_map(of_dataset).collect();
+            let cells = groups.iter().flat_map(of_group).collect();
             Row { label: method.clone(), cells, format: None }
         })
         .collect();
@@ -82,15 +91,12 @@ pub(super) fn build(records: &[Record], quotas: &BTreeMap<String, f64>) -> Resul
                 .into(),
         );
     }
-    let group = |dataset: &crate::dataset::DatasetName| Group {
-        title: dataset.label().into(),
-        columns: columns.to_vec(),
-    };
+    let group = |title: &&str| Group { title: title.to_string(), columns: columns.to_vec() };
     Ok(Some(Table {
         name: "costs",
         title: "Costs of editing executions (the measures of Tables IV and V).".into(),
         stub: "Approach",
-        groups: order.datasets.iter().map(group).collect(),
+        groups: groups.iter().map(group).collect(),
         rows,
         notes,
         deviations: Vec::new(),

@@ -58,6 +58,26 @@ pub(super) fn list(
         }
         found.extend(dataset.deviations.iter().map(|text| format!("{label}: {text}")));
     }
-    found.extend(methods.iter().flat_map(|method| method.deviations()));
+    found.extend(of_methods(methods));
     found
+}
+
+/// The departures of the methods, those of several methods once.
+fn of_methods(methods: &[Box<dyn Method>]) -> Vec<String> {
+    let mut clauses: Vec<(String, Vec<&str>)> = Vec::new();
+    for method in methods {
+        for clause in method.deviations() {
+            match clauses.iter_mut().find(|(known, _)| *known == clause) {
+                Some((_, labels)) => labels.push(method.label()),
+                None => clauses.push((clause, vec![method.label()])),
+            }
+        }
+    }
+    clauses
+        .into_iter()
+        .map(|(clause, labels)| match labels.len() {
+            several if several > 1 && several == methods.len() => format!("all methods: {clause}"),
+            _ => format!("{}: {clause}", labels.join("; ")),
+        })
+        .collect()
 }

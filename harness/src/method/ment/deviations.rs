@@ -8,7 +8,7 @@ use crate::config::{
 
 /// One clause a departure, in the order of the method's steps.
 pub(super) fn list(config: &MentConfig) -> Vec<String> {
-    let MentConfig { label, quota, candidates, locate, estimate, across_errors } = config;
+    let MentConfig { label: _, quota, candidates, locate, estimate, across_errors } = config;
     let mut found = self::locate(locate);
     found.extend(self::estimate(estimate));
     found.push("a gain in rank (Equation 3) is an improvement, not an absolute change".into());
@@ -22,7 +22,7 @@ pub(super) fn list(config: &MentConfig) -> Vec<String> {
     if *across_errors == AcrossErrors::Keep {
         found.push("edits pile up within a datum".into());
     }
-    found.iter().map(|clause| format!("{label}: {clause}")).collect()
+    found
 }
 
 fn locate(config: &Locate) -> Vec<String> {
