@@ -24,7 +24,7 @@ report run: build
 
 # The binary `ment`.
 build: setup
-    @cargo build --quiet
+    cargo build
 
 # All tests, with and without libtorch.
 test: setup
