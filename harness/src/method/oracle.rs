@@ -32,10 +32,9 @@ impl Oracle {
         self.head.size()[0] as usize
     }
 
-    /// The representation `[D]`, f32, of a vector `[rows]` over the vocabulary.
+    /// The representation `[D]`, f32, of a vector `[rows]`, f32, over the vocabulary.
     pub fn representation(&self, over_vocabulary: &Tensor) -> Tensor {
-        let image = over_vocabulary.to_kind(Kind::Double).unsqueeze(0);
-        let image = image.to_kind(Kind::Float).matmul(&self.head).to_kind(Kind::Double);
+        let image = over_vocabulary.unsqueeze(0).matmul(&self.head).to_kind(Kind::Double);
         image.matmul(&self.gram_inverse).squeeze_dim(0).to_kind(Kind::Float)
     }
 }

@@ -154,7 +154,7 @@ impl Patching<'_> {
                 if self.done.trial(&trial.id).is_none() {
                     self.write(Record::Trial(trial))?;
                 }
-                if method.keeps_edits() && edit.first_layer().is_some() {
+                if method.keeps_edits() {
                     standing.0.extend(edit.0);
                 }
                 outcome

@@ -2,8 +2,8 @@
 //! one cannot be forgotten here.
 
 use crate::config::{
-    AcrossErrors, AttributedToken, Depth, Distribution, Estimate, FinalNorm, HeadBias, Layers,
-    Locate, MentConfig, Normalize, Positions, Quantity, Vocabulary,
+    AcrossErrors, AttributedToken, Distribution, Estimate, FinalNorm, HeadBias, Layers, Locate,
+    MentConfig, Normalize, Positions, Quantity, Vocabulary,
 };
 
 /// One clause a departure, in the order of the method's steps.
@@ -51,7 +51,7 @@ fn estimate(config: &Estimate) -> Vec<String> {
         normalize,
         coefficient,
         input_side,
-        depth,
+        depth: _, // the paper does not say which; both are readings of it
         final_norm,
         head_bias,
         vocabulary,
@@ -77,10 +77,6 @@ fn estimate(config: &Estimate) -> Vec<String> {
     }
     if !input_side {
         found.push("the input side of the interpolation is left out".into());
-    }
-    match depth {
-        Depth::Entering => {} // the paper does not say which; both are readings of it
-        Depth::Leaving => {}
     }
     if *final_norm == FinalNorm::Invert {
         found.push("the final norm is taken back from the output side".into());
