@@ -30,6 +30,14 @@ fn libtorch() {
     );
     println!("cargo:rustc-env=MENT_LIBTORCH={}", libtorch.display());
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", libtorch.join("lib").display());
+    println!("cargo:rerun-if-changed=src/device.cpp");
+    cc::Build::new()
+        .cpp(true)
+        .std("c++20")
+        .include(libtorch.join("include"))
+        .warnings(false) // those of libtorch's headers
+        .file("src/device.cpp")
+        .compile("ment_device");
 }
 
 /// The commit built from, `-dirty` where files differ from it.

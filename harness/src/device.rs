@@ -4,6 +4,7 @@ use crate::config::Dtype;
 use crate::error::InputError;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 use tch::{Device, Kind};
 
 /// libtorch as the build found it.
@@ -49,6 +50,67 @@ pub fn kind(dtype: Dtype) -> Kind {
         Dtype::F32 => Kind::Float,
         Dtype::Bf16 => Kind::BFloat16,
     }
+}
+
+/// Tokens that fill the device: a batch of more is not faster.
+pub fn tokens_at_once(device: Device) -> usize {
+    if device.is_cuda() { 16_384 } else { 512 }
+}
+
+/// Wall time of work on a device. Work on CUDA is awaited whenever the clock is started or read.
+pub struct Clock {
+    device: Device,
+    start: Instant,
+}
+
+impl Clock {
+    /// Starts now.
+    pub fn start(device: Device) -> Self {
+        synchronize(device);
+        Self { device, start: Instant::now() }
+    }
+
+    /// Seconds since the start.
+    pub fn seconds(&self) -> f64 {
+        synchronize(self.device);
+        self.start.elapsed().as_secs_f64()
+    }
+}
+
+fn synchronize(device: Device) {
+    if let Device::Cuda(index) = device {
+        tch::Cuda::synchronize(index as i64);
+    }
+}
+
+unsafe extern "C" {
+    fn ment_set_tf32(allowed: bool);
+    fn ment_tf32() -> bool;
+}
+
+/// Lets f32 matrix products on CUDA round their inputs to TF32, or not.
+pub fn set_tf32(allowed: bool) {
+    // Safety: sets a flag of libtorch's global context.
+    unsafe { ment_set_tf32(allowed) }
+}
+
+/// Whether f32 matrix products on CUDA may round their inputs to TF32, as libtorch has it.
+pub fn tf32() -> bool {
+    // Safety: reads a flag of libtorch's global context.
+    unsafe { ment_tf32() }
+}
+
+/// Sets the threads of one tensor operation: `wanted`, or what OMP_NUM_THREADS says, or all cores
+/// that this process may use.
+pub fn set_threads(wanted: Option<std::num::NonZeroUsize>) {
+    let cores = || std::env::var_os("OMP_NUM_THREADS").is_none().then(cores).flatten();
+    if let Some(threads) = wanted.or_else(cores) {
+        tch::set_num_threads(i32::try_from(threads.get()).unwrap_or(i32::MAX));
+    }
+}
+
+fn cores() -> Option<std::num::NonZeroUsize> {
+    std::thread::available_parallelism().ok()
 }
 
 /// What libtorch opens by bare name later on, and so would not find outside the loader's path:

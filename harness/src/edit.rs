@@ -47,10 +47,10 @@ mod torch {
             Self::default()
         }
 
-        /// This edit followed by one more column.
-        pub fn with(&self, delta: ColumnDelta) -> Self {
+        /// This edit followed by `more`.
+        pub fn and(&self, more: &Self) -> Self {
             let mut columns = self.0.clone();
-            columns.push(delta);
+            columns.extend(more.0.iter().cloned());
             Self(columns)
         }
 

@@ -22,6 +22,8 @@ pub mod store;
 #[cfg(feature = "torch")]
 pub mod device;
 #[cfg(feature = "torch")]
+pub mod engine;
+#[cfg(feature = "torch")]
 pub mod method;
 #[cfg(feature = "torch")]
 pub mod model;

@@ -45,6 +45,12 @@ pub struct Environment {
     pub libtorch: String,
     /// Threads of one tensor operation.
     pub threads: usize,
+    /// Whether f32 matrix products may have been rounded to TF32.
+    #[serde(default)]
+    pub tf32: bool,
+    /// Memory budget, MiB; 0 where the run was made before there was one.
+    #[serde(default)]
+    pub memory_mib: usize,
     /// Operating system and architecture.
     pub platform: String,
 }
@@ -95,11 +101,11 @@ impl Identity {
     }
 }
 
-/// Paths name places of one machine; the contents are hashed instead.
+/// Paths name places of one machine (the contents are hashed instead), and its memory is its own.
 fn strip_paths(config: &mut Value) {
     match config {
         Value::Object(map) => {
-            for key in ["path", "from", "encoder", "cache", "description"] {
+            for key in ["path", "from", "encoder", "cache", "description", "memory_mib"] {
                 map.remove(key);
             }
             map.values_mut().for_each(strip_paths);

@@ -1,8 +1,9 @@
 //! `ment predict`: the next tokens after a prompt, the handle by which anyone checks a model.
 
 use crate::edit::Edit;
+use crate::engine::forward;
 use crate::error::InputError;
-use crate::model::{Loaded, forward};
+use crate::model::Loaded;
 use anyhow::Result;
 use serde::Serialize;
 use tch::{Kind, Tensor};

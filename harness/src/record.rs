@@ -44,7 +44,7 @@ pub struct DatumRecord {
     pub gold_probability: Vec<f64>,
     /// Probability of the most probable token.
     pub argmax_probability: Vec<f64>,
-    /// Wall time of the prediction, seconds.
+    /// Wall time of the prediction, seconds: its share, where it was run in a batch.
     pub seconds: f64,
 }
 
@@ -158,8 +158,15 @@ pub struct TrialRecord {
     /// Side effects on other data, where the config asks for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unrelated: Vec<UnrelatedProbe>,
+    /// How often a batch was cut in half because memory ran out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub halvings: u32,
     /// Where the time went.
     pub seconds: Phases,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// What one method makes of one datum.

@@ -106,6 +106,30 @@ pub struct Execution {
     /// Prompts of other data on which every edit is probed for side effects; 0 for none. They
     /// are drawn evenly from the planned data of all data sets.
     pub unrelated_probes: usize,
+    /// Memory for what is kept or run at once, over the weights, in MiB. It decides the size of
+    /// batches, not what is computed, and so is no part of a run's identity.
+    pub memory_mib: MemoryMib,
+    /// Whether f32 matrix products on CUDA may round their inputs to TF32 (10 bits of mantissa).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tf32: bool,
+}
+
+impl Execution {
+    /// [`Execution::memory_mib`] in bytes.
+    pub fn memory(&self) -> usize {
+        self.memory_mib.0.0 << 20
+    }
+}
+
+/// MiB of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MemoryMib(pub Positive);
+
+impl Default for MemoryMib {
+    fn default() -> Self {
+        Self(Positive(512))
+    }
 }
 
 /// How candidate edits are simulated.

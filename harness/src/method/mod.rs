@@ -11,7 +11,8 @@ pub use self::oracle::Oracle;
 
 use crate::config::{Config, Engine};
 use crate::edit::Edit;
-use crate::model::{CausalLm, Loaded, trace::Trace};
+use crate::engine::trace::Trace;
+use crate::model::{CausalLm, Loaded};
 use crate::record::{Observation, Patched, Phases};
 use anyhow::Result;
 use tch::Tensor;
@@ -33,10 +34,12 @@ pub struct Scene<'a> {
     pub model: &'a dyn CausalLm,
     /// Prompt and gold, `[T]`.
     pub ids: &'a Tensor,
-    /// The sequence traced under the edits that stand, with its autograd graph.
+    /// The sequence traced under the edits that stand.
     pub trace: &'a Trace,
     /// How candidate edits are simulated.
     pub engine: Engine,
+    /// Bytes that a method may take for what it keeps or runs at once.
+    pub memory: usize,
 }
 
 /// What a method did about an error.

@@ -1,28 +1,66 @@
-//! Candidate edits tried without being kept.
+//! Candidate edits tried on an error, and kept one by one.
 
-use super::Scene;
+use super::{LlmError, Scene};
 use crate::config::Engine;
 use crate::edit::Edit;
-use crate::model::{forward, replay::replay, trace::Trace};
+use crate::engine::{forward, replay::Replay};
 use tch::Tensor;
 
-/// Logits `[C,V]` at the last position of `trace` (a prefix of the scene's sequence) under each
-/// of `edits`, each on top of the trace's own edit.
-pub(super) fn simulate(scene: &Scene<'_>, trace: &Trace, edits: &[Edit]) -> Tensor {
-    match scene.engine {
-        Engine::Replay => replay(scene.model, trace, edits),
-        Engine::Reference => {
-            let tokens = trace.residual[0].size()[1];
-            let ids = scene.ids.narrow(0, 0, tokens);
-            let rows: Vec<Tensor> = edits
-                .iter()
-                .map(|edit| {
-                    let mut whole = trace.edit.clone();
-                    whole.0.extend(edit.0.iter().cloned());
-                    forward::logits_with_weights_edited(scene.model, &ids, &whole)
-                })
-                .collect();
-            Tensor::stack(&rows, 0)
+/// Candidates on top of what was committed so far, by either engine.
+pub(super) enum Simulation<'s> {
+    /// See [`Engine::Replay`].
+    Replay(Replay<'s>),
+    /// See [`Engine::Reference`].
+    Reference {
+        scene: &'s Scene<'s>,
+        /// The sequence up to the error, `[T]`.
+        ids: Tensor,
+        candidates: Vec<Edit>,
+        /// The scene's edit and what was committed.
+        standing: Edit,
+    },
+}
+
+impl<'s> Simulation<'s> {
+    pub(super) fn new(scene: &'s Scene<'s>, error: &LlmError, candidates: Vec<Edit>) -> Self {
+        match scene.engine {
+            Engine::Replay => {
+                let prefix = scene.trace.prefix(error.at + 1);
+                Self::Replay(Replay::new(scene.model, prefix, candidates, scene.memory / 2))
+            }
+            Engine::Reference => Self::Reference {
+                scene,
+                ids: scene.ids.narrow(0, 0, error.at as i64 + 1),
+                candidates,
+                standing: scene.trace.edit.clone(),
+            },
+        }
+    }
+
+    /// Logits `[C,V]` at the error under each candidate.
+    pub(super) fn logits(&mut self) -> Tensor {
+        match self {
+            Self::Replay(replay) => replay.logits().squeeze_dim(1),
+            Self::Reference { scene, ids, candidates, standing } => {
+                let rows: Vec<Tensor> = candidates
+                    .iter()
+                    .map(|candidate| {
+                        let whole = standing.and(candidate);
+                        forward::logits_with_weights_edited(scene.model, ids, &whole)
+                    })
+                    .collect();
+                Tensor::stack(&rows, 0)
+            }
+        }
+    }
+
+    /// Keeps `candidate`.
+    pub(super) fn commit(&mut self, candidate: usize) {
+        match self {
+            Self::Replay(replay) => replay.commit(candidate),
+            Self::Reference { candidates, standing, .. } => {
+                *standing = standing.and(&candidates[candidate]);
+            }
         }
     }
 }

@@ -1,14 +1,19 @@
 //! CodeGen: a parallel block, x + attn(ln x) + mlp(ln x), with GPT-J's interleaved rotary.
 //! Fields are named as in the checkpoint; after `transformers`' `modeling_codegen.py`.
 
+use super::attention::{Heads, Rotary, SelfAttention};
 use super::{CausalLm, Checkpoint, LayerNorm, Linear, Spec};
 use crate::error::InputError;
 use anyhow::Result;
 use serde::Deserialize;
-use tch::{Device, Kind, Tensor};
+use std::rc::Rc;
+use tch::Tensor;
 
 /// `qkv_proj` was trained model-parallel: its rows come in this many blocks.
 const MP_NUM: usize = 4;
+
+/// Base of the rotary frequencies.
+const THETA: f64 = 10_000.0;
 
 /// `config.json`; keys not named here do not change the computation.
 #[derive(Debug, Deserialize)]
@@ -42,7 +47,7 @@ impl Config {
                 self.n_embd, self.n_head
             ));
         }
-        let (rotary, head_dim) = (self.rotary_dim(), self.n_embd / self.n_head);
+        let (rotary, head_dim) = (self.rotary_dim(), self.head_dim());
         if !rotary.is_multiple_of(2) || rotary > head_dim {
             return unsupported(format!(
                 "rotary_dim {rotary} must be even and at most {head_dim}, the width of a head"
@@ -51,8 +56,12 @@ impl Config {
         Ok(())
     }
 
+    fn head_dim(&self) -> usize {
+        self.n_embd / self.n_head
+    }
+
     fn rotary_dim(&self) -> usize {
-        self.rotary_dim.unwrap_or(self.n_embd / self.n_head)
+        self.rotary_dim.unwrap_or(self.head_dim())
     }
 
     fn d_ff(&self) -> usize {
@@ -60,86 +69,42 @@ impl Config {
     }
 }
 
-/// cos and sin of every position for the first `rotary_dim` entries of a head, interleaved
-/// layout: each `[context, rotary_dim]` with every frequency standing twice.
-#[derive(Debug)]
-struct Rotary {
-    cos: Tensor,
-    sin: Tensor,
-    dim: i64,
+/// Takes `{name}.qkv_proj` apart into query, key and value, and `{name}.out_proj`.
+fn attention(
+    from: &mut Checkpoint,
+    name: &str,
+    config: &Config,
+    rotary: &Rc<Rotary>,
+) -> Result<SelfAttention> {
+    let d = config.n_embd;
+    let qkv = from.take(&format!("{name}.qkv_proj.weight"), &[3 * d, d])?;
+    // Each of the MP_NUM blocks holds (query, value, key) of its share of the heads.
+    let blocks = qkv.view([MP_NUM as i64, 3, (d / MP_NUM) as i64, d as i64]);
+    let part = |index| blocks.select(1, index).reshape([config.n_head as i64, -1, d as i64]);
+    let order = split_pairs(config.rotary_dim(), config.head_dim()).to_device(qkv.device());
+    let turning = |index| part(index).index_select(1, &order);
+    let linear = |weight: Tensor| Linear { weight: weight.flatten(0, 1), bias: None };
+    let projections = [linear(turning(0)), linear(turning(2)), linear(part(1))];
+    let out_proj = Linear::load(from, &format!("{name}.out_proj"), d, d, false)?;
+    from.ignore(|tensor| {
+        // Buffers of older checkpoints, recomputed.
+        tensor.ends_with(".attn.causal_mask") || tensor.ends_with(".attn.masked_bias")
+    });
+    let heads = Heads { query: config.n_head, key_value: config.n_head, dim: config.head_dim() };
+    Ok(SelfAttention::new(projections, out_proj, heads, rotary))
 }
 
-impl Rotary {
-    fn new(dim: usize, context: usize, device: Device, kind: Kind) -> Self {
-        let pairs = Tensor::arange_start_step(0, dim as i64, 2, (Kind::Float, device));
-        let frequency = (pairs * (-10_000_f64.ln() / dim as f64)).exp();
-        let position = Tensor::arange(context as i64, (Kind::Float, device));
-        let angle = position.outer(&frequency).repeat_interleave_self_int(2, 1, None);
-        Self { cos: angle.cos().to_kind(kind), sin: angle.sin().to_kind(kind), dim: dim as i64 }
-    }
-
-    /// `[B,H,T,head_dim]`, the first `dim` entries rotated by position.
-    fn apply(&self, x: &Tensor) -> Tensor {
-        let (tokens, head_dim) = (x.size()[2], x.size()[3]);
-        let rotated = x.narrow(-1, 0, self.dim);
-        let pairs = rotated.unflatten(-1, [-1, 2].as_slice());
-        let (even, odd) = (pairs.select(-1, 0), pairs.select(-1, 1));
-        let turned = Tensor::stack(&[&-odd, &even], -1).flatten(-2, -1);
-        let rotated =
-            rotated * self.cos.narrow(0, 0, tokens) + turned * self.sin.narrow(0, 0, tokens);
-        Tensor::cat(&[rotated, x.narrow(-1, self.dim, head_dim - self.dim)], -1)
-    }
-}
-
-/// `qkv_proj` taken apart into the three matrices it stands for.
-#[derive(Debug)]
-struct Attention {
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    out_proj: Linear,
-    heads: i64,
-}
-
-impl Attention {
-    fn load(from: &mut Checkpoint, name: &str, config: &Config) -> Result<Self> {
-        let d = config.n_embd;
-        let qkv = from.take(&format!("{name}.qkv_proj.weight"), &[3 * d, d])?;
-        // Each of the MP_NUM blocks holds (query, value, key) of its share of the heads.
-        let blocks = qkv.view([MP_NUM as i64, 3, (d / MP_NUM) as i64, d as i64]);
-        let part = |index| Linear {
-            weight: blocks.select(1, index).reshape([d as i64, d as i64]),
-            bias: None,
-        };
-        let (query, value, key) = (part(0), part(1), part(2));
-        let out_proj = Linear::load(from, &format!("{name}.out_proj"), d, d, false)?;
-        from.ignore(|tensor| {
-            // Buffers of older checkpoints, recomputed.
-            tensor.ends_with(".attn.causal_mask") || tensor.ends_with(".attn.masked_bias")
-        });
-        Ok(Self { query, key, value, out_proj, heads: config.n_head as i64 })
-    }
-
-    /// `[B,T,D]` to `[B,T,D]`, causal.
-    fn forward(&self, x: &Tensor, rotary: &Rotary) -> Tensor {
-        let (batch, tokens, _) = x.size3().expect("x is [B,T,D]");
-        let split = |linear: &Linear| {
-            linear.forward(x).view([batch, tokens, self.heads, -1]).transpose(1, 2)
-        };
-        let (q, k) = (rotary.apply(&split(&self.query)), rotary.apply(&split(&self.key)));
-        let v = split(&self.value);
-        let mixed = Tensor::scaled_dot_product_attention(
-            &q,
-            &k,
-            &v,
-            None::<Tensor>,
-            0.0,
-            true,
-            None,
-            false,
-        );
-        self.out_proj.forward(&mixed.transpose(1, 2).reshape([batch, tokens, -1]))
-    }
+/// GPT-J turns entries (2i, 2i + 1) of a head together, [`Rotary`] entries (i, i + dim/2). The
+/// order `[head_dim]` of a head's rows that makes one of the other: queries and keys change alike,
+/// so their products stay.
+fn split_pairs(dim: usize, head_dim: usize) -> Tensor {
+    let order: Vec<i64> = (0..dim)
+        .step_by(2)
+        .chain((1..dim).step_by(2))
+        .chain(dim..head_dim)
+        .map(|row| row as i64)
+        .collect();
+    Tensor::from_slice(&order)
 }
 
 #[derive(Debug)]
@@ -151,16 +116,21 @@ struct Mlp {
 #[derive(Debug)]
 struct Layer {
     ln_1: LayerNorm,
-    attn: Attention,
+    attn: SelfAttention,
     mlp: Mlp,
 }
 
 impl Layer {
-    fn load(from: &mut Checkpoint, name: &str, config: &Config) -> Result<Self> {
+    fn load(
+        from: &mut Checkpoint,
+        name: &str,
+        config: &Config,
+        rotary: &Rc<Rotary>,
+    ) -> Result<Self> {
         let (d, f) = (config.n_embd, config.d_ff());
         Ok(Self {
             ln_1: LayerNorm::load(from, &format!("{name}.ln_1"), d, config.layer_norm_epsilon)?,
-            attn: Attention::load(from, &format!("{name}.attn"), config)?,
+            attn: attention(from, &format!("{name}.attn"), config, rotary)?,
             mlp: Mlp {
                 fc_in: Linear::load(from, &format!("{name}.mlp.fc_in"), f, d, true)?,
                 fc_out: Linear::load(from, &format!("{name}.mlp.fc_out"), d, f, true)?,
@@ -177,7 +147,6 @@ pub(super) struct CodeGen {
     h: Vec<Layer>,
     ln_f: LayerNorm,
     lm_head: Linear,
-    rotary: Rotary,
 }
 
 impl CodeGen {
@@ -185,6 +154,8 @@ impl CodeGen {
         config.check()?;
         let (d, vocabulary, context) = (config.n_embd, config.vocab_size, config.n_positions);
         let (device, kind) = from.placement();
+        let (dim, head_dim) = (config.rotary_dim(), config.head_dim());
+        let rotary = Rc::new(Rotary::new(dim, head_dim, THETA, context, (device, kind)));
         Ok(Self {
             spec: Spec {
                 family: "codegen",
@@ -198,11 +169,10 @@ impl CodeGen {
             },
             wte: from.take("transformer.wte.weight", &[vocabulary, d])?,
             h: (0..config.n_layer)
-                .map(|index| Layer::load(from, &format!("transformer.h.{index}"), config))
+                .map(|index| Layer::load(from, &format!("transformer.h.{index}"), config, &rotary))
                 .collect::<Result<_>>()?,
             ln_f: LayerNorm::load(from, "transformer.ln_f", d, config.layer_norm_epsilon)?,
             lm_head: Linear::load(from, "lm_head", vocabulary, d, true)?,
-            rotary: Rotary::new(config.rotary_dim(), context, device, kind),
         })
     }
 }
@@ -216,15 +186,24 @@ impl CausalLm for CodeGen {
         Tensor::embedding(&self.wte, ids, -1, false, false)
     }
 
-    fn attention(&self, layer: usize, residual: &Tensor) -> Tensor {
-        let layer = &self.h[layer];
-        layer.attn.forward(&layer.ln_1.forward(residual), &self.rotary)
+    fn attention(&self, layer: usize) -> &SelfAttention {
+        &self.h[layer].attn
     }
 
-    /// The block is parallel: the FFN does not see this layer's attention.
-    fn post_activation(&self, layer: usize, residual: &Tensor, _attention: &Tensor) -> Tensor {
-        let layer = &self.h[layer];
-        layer.mlp.fc_in.forward(&layer.ln_1.forward(residual)).gelu("tanh")
+    fn attention_input(&self, layer: usize, residual: &Tensor) -> Tensor {
+        self.h[layer].ln_1.forward(residual)
+    }
+
+    /// The block is parallel: the FFN reads what attention reads, and not its output.
+    fn post_activation(
+        &self,
+        layer: usize,
+        _residual: &Tensor,
+        attention_input: &Tensor,
+        _attention: &Tensor,
+    ) -> Tensor {
+        let mut hidden = self.h[layer].mlp.fc_in.forward(attention_input);
+        if hidden.requires_grad() { hidden.gelu("tanh") } else { hidden.gelu_("tanh") }
     }
 
     fn ffn_output(&self, layer: usize, post_activation: &Tensor) -> Tensor {

@@ -25,6 +25,25 @@ impl Linear {
         Ok(Self { weight, bias })
     }
 
+    /// Several layers of one input as one, their outputs one after the other: one large matrix
+    /// product is faster than several small ones. All have a bias, or none.
+    pub(crate) fn stack(layers: &[Self]) -> Self {
+        let weights: Vec<&Tensor> = layers.iter().map(|layer| &layer.weight).collect();
+        let biases: Vec<&Tensor> = layers.iter().filter_map(|layer| layer.bias.as_ref()).collect();
+        Self {
+            weight: Tensor::cat(&weights, 0),
+            bias: (!biases.is_empty()).then(|| Tensor::cat(&biases, 0)),
+        }
+    }
+
+    /// The layer that gives outputs `first..first + count` only; a view.
+    pub(crate) fn rows(&self, first: i64, count: i64) -> Self {
+        Self {
+            weight: self.weight.narrow(0, first, count),
+            bias: self.bias.as_ref().map(|bias| bias.narrow(0, first, count)),
+        }
+    }
+
     /// `[.., in]` to `[.., out]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
         x.linear(&self.weight, self.bias.as_ref())

@@ -1,11 +1,13 @@
 //! The Llama family: Llama, SmolLM2, Mistral-style grouped-query attention, Qwen2 (qkv bias).
 //! Fields are named as in the checkpoint; after `transformers`' `modeling_llama.py`.
 
+use super::attention::{Heads, Rotary, SelfAttention};
 use super::{CausalLm, Checkpoint, Linear, Spec};
 use crate::error::InputError;
 use anyhow::Result;
 use serde::Deserialize;
-use tch::{Device, Kind, Tensor};
+use std::rc::Rc;
+use tch::{Kind, Tensor};
 
 /// `config.json`; keys not named here do not change the computation.
 #[derive(Debug, Deserialize)]
@@ -105,121 +107,72 @@ impl RmsNorm {
 
     /// In f32 whatever the dtype, as the reference does.
     fn forward(&self, x: &Tensor) -> Tensor {
-        let kind = x.kind();
+        let (kind, width) = (x.kind(), x.size()[x.dim() - 1] as f64);
         let x = x.to_kind(Kind::Float);
-        let mean_square = (&x * &x).mean_dim([-1_i64].as_slice(), true, Kind::Float);
-        let normed: Tensor = x * (mean_square + self.eps).rsqrt();
-        normed.to_kind(kind) * &self.weight
+        let norm = x.norm_scalaropt_dim(2.0, [-1_i64].as_slice(), true);
+        let scale = (norm.square() / width + self.eps).rsqrt();
+        (x * scale).to_kind(kind) * &self.weight
     }
 }
 
-/// cos and sin of every position, `[context, head_dim]`; half-split layout.
-#[derive(Debug)]
-struct Rotary {
-    cos: Tensor,
-    sin: Tensor,
-}
-
-impl Rotary {
-    fn new(head_dim: usize, theta: f64, context: usize, device: Device, kind: Kind) -> Self {
-        let pairs = Tensor::arange_start_step(0, head_dim as i64, 2, (Kind::Float, device));
-        let frequency = (pairs * (-theta.ln() / head_dim as f64)).exp();
-        let position = Tensor::arange(context as i64, (Kind::Float, device));
-        let angle = position.outer(&frequency);
-        let angle = Tensor::cat(&[&angle, &angle], -1);
-        Self { cos: angle.cos().to_kind(kind), sin: angle.sin().to_kind(kind) }
-    }
-
-    /// `[B,H,T,head_dim]`, rotated by position.
-    fn apply(&self, x: &Tensor) -> Tensor {
-        let tokens = x.size()[2];
-        let halves = x.chunk(2, -1);
-        let turned = Tensor::cat(&[&-&halves[1], &halves[0]], -1);
-        x * self.cos.narrow(0, 0, tokens) + turned * self.sin.narrow(0, 0, tokens)
-    }
-}
-
-#[derive(Debug)]
-struct Attention {
-    q_proj: Linear,
-    k_proj: Linear,
-    v_proj: Linear,
-    o_proj: Linear,
-    heads: i64,
-    kv_heads: i64,
-    head_dim: i64,
-}
-
-impl Attention {
-    fn load(from: &mut Checkpoint, name: &str, config: &Config) -> Result<Self> {
-        let (d, head_dim) = (config.hidden_size, config.head_dim());
-        let (q, kv) = (config.num_attention_heads * head_dim, config.kv_heads() * head_dim);
-        let qkv_bias = config.attention_bias || config.model_type == "qwen2";
-        let mut linear = |part, out, inner, bias| {
-            Linear::load(from, &format!("{name}.{part}"), out, inner, bias)
-        };
-        Ok(Self {
-            q_proj: linear("q_proj", q, d, qkv_bias)?,
-            k_proj: linear("k_proj", kv, d, qkv_bias)?,
-            v_proj: linear("v_proj", kv, d, qkv_bias)?,
-            o_proj: linear("o_proj", d, q, config.attention_bias)?,
-            heads: config.num_attention_heads as i64,
-            kv_heads: config.kv_heads() as i64,
-            head_dim: head_dim as i64,
-        })
-    }
-
-    /// `[B,T,D]` to `[B,T,D]`, causal.
-    fn forward(&self, x: &Tensor, rotary: &Rotary) -> Tensor {
-        let (batch, tokens, _) = x.size3().expect("x is [B,T,D]");
-        let split = |projected: Tensor, heads: i64| {
-            projected.view([batch, tokens, heads, self.head_dim]).transpose(1, 2)
-        };
-        let q = rotary.apply(&split(self.q_proj.forward(x), self.heads));
-        let k = rotary.apply(&split(self.k_proj.forward(x), self.kv_heads));
-        let v = split(self.v_proj.forward(x), self.kv_heads);
-        let grouped = self.heads != self.kv_heads;
-        let mixed = Tensor::scaled_dot_product_attention(
-            &q,
-            &k,
-            &v,
-            None::<Tensor>,
-            0.0,
-            true,
-            None,
-            grouped,
-        );
-        self.o_proj.forward(&mixed.transpose(1, 2).reshape([batch, tokens, -1]))
-    }
+/// Takes `{name}.{q,k,v,o}_proj`.
+fn attention(
+    from: &mut Checkpoint,
+    name: &str,
+    config: &Config,
+    rotary: &Rc<Rotary>,
+) -> Result<SelfAttention> {
+    let (d, head_dim) = (config.hidden_size, config.head_dim());
+    let (q, kv) = (config.num_attention_heads * head_dim, config.kv_heads() * head_dim);
+    let qkv_bias = config.attention_bias || config.model_type == "qwen2";
+    let mut linear =
+        |part, out, inner, bias| Linear::load(from, &format!("{name}.{part}"), out, inner, bias);
+    let projections = [
+        linear("q_proj", q, d, qkv_bias)?,
+        linear("k_proj", kv, d, qkv_bias)?,
+        linear("v_proj", kv, d, qkv_bias)?,
+    ];
+    let o_proj = linear("o_proj", d, q, config.attention_bias)?;
+    let heads =
+        Heads { query: config.num_attention_heads, key_value: config.kv_heads(), dim: head_dim };
+    Ok(SelfAttention::new(projections, o_proj, heads, rotary))
 }
 
 #[derive(Debug)]
 struct Mlp {
-    gate_proj: Linear,
-    up_proj: Linear,
+    /// `gate_proj` over `up_proj`, `[2F,D]`.
+    gate_up: Linear,
     down_proj: Linear,
+    width: i64,
 }
 
 impl Mlp {
     fn load(from: &mut Checkpoint, name: &str, config: &Config) -> Result<Self> {
         let (d, f, bias) = (config.hidden_size, config.intermediate_size, config.mlp_bias);
+        let mut linear =
+            |part, out, inner| Linear::load(from, &format!("{name}.{part}"), out, inner, bias);
         Ok(Self {
-            gate_proj: Linear::load(from, &format!("{name}.gate_proj"), f, d, bias)?,
-            up_proj: Linear::load(from, &format!("{name}.up_proj"), f, d, bias)?,
-            down_proj: Linear::load(from, &format!("{name}.down_proj"), d, f, bias)?,
+            gate_up: Linear::stack(&[linear("gate_proj", f, d)?, linear("up_proj", f, d)?]),
+            down_proj: linear("down_proj", d, f)?,
+            width: f as i64,
         })
     }
 
-    /// `[B,T,D]` to the input of `down_proj`, `[B,T,F]`.
+    /// `[..,D]` to the input of `down_proj`, `[..,F]`.
     fn post_activation(&self, x: &Tensor) -> Tensor {
-        self.gate_proj.forward(x).silu() * self.up_proj.forward(x)
+        let both = self.gate_up.forward(x);
+        let (mut gate, up) =
+            (both.narrow(-1, 0, self.width), both.narrow(-1, self.width, self.width));
+        // In place where no gradient needs the input: half the memory, a third of the traffic.
+        let gate = if gate.requires_grad() { gate.silu() } else { gate.silu_() };
+        gate * up
     }
 }
 
 #[derive(Debug)]
 struct Layer {
     input_layernorm: RmsNorm,
-    self_attn: Attention,
+    self_attn: SelfAttention,
     post_attention_layernorm: RmsNorm,
     mlp: Mlp,
 }
@@ -233,13 +186,16 @@ pub(super) struct Llama {
     norm: RmsNorm,
     /// `None`: tied to the embedding.
     lm_head: Option<Tensor>,
-    rotary: Rotary,
 }
 
 impl Llama {
     pub(super) fn load(config: &Config, from: &mut Checkpoint) -> Result<Self> {
         config.check()?;
         let (d, eps) = (config.hidden_size, config.rms_norm_eps);
+        let ((device, kind), context) = (from.placement(), config.max_position_embeddings);
+        let head_dim = config.head_dim();
+        let rotary = Rotary::new(head_dim, head_dim, config.theta(), context, (device, kind));
+        let rotary = Rc::new(rotary);
         let embed_tokens = from.take("model.embed_tokens.weight", &[config.vocab_size, d])?;
         let layers = (0..config.num_hidden_layers)
             .map(|index| {
@@ -252,7 +208,12 @@ impl Llama {
                         d,
                         eps,
                     )?,
-                    self_attn: Attention::load(from, &format!("{name}.self_attn"), config)?,
+                    self_attn: self::attention(
+                        from,
+                        &format!("{name}.self_attn"),
+                        config,
+                        &rotary,
+                    )?,
                     post_attention_layernorm: RmsNorm::load(from, &attention, d, eps)?,
                     mlp: Mlp::load(from, &format!("{name}.mlp"), config)?,
                 })
@@ -267,8 +228,6 @@ impl Llama {
         };
         from.ignore(|name| name.ends_with(".rotary_emb.inv_freq")); // a buffer, recomputed
 
-        let (device, kind) = from.placement();
-        let context = config.max_position_embeddings;
         Ok(Self {
             spec: Spec {
                 family: if config.model_type == "qwen2" { "qwen2" } else { "llama" },
@@ -284,7 +243,6 @@ impl Llama {
             layers,
             norm,
             lm_head,
-            rotary: Rotary::new(config.head_dim(), config.theta(), context, device, kind),
         })
     }
 }
@@ -298,12 +256,21 @@ impl CausalLm for Llama {
         Tensor::embedding(&self.embed_tokens, ids, -1, false, false)
     }
 
-    fn attention(&self, layer: usize, residual: &Tensor) -> Tensor {
-        let layer = &self.layers[layer];
-        layer.self_attn.forward(&layer.input_layernorm.forward(residual), &self.rotary)
+    fn attention(&self, layer: usize) -> &SelfAttention {
+        &self.layers[layer].self_attn
     }
 
-    fn post_activation(&self, layer: usize, residual: &Tensor, attention: &Tensor) -> Tensor {
+    fn attention_input(&self, layer: usize, residual: &Tensor) -> Tensor {
+        self.layers[layer].input_layernorm.forward(residual)
+    }
+
+    fn post_activation(
+        &self,
+        layer: usize,
+        residual: &Tensor,
+        _attention_input: &Tensor,
+        attention: &Tensor,
+    ) -> Tensor {
         let layer = &self.layers[layer];
         layer.mlp.post_activation(&layer.post_attention_layernorm.forward(&(residual + attention)))
     }

@@ -2,21 +2,22 @@
 //!
 //! Both families share one residual stream: a block adds the attention output and the FFN output
 //! to it, and the FFN output is a matrix product of the *post-activations*. So one trait serves
-//! every engine: [`forward`] (plain), [`trace`] and [`replay`] (edits).
+//! every way of running a model that [`crate::engine`] has.
 
+mod attention;
 mod codegen;
-pub mod forward;
 mod hub;
 mod layers;
 mod llama;
 mod pickle;
-pub mod replay;
+mod positions;
 pub mod tokenizer;
-pub mod trace;
 mod weights;
 
+pub use self::attention::{KeysValues, SelfAttention};
 pub use self::hub::{Loaded, load, load_weights, read_config};
 pub(crate) use self::layers::{LayerNorm, Linear};
+pub use self::positions::{Positions, Sequences};
 pub(crate) use self::weights::Checkpoint;
 
 use tch::{Device, Kind, Tensor};
@@ -48,11 +49,20 @@ pub trait CausalLm {
     fn spec(&self) -> &Spec;
     /// Token embeddings: ids `[B,T]` to the residual stream `[B,T,D]` entering layer 0.
     fn embed(&self, ids: &Tensor) -> Tensor;
-    /// What the attention of `layer` adds to the `residual` `[B,T,D]` entering it.
-    fn attention(&self, layer: usize, residual: &Tensor) -> Tensor;
-    /// Input of the FFN output matrix, `[B,T,F]`: one activation a neuron.
-    fn post_activation(&self, layer: usize, residual: &Tensor, attention: &Tensor) -> Tensor;
-    /// FFN output `[B,T,D]` from the post-activations `[B,T,F]`.
+    /// The attention of `layer`.
+    fn attention(&self, layer: usize) -> &SelfAttention;
+    /// What the attention of `layer` reads, from the `residual` `[..,D]` entering it.
+    fn attention_input(&self, layer: usize, residual: &Tensor) -> Tensor;
+    /// Input of the FFN output matrix, `[..,F]`: one activation a neuron. From the residual
+    /// entering the layer, what its attention read and what its attention adds, each `[..,D]`.
+    fn post_activation(
+        &self,
+        layer: usize,
+        residual: &Tensor,
+        attention_input: &Tensor,
+        attention: &Tensor,
+    ) -> Tensor;
+    /// FFN output `[..,D]` from the post-activations `[..,F]`.
     fn ffn_output(&self, layer: usize, post_activation: &Tensor) -> Tensor;
     /// The FFN output matrix `[D,F]`; column j holds the parameters of neuron j.
     fn ffn_output_matrix(&self, layer: usize) -> &Tensor;

@@ -26,6 +26,7 @@ use std::path::Path;
 /// ([`crate::error::Interrupted`]), or writing fails. Records written so far are kept.
 pub fn run(config: &Config, device: &str, out: &Path) -> Result<()> {
     let device = device::open(device)?;
+    device::set_tf32(config.execution.tf32);
     let datasets = config
         .dataset
         .iter()
@@ -90,6 +91,8 @@ fn manifest(
             commit: env!("MENT_COMMIT").into(),
             libtorch: device::TORCH_VERSION.into(),
             threads: usize::try_from(tch::get_num_threads()).unwrap_or(0),
+            tf32: device::tf32(),
+            memory_mib: config.execution.memory_mib.0.0,
             platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
         },
     }

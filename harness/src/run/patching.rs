@@ -5,20 +5,24 @@ use super::prepare::Prompt;
 use super::resume::Done;
 use crate::config::Config;
 use crate::dataset::DatasetName;
+use crate::device::Clock;
 use crate::edit::Edit;
+use crate::engine::batches::batches;
+use crate::engine::memory::halvings;
+use crate::engine::probe::Probes;
+use crate::engine::{forward, trace::Trace};
 use crate::error::InputError;
 use crate::method::{LlmError, Method, Repair, Scene, observe, observe_each};
-use crate::model::{Loaded, replay::replay, trace::Trace};
-use crate::plan::{Planned, spread};
+use crate::model::{Loaded, Sequences};
+use crate::plan::spread;
 use crate::record::{
     DatumRecord, Observation, Outcome, Phases, PredictionRecord, Record, TrialId, TrialRecord,
     UnrelatedProbe,
 };
 use crate::store::Store;
-use crate::{progress, signal};
+use crate::{device, progress, signal};
 use anyhow::Result;
 use indicatif::ProgressBar;
-use std::time::Instant;
 use tch::Tensor;
 
 /// A prepared experiment.
@@ -33,63 +37,103 @@ pub(super) struct Patching<'a> {
     pub(super) done: Done,
 }
 
-/// The prompt of another datum, on which edits are probed.
-struct Bystander {
-    dataset: usize,
-    datum: usize,
-    trace: Trace,
-    logits: Tensor,
+/// Prompts of other data, on which edits are probed.
+struct Bystanders<'m> {
+    /// Data set and datum of each.
+    data: Vec<(usize, usize)>,
+    probes: Probes<'m>,
 }
 
-impl Patching<'_> {
+impl<'a> Patching<'a> {
     pub(super) fn run(mut self) -> Result<()> {
         self.predict_all()?;
         self.repair_all()
     }
 
-    /// Teacher forcing without edits: where is the model wrong?
+    /// Teacher forcing without edits: where is the model wrong? The batches are those of the whole
+    /// run, also when some of their data are recorded already: the same numbers come out.
     fn predict_all(&mut self) -> Result<()> {
         let bar = progress::bar("predict", self.prompts.len());
-        for prompt in self.prompts {
+        let lengths: Vec<usize> = self.prompts.iter().map(Prompt::length).collect();
+        let tokens = device::tokens_at_once(self.loaded.model.spec().device);
+        for batch in batches(&lengths, tokens) {
             signal::check()?;
-            let label = &self.config.model.label;
-            let (dataset, datum) = (self.dataset(prompt), prompt.planned.datum);
-            match self.done.datum(dataset, datum) {
-                Some(record) => check_same_prompt(record, prompt)?,
-                None => {
-                    let record = self.predict(prompt)?;
-                    self.write(Record::Datum(record))?;
-                }
+            let prompts: Vec<&Prompt<'_>> = batch.iter().map(|&i| &self.prompts[i]).collect();
+            let known = |prompt: &&Prompt<'_>| {
+                self.done.datum(self.dataset(prompt), prompt.planned.datum).is_some()
+            };
+            let measured = if prompts.iter().all(known) {
+                prompts.iter().map(|_| None).collect()
+            } else {
+                self.predict(&prompts)?.into_iter().map(Some).collect::<Vec<_>>()
+            };
+            for (prompt, measured) in prompts.into_iter().zip(measured) {
+                self.record_prediction(prompt, measured)?;
+                bar.inc(1);
             }
-            if !self.done.predicted(dataset, datum, label) {
-                let record = self.done.datum(dataset, datum).expect("just written");
-                let predicted = record.argmax.clone();
-                self.write_prediction(dataset, datum, label.clone(), predicted)?;
-            }
-            bar.inc(1);
         }
         bar.finish_and_clear();
         Ok(())
     }
 
-    fn predict(&self, prompt: &Prompt<'_>) -> Result<DatumRecord> {
-        let clock = Instant::now();
+    /// Records what was `measured` of a datum, unless it is recorded already.
+    fn record_prediction(
+        &mut self,
+        prompt: &Prompt<'_>,
+        measured: Option<DatumRecord>,
+    ) -> Result<()> {
+        let (dataset, datum) = (self.dataset(prompt), prompt.planned.datum);
+        match (self.done.datum(dataset, datum), measured) {
+            (Some(record), _) => check_same_prompt(record, prompt)?,
+            (None, measured) => {
+                self.write(Record::Datum(measured.expect("new data are measured")))?;
+            }
+        }
+        let label = &self.config.model.label;
+        if !self.done.predicted(dataset, datum, label) {
+            let record = self.done.datum(dataset, datum).expect("just written");
+            let predicted = record.argmax.clone();
+            self.write_prediction(dataset, datum, label.clone(), predicted)?;
+        }
+        Ok(())
+    }
+
+    fn predict(&self, prompts: &[&Prompt<'_>]) -> Result<Vec<DatumRecord>> {
+        let clock = Clock::start(self.loaded.model.spec().device);
         let model = self.loaded.model.as_ref();
-        let trace = Trace::new(model, &prompt.sequence(model.spec().device), Edit::none());
-        let seen = observe_gold(self.loaded, &trace, prompt)?;
-        Ok(DatumRecord {
-            dataset: self.dataset(prompt),
-            datum: prompt.planned.datum,
-            demonstrations: prompt.demonstrations.clone(),
-            prompt_tokens: prompt.ids.prompt.len(),
-            gold: prompt.ids.gold.clone(),
-            gold_text: self.loaded.tokenizer.decode(&prompt.ids.gold)?,
-            argmax: seen.iter().map(|o| o.argmax).collect(),
-            gold_rank: seen.iter().map(|o| o.target_rank).collect(),
-            gold_probability: seen.iter().map(|o| o.target_probability).collect(),
-            argmax_probability: seen.iter().map(|o| o.argmax_probability).collect(),
-            seconds: clock.elapsed().as_secs_f64(),
-        })
+        let ids: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.sequence()).collect();
+        let ids = ids.iter().map(Vec::as_slice);
+        let sequences = Sequences::several(ids, model.spec().device);
+        let residual = forward::residual(model, &sequences.ids, &Edit::none());
+        let seen = prompts
+            .iter()
+            .enumerate()
+            .map(|(row, prompt)| {
+                let (first, count) = (prompt.at(0) as i64, prompt.ids.gold.len() as i64);
+                let states = residual.get(row as i64).narrow(0, first, count);
+                observe_gold(&model.head(&model.final_norm(&states)), prompt)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let seconds = clock.seconds() / prompts.len() as f64;
+        prompts
+            .iter()
+            .zip(seen)
+            .map(|(prompt, seen)| {
+                Ok(DatumRecord {
+                    dataset: self.dataset(prompt),
+                    datum: prompt.planned.datum,
+                    demonstrations: prompt.demonstrations.clone(),
+                    prompt_tokens: prompt.ids.prompt.len(),
+                    gold: prompt.ids.gold.clone(),
+                    gold_text: self.loaded.tokenizer.decode(&prompt.ids.gold)?,
+                    argmax: seen.iter().map(|o| o.argmax).collect(),
+                    gold_rank: seen.iter().map(|o| o.target_rank).collect(),
+                    gold_probability: seen.iter().map(|o| o.target_probability).collect(),
+                    argmax_probability: seen.iter().map(|o| o.argmax_probability).collect(),
+                    seconds,
+                })
+            })
+            .collect()
     }
 
     /// Every method on every error.
@@ -100,7 +144,7 @@ impl Patching<'_> {
             .filter_map(|p| self.done.datum(self.dataset(p), p.planned.datum))
             .map(|datum| datum.errors().count())
             .sum();
-        let bystanders = self.bystanders()?;
+        let bystanders = self.bystanders();
         let bar = progress::bar("repair", errors * self.methods.len());
         for method in self.methods {
             for prompt in self.prompts {
@@ -115,7 +159,7 @@ impl Patching<'_> {
         &mut self,
         method: &dyn Method,
         prompt: &Prompt<'_>,
-        bystanders: &[Bystander],
+        bystanders: &Bystanders<'_>,
         bar: &ProgressBar,
     ) -> Result<()> {
         let model = self.loaded.model.as_ref();
@@ -132,7 +176,8 @@ impl Patching<'_> {
             errors.into_iter().map(|position| (position, id(position))).collect();
         bar.set_message(format!("{} on {} {datum}", method.label(), dataset.label()));
 
-        let ids = prompt.sequence(model.spec().device);
+        let ids = prompt.tensor(model.spec().device);
+        let sequences = Sequences::one(&ids);
         let mut standing = Edit::none();
         let mut trace: Option<Trace> = None; // of the standing edit; made when an error needs it
         let mut predicted = record.argmax.clone();
@@ -143,11 +188,14 @@ impl Patching<'_> {
             let outcome = if let Some(trial) = known {
                 trial.outcome
             } else {
-                let clock = Instant::now();
-                let trace =
-                    trace.get_or_insert_with(|| Trace::with_graph(model, &ids, standing.clone()));
+                let clock = Clock::start(model.spec().device);
+                let memory = self.config.execution.memory();
+                // Methods get the other half.
+                let trace = trace.get_or_insert_with(|| {
+                    Trace::with_graphs(model, &sequences, standing.clone(), memory / 2)
+                });
                 let engine = self.config.execution.engine;
-                let scene = Scene { model, ids: &ids, trace, engine };
+                let scene = Scene { model, ids: &ids, trace, engine, memory: memory / 2 };
                 let (trial, edit) =
                     repair(method, &scene, prompt, (id, dataset, position), bystanders, clock)?;
                 let outcome = trial.outcome;
@@ -155,7 +203,7 @@ impl Patching<'_> {
                     self.write(Record::Trial(trial))?;
                 }
                 if method.keeps_edits() {
-                    standing.0.extend(edit.0);
+                    standing = standing.and(&edit);
                 }
                 outcome
             };
@@ -167,27 +215,24 @@ impl Patching<'_> {
             bar.inc(1);
         }
         if method.keeps_edits() {
-            let trace = Trace::new(model, &ids, standing);
-            let seen = observe_gold(self.loaded, &trace, prompt)?;
+            let trace = Trace::new(model, &sequences, standing);
+            let seen = observe_gold(&trace.logits_from(model, prompt.at(0)), prompt)?;
             predicted = seen.iter().map(|o| o.argmax).collect();
         }
         self.write_prediction(dataset, datum, method.label().to_string(), predicted)
     }
 
     /// Prompts spread over all data, traced once.
-    fn bystanders(&self) -> Result<Vec<Bystander>> {
-        let model = self.loaded.model.as_ref();
-        spread(self.prompts.len(), self.config.execution.unrelated_probes)
-            .into_iter()
-            .map(|index| {
-                let prompt = &self.prompts[index];
-                let ids = prompt.prompt(model.spec().device);
-                let trace = Trace::new(model, &ids, Edit::none());
-                let logits = trace.logits_at(model, prompt.at(0)).unsqueeze(0);
-                let Planned { dataset, datum, .. } = prompt.planned;
-                Ok(Bystander { dataset, datum, trace, logits })
-            })
-            .collect()
+    fn bystanders(&self) -> Bystanders<'a> {
+        let chosen = spread(self.prompts.len(), self.config.execution.unrelated_probes);
+        let chosen: Vec<&Prompt<'_>> =
+            chosen.into_iter().map(|index| &self.prompts[index]).collect();
+        let ids: Vec<Vec<u32>> = chosen.iter().map(|prompt| prompt.ids.prompt.clone()).collect();
+        let memory = self.config.execution.memory();
+        Bystanders {
+            data: chosen.iter().map(|p| (p.planned.dataset, p.planned.datum)).collect(),
+            probes: Probes::new(self.loaded.model.as_ref(), &ids, memory),
+        }
     }
 
     fn dataset(&self, prompt: &Prompt<'_>) -> DatasetName {
@@ -237,12 +282,13 @@ fn repair(
     scene: &Scene<'_>,
     prompt: &Prompt<'_>,
     (id, dataset, position): (TrialId, DatasetName, usize),
-    bystanders: &[Bystander],
-    clock: Instant,
+    bystanders: &Bystanders<'_>,
+    clock: Clock,
 ) -> Result<(TrialRecord, Edit)> {
     let (at, target) = (prompt.at(position), prompt.ids.gold[position]);
+    let halved = halvings();
     let before = observe(&scene.trace.logits_at(scene.model, at).unsqueeze(0), target)?[0];
-    let tracing = clock.elapsed().as_secs_f64();
+    let tracing = clock.seconds();
     let (outcome, repair) = if before.target_rank == 1 {
         (Outcome::AlreadySolved, untouched(before))
     } else {
@@ -252,9 +298,7 @@ fn repair(
     let Repair { edit, neurons, after, mut seconds, .. } = repair;
     seconds.trace = tracing;
     let unrelated = if edit.first_layer().is_some() {
-        let mut standing = scene.trace.edit.clone();
-        standing.0.extend(edit.0.iter().cloned());
-        probe(scene, prompt, &standing, target, bystanders)?
+        probe(prompt, &scene.trace.edit.and(&edit), target, bystanders)?
     } else {
         Vec::new()
     };
@@ -272,6 +316,7 @@ fn repair(
         after,
         neurons,
         unrelated,
+        halvings: halvings() - halved,
         seconds,
     };
     Ok((trial, edit))
@@ -285,34 +330,32 @@ fn untouched(now: Observation) -> Repair {
 
 /// What `edit` does to the next-token predictions after prompts of other data.
 fn probe(
-    scene: &Scene<'_>,
     prompt: &Prompt<'_>,
     edit: &Edit,
     target: u32,
-    bystanders: &[Bystander],
+    bystanders: &Bystanders<'_>,
 ) -> Result<Vec<UnrelatedProbe>> {
+    if bystanders.data.is_empty() {
+        return Ok(Vec::new());
+    }
     let own = (prompt.planned.dataset, prompt.planned.datum);
-    bystanders
-        .iter()
-        .filter(|other| (other.dataset, other.datum) != own)
-        .map(|other| {
-            let before = observe(&other.logits, target)?[0];
-            let logits = replay(scene.model, &other.trace, std::slice::from_ref(edit));
-            let after = observe(&logits, target)?[0];
-            Ok(UnrelatedProbe {
-                argmax_kept: before.argmax == after.argmax,
-                target_rank_before: before.target_rank,
-                target_rank_after: after.target_rank,
-                target_probability_before: before.target_probability,
-                target_probability_after: after.target_probability,
-            })
+    let before = observe(bystanders.probes.before(), target)?;
+    let after = observe(&bystanders.probes.after(edit), target)?;
+    let seen = before.iter().zip(&after).zip(&bystanders.data);
+    Ok(seen
+        .filter(|(_, datum)| **datum != own)
+        .map(|((before, after), _)| UnrelatedProbe {
+            argmax_kept: before.argmax == after.argmax,
+            target_rank_before: before.target_rank,
+            target_rank_after: after.target_rank,
+            target_probability_before: before.target_probability,
+            target_probability_after: after.target_probability,
         })
-        .collect()
+        .collect())
 }
 
-/// The prediction at every gold position of a traced sequence, target: the gold token.
-fn observe_gold(loaded: &Loaded, trace: &Trace, prompt: &Prompt<'_>) -> Result<Vec<Observation>> {
+/// The predictions `[gold tokens, V]` at the gold positions, target: the gold token.
+fn observe_gold(logits: &Tensor, prompt: &Prompt<'_>) -> Result<Vec<Observation>> {
     let gold: Vec<i64> = prompt.ids.gold.iter().map(|&id| i64::from(id)).collect();
-    let logits = trace.logits_from(loaded.model.as_ref(), prompt.at(0));
-    observe_each(&logits, &Tensor::from_slice(&gold).to_device(logits.device()))
+    observe_each(logits, &Tensor::from_slice(&gold).to_device(logits.device()))
 }

@@ -25,27 +25,28 @@ pub(super) struct Prompt<'a> {
 }
 
 impl Prompt<'_> {
-    /// The sequence that is run, `[T]`: the prompt and all gold tokens but the last, whose own
-    /// prediction nobody needs.
-    pub(super) fn sequence(&self, device: Device) -> Tensor {
+    /// The ids that are run: the prompt and all gold tokens but the last, whose own prediction
+    /// nobody needs.
+    pub(super) fn sequence(&self) -> Vec<u32> {
         let gold = &self.ids.gold[..self.ids.gold.len() - 1];
-        to_tensor(self.ids.prompt.iter().chain(gold), device)
+        self.ids.prompt.iter().chain(gold).copied().collect()
     }
 
-    /// The prompt alone, `[T]`.
-    pub(super) fn prompt(&self, device: Device) -> Tensor {
-        to_tensor(self.ids.prompt.iter(), device)
+    /// [`Prompt::sequence`] as a tensor `[T]`.
+    pub(super) fn tensor(&self, device: Device) -> Tensor {
+        let ids: Vec<i64> = self.sequence().into_iter().map(i64::from).collect();
+        Tensor::from_slice(&ids).to_device(device)
+    }
+
+    /// Tokens of the sequence.
+    pub(super) fn length(&self) -> usize {
+        self.ids.prompt.len() + self.ids.gold.len() - 1
     }
 
     /// Index, in the sequence, of the token that predicts gold token `position`.
     pub(super) fn at(&self, position: usize) -> usize {
         self.ids.prompt.len() - 1 + position
     }
-}
-
-fn to_tensor<'a>(ids: impl Iterator<Item = &'a u32>, device: Device) -> Tensor {
-    let ids: Vec<i64> = ids.map(|&id| i64::from(id)).collect();
-    Tensor::from_slice(&ids).to_device(device)
 }
 
 /// The nearest demonstrations of every planned datum, nearest first, and the hash of the encoder
@@ -97,7 +98,7 @@ pub(super) fn prompts<'a>(
     let mut too_long = Vec::new();
     for (planned, demonstrations) in planned.iter().zip(demonstrations) {
         let mut prompt = tokenize(config, datasets, *planned, demonstrations, loaded)?;
-        while length(&prompt) > context && config.execution.too_long == TooLong::FewerDemonstrations
+        while prompt.length() > context && config.execution.too_long == TooLong::FewerDemonstrations
         {
             let mut fewer = prompt.demonstrations.clone();
             if fewer.pop().is_none() {
@@ -106,8 +107,8 @@ pub(super) fn prompts<'a>(
             let dropped = prompt.dropped + 1;
             prompt = Prompt { dropped, ..tokenize(config, datasets, *planned, fewer, loaded)? };
         }
-        if length(&prompt) > context {
-            too_long.push((planned, length(&prompt)));
+        if prompt.length() > context {
+            too_long.push((planned, prompt.length()));
         }
         prompts.push(prompt);
     }
@@ -123,10 +124,6 @@ pub(super) fn prompts<'a>(
         longest.datum,
         config.dataset[longest.dataset].name,
     )))
-}
-
-fn length(prompt: &Prompt<'_>) -> usize {
-    prompt.ids.prompt.len() + prompt.ids.gold.len() - 1 // the last gold token is not fed
 }
 
 fn tokenize<'a>(

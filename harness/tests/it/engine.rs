@@ -1,10 +1,14 @@
 //! Replay against full forward passes with edited weights, and edits against their undoing.
 use crate::support::{model, relative};
+use ment::config::Quantity;
 use ment::edit::{Applied, ColumnDelta, Edit, Neuron};
-use ment::model::CausalLm;
-use ment::model::forward::{logits, logits_with_weights_edited};
-use ment::model::replay::replay;
-use ment::model::trace::Trace;
+use ment::engine::block::{block, contribution};
+use ment::engine::forward::{logits, logits_with_weights_edited};
+use ment::engine::integrated_gradients::{Point, integrated_gradients};
+use ment::engine::probe::Probes;
+use ment::engine::replay::Replay;
+use ment::engine::trace::Trace;
+use ment::model::{CausalLm, Sequences};
 use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};
 
@@ -46,27 +50,38 @@ fn ids(tokens: usize, seed: i64, model: &dyn CausalLm) -> Tensor {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Any batch of edits on any standing edit: each row equals weights edited and a full pass.
+    /// Any batch of edits on any standing edit, whatever was committed meanwhile and however
+    /// little fits into memory: each row equals weights edited and a full pass.
     #[test]
     fn replay_equals_edited_weights(
         standing in drawn(),
         edits in prop::collection::vec(drawn(), 1..6),
+        commits in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+        budget in prop::sample::select(vec![0_usize, 100_000, usize::MAX]),
+        to_ends in any::<bool>(),
         family in 0..FAMILIES.len(),
         seed in 0..50_i64,
     ) {
         let model = model(FAMILIES[family]);
         let model = model.as_ref();
         let ids = ids(12, seed, model);
-        let standing = edit(model, &standing);
+        let mut standing = edit(model, &standing);
         let edits: Vec<Edit> = edits.iter().map(|drawn| edit(model, drawn)).collect();
-        let trace = Trace::new(model, &ids, standing.clone());
-        let rows = replay(model, &trace, &edits);
-        for (row, edit) in edits.iter().enumerate() {
-            let mut whole = standing.clone();
-            whole.0.extend(edit.0.iter().cloned());
-            let reference = logits_with_weights_edited(model, &ids, &whole);
-            let difference = relative(&rows.get(row as i64), &reference);
-            prop_assert!(difference < TOLERANCE, "row {row}: {difference:.2e}");
+        let trace = if to_ends { Trace::to_ends } else { Trace::new };
+        let trace = trace(model, &Sequences::one(&ids), standing.clone());
+        let mut replay = Replay::new(model, trace, edits.clone(), budget);
+        for round in 0..=commits.len() {
+            let rows = replay.logits().squeeze_dim(1);
+            for (row, edit) in edits.iter().enumerate() {
+                let reference = logits_with_weights_edited(model, &ids, &standing.and(edit));
+                let difference = relative(&rows.get(row as i64), &reference);
+                prop_assert!(difference < TOLERANCE, "round {round} row {row}: {difference:.2e}");
+            }
+            if let Some(commit) = commits.get(round) {
+                let commit = commit.index(edits.len());
+                replay.commit(commit);
+                standing = standing.and(&edits[commit]);
+            }
         }
     }
 
@@ -77,14 +92,74 @@ proptest! {
         let model = model.as_ref();
         let ids = ids(10, 3, model);
         let (first, second) = (edit(model, &first), edit(model, &second));
-        let mut committed = Trace::new(model, &ids, first.clone());
+        let mut committed = Trace::new(model, &Sequences::one(&ids), first.clone());
         committed.commit(model, &second);
-        let mut both = first;
-        both.0.extend(second.0.iter().cloned());
-        let reference = logits(model, &ids.unsqueeze(0), &both).squeeze_dim(0);
+        let reference = logits(model, &ids.unsqueeze(0), &first.and(&second)).squeeze_dim(0);
         prop_assert!(relative(&committed.logits_from(model, 0), &reference) < TOLERANCE);
-        let cut = committed.prefix(6);
-        prop_assert!(relative(&cut.logits_from(model, 0), &reference.narrow(0, 0, 6)) < TOLERANCE);
+        let cut = committed.prefix(6).logits(model).squeeze_dim(0);
+        prop_assert!(relative(&cut, &reference.get(5)) < TOLERANCE);
+    }
+
+    /// Prompts of unequal length, in memory, spilled or run again: each row equals weights edited
+    /// and a full pass over the prompt alone.
+    #[test]
+    fn probes_equal_edited_weights(
+        lengths in prop::collection::vec(1..14_usize, 1..8),
+        drawn in drawn(),
+        budget in prop::sample::select(vec![0_usize, 200_000, 1 << 30]),
+        family in 0..FAMILIES.len(),
+    ) {
+        let model = model(FAMILIES[family]);
+        let model = model.as_ref();
+        let edit = edit(model, &drawn);
+        let prompts: Vec<Tensor> =
+            lengths.iter().zip(0..).map(|(&length, seed)| ids(length, seed, model)).collect();
+        let as_ids = |t: &Tensor| Vec::<i64>::try_from(t).unwrap().into_iter().map(|id| id as u32);
+        let as_ids: Vec<Vec<u32>> = prompts.iter().map(|t| as_ids(t).collect()).collect();
+        let probes = Probes::new(model, &as_ids, budget);
+        let after = probes.after(&edit);
+        for (row, ids) in prompts.iter().enumerate() {
+            let before = logits_with_weights_edited(model, ids, &Edit::none());
+            let reference = logits_with_weights_edited(model, ids, &edit);
+            prop_assert!(relative(&probes.before().get(row as i64), &before) < TOLERANCE);
+            prop_assert!(relative(&after.get(row as i64), &reference) < TOLERANCE);
+        }
+    }
+
+    /// Steps × layers × prompts in one pass equal one plain forward pass a step, layer and prompt
+    /// with the activations replaced, and its gradient; in one piece or in many.
+    #[test]
+    fn integrated_gradients_equal_one_pass_a_step(
+        lengths in prop::collection::vec(1..12_usize, 1..4),
+        alphas in prop::collection::vec(0.0..1.0_f64, 1..4),
+        standing in drawn(),
+        budget in prop::sample::select(vec![0_usize, 300_000, usize::MAX]),
+        family in 0..FAMILIES.len(),
+    ) {
+        let model = model(FAMILIES[family]);
+        let model = model.as_ref();
+        let (layers, target) = (model.spec().layers, 7_u32);
+        let standing = edit(model, &standing);
+        let points: Vec<Point> =
+            alphas.iter().zip(1..).map(|(&alpha, w)| Point { alpha, weight: f64::from(w) }).collect();
+        let traces: Vec<Trace> = lengths
+            .iter()
+            .zip(0..)
+            .map(|(&length, seed)| {
+                let sequences = Sequences::one(&ids(length, seed, model));
+                Trace::to_ends(model, &sequences, standing.clone())
+            })
+            .collect();
+        let prompts: Vec<(&Trace, u32)> = traces.iter().map(|trace| (trace, target)).collect();
+        let wanted = Quantity::Probability;
+        let ours = integrated_gradients(model, &prompts, wanted, 0..layers, &points, budget);
+        for (prompt, (&length, seed)) in lengths.iter().zip(0..).enumerate() {
+            let ids = ids(length, seed, model);
+            let plain = |layer| plain_integrated_gradients(model, &ids, &standing, layer, target, &points);
+            let reference = Tensor::stack(&(0..layers).map(plain).collect::<Vec<_>>(), 0);
+            let difference = relative(&ours.get(prompt as i64), &reference);
+            prop_assert!(difference < TOLERANCE, "prompt {prompt}: {difference:.2e}");
+        }
     }
 
     /// Whatever is edited, and however the scope is left, the weights come back bit for bit.
@@ -112,4 +187,81 @@ proptest! {
             prop_assert_eq!(before, &after);
         }
     }
+}
+
+/// Integrated gradients as they are written down: for each point one pass over the whole prompt,
+/// the activations of `layer` at the last position replaced. `[F]`
+fn plain_integrated_gradients(
+    model: &dyn CausalLm,
+    ids: &Tensor,
+    edit: &Edit,
+    layer: usize,
+    target: u32,
+    points: &[Point],
+) -> Tensor {
+    let mut residual = model.embed(&ids.unsqueeze(0));
+    for below in 0..layer {
+        residual = block(model, below, &residual, edit).output;
+    }
+    let own = block(model, layer, &residual, edit);
+    let last = ids.size()[0] - 1;
+    let active = own.post_activation.narrow(1, last, 1);
+    let unedited = &own.output - model.ffn_output(layer, &own.post_activation);
+    let mut sum = active.zeros_like();
+    for point in points {
+        let scaled = (&active * point.alpha).set_requires_grad(true);
+        let before = own.post_activation.narrow(1, 0, last);
+        let replaced = Tensor::cat(&[&before, &scaled], 1);
+        let mut state = &unedited + model.ffn_output(layer, &replaced);
+        for column in edit.of_layer(layer) {
+            state = state + contribution(&(&replaced - &own.post_activation), column);
+        }
+        for above in layer + 1..model.spec().layers {
+            state = block(model, above, &state, edit).output;
+        }
+        let logits = model.head(&model.final_norm(&state.select(1, last)));
+        let value = logits.softmax(-1, Kind::Float).select(-1, i64::from(target)).sum(Kind::Float);
+        let gradient = Tensor::run_backward(&[value], &[&scaled], false, false).remove(0);
+        sum += gradient * point.weight;
+    }
+    (active * sum).flatten(0, -1)
+}
+
+/// The gradients summed up over many steps are the change they integrate (completeness).
+#[test]
+fn integrated_gradients_are_complete() {
+    let model = model("llama");
+    let model = model.as_ref();
+    let (layer, steps) = (1, 200);
+    let ids = ids(9, 4, model);
+    let trace = Trace::to_ends(model, &Sequences::one(&ids), Edit::none());
+    let probability = |logits: &Tensor| {
+        f64::try_from(logits.softmax(-1, Kind::Double).get(7)).expect("a probability")
+    };
+    let whole = probability(&trace.logits(model).squeeze_dim(0));
+    // Without the layer's activations at the last position: an edit that takes all of it away.
+    let active = trace.post_activation[layer].select(1, -1).view([-1]);
+    let without = {
+        let change = active.unsqueeze(0).linear(model.ffn_output_matrix(layer), None::<&Tensor>);
+        let mut residual = trace.residual[layer + 1].copy();
+        let mut last = residual.narrow(1, 8, 1);
+        last -= change.unsqueeze(0);
+        for above in layer + 1..model.spec().layers {
+            residual = block(model, above, &residual, &Edit::none()).output;
+        }
+        probability(&model.head(&model.final_norm(&residual.select(1, -1))).squeeze_dim(0))
+    };
+    let points: Vec<Point> = (0..steps)
+        .map(|i| Point {
+            alpha: (f64::from(i) + 0.5) / f64::from(steps),
+            weight: 1.0 / f64::from(steps),
+        })
+        .collect();
+    let (wanted, memory) = (Quantity::Probability, 1 << 30);
+    let scores =
+        integrated_gradients(model, &[(&trace, 7)], wanted, layer..layer + 1, &points, memory);
+    let sum = f64::try_from(scores.sum(Kind::Double)).expect("a number");
+    let change = whole - without;
+    assert!(change.abs() > 1e-6, "nothing to explain: {change:.2e}");
+    assert!((sum - change).abs() < 1e-3 * change.abs(), "{sum:.6e} is not {change:.6e}");
 }

@@ -1,12 +1,15 @@
 //! Parity ladder against `transformers`: embedding, attention, post-activation, FFN, block, final
 //! norm, logits, gradients. The goldens' generator is scripts/goldens/models.py.
 use crate::support::{model, relative, tensors};
-use ment::config::Locate;
+use ment::config::{Locate, Positions, Quantity};
 use ment::edit::Edit;
+use ment::engine::block::block;
+use ment::engine::forward::logits;
+use ment::engine::gradient;
+use ment::engine::trace::Trace;
 use ment::method::ment::attribution;
-use ment::model::forward::{block, logits};
-use ment::model::trace::Trace;
-use tch::{Kind, Tensor};
+use ment::model::Sequences;
+use tch::Tensor;
 
 /// f32 rounding accumulates over a few hundred operations; a wrong formula is far above this.
 const TOLERANCE: f64 = 1e-4;
@@ -24,14 +27,17 @@ fn ladder(name: &str) {
     assert_close("embedding", &model.embed(ids), &golden["embedding"]);
     for layer in 0..model.spec().layers {
         let of = |part: &str| &golden[&format!("layers.{layer}.{part}")];
+        let input = model.attention_input(layer, of("input"));
+        let attention = model.attention(layer).causal(&input);
+        assert_close(&format!("{layer} attention"), &attention, of("attention"));
         let run = block(model.as_ref(), layer, of("input"), &Edit::none());
-        assert_close(&format!("{layer} attention"), &run.attention, of("attention"));
         assert_close(
             &format!("{layer} post-activation"),
             &run.post_activation,
             of("post_activation"),
         );
-        assert_close(&format!("{layer} mlp"), &run.ffn, of("mlp"));
+        let ffn = model.ffn_output(layer, &run.post_activation);
+        assert_close(&format!("{layer} mlp"), &ffn, of("mlp"));
         assert_close(&format!("{layer} output"), &run.output, of("output"));
     }
     let last = &golden[&format!("layers.{}.output", model.spec().layers - 1)];
@@ -40,33 +46,38 @@ fn ladder(name: &str) {
 }
 
 /// Gradient of the probability of the argmax token at position 8 with respect to every
-/// post-activation, by the same trace that MENT uses; then MENT's own score from it.
+/// post-activation, whatever part of the graph is kept; then MENT's own score from it, and at the
+/// last position the same by cached keys and values.
 fn gradients(name: &str) {
     const POSITION: usize = 8;
     let (model, golden) = (model(name), tensors(&format!("{name}/golden.safetensors")));
-    let layers = model.spec().layers;
+    let (model, layers) = (model.as_ref(), model.spec().layers);
     for row in 0..golden["ids"].size()[0] {
-        let ids = golden["ids"].get(row);
-        let trace = Trace::with_graph(model.as_ref(), &ids, Edit::none());
-        let logits = trace.logits_at(model.as_ref(), POSITION);
-        let argmax = logits.argmax(0, false);
-        let probability = logits.softmax(0, Kind::Float).gather(0, &argmax.view([1]), false);
-        let activations: Vec<&Tensor> = trace.post_activation.iter().collect();
-        let ours = Tensor::run_backward(&[probability.sum(Kind::Float)], &activations, true, false);
-        let mut scores = Vec::new();
-        for layer in 0..layers {
-            let reference = golden[&format!("gradient.{layer}")].get(row).unsqueeze(0);
-            assert_close(&format!("gradient {layer}"), &ours[layer], &reference);
-            let activation = golden[&format!("layers.{layer}.post_activation")].get(row);
-            scores.push((activation * reference.squeeze_dim(0)).square().sum_dim_intlist(
-                [0_i64].as_slice(),
-                false,
-                Kind::Float,
-            ));
+        let sequences = Sequences::one(&golden["ids"].get(row));
+        let reference = |layer: usize| golden[&format!("gradient.{layer}")].get(row).unsqueeze(0);
+        let products: Vec<Tensor> = (0..layers)
+            .map(|layer| {
+                let active = golden[&format!("layers.{layer}.post_activation")].get(row);
+                (active * reference(layer).squeeze_dim(0)).narrow(0, 0, POSITION as i64 + 1)
+            })
+            .collect();
+        let products = Tensor::stack(&products, 0);
+        for budget in [0, 20_000, usize::MAX] {
+            let trace = Trace::with_graphs(model, &sequences, Edit::none(), budget);
+            let argmax = trace.logits_at(model, POSITION).argmax(0, false);
+            let at = (POSITION, u32::try_from(i64::try_from(argmax).unwrap()).unwrap());
+            gradient::gradients(model, &trace, at, Quantity::Probability, 0, |layer, _, ours| {
+                let reference = reference(layer);
+                let covered = ours.size()[1];
+                let reference = reference.narrow(1, POSITION as i64 + 1 - covered, covered);
+                assert_close(&format!("gradient {layer}, budget {budget}"), ours, &reference);
+            });
+            let all = attribution(model, &trace, at, 0, &Locate::default(), budget);
+            assert_close("input × gradient", &all, &products.norm_scalaropt_dim(2.0, [1], false));
+            let config = Locate { positions: Positions::Last, ..Locate::default() };
+            let last = attribution(model, &trace, at, 0, &config, budget);
+            assert_close("at the last position", &last, &products.select(1, -1).abs());
         }
-        let token = u32::try_from(i64::try_from(argmax).unwrap()).unwrap();
-        let ours = attribution(model.as_ref(), &trace, POSITION, token, 0, &Locate::default());
-        assert_close("input × gradient", &ours, &Tensor::stack(&scores, 0).sqrt());
     }
 }
 

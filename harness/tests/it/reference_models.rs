@@ -1,7 +1,8 @@
 //! The models that set-up makes, against their Python originals.
 use crate::support::{golden, set_up_model, tensors};
 use ment::edit::Edit;
-use ment::model::{forward, load};
+use ment::engine::forward;
+use ment::model::load;
 use ment::retrieval::MiniLm;
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};

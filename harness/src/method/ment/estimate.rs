@@ -43,7 +43,7 @@ fn output_side(
     oracle: &Oracle,
 ) -> Result<Tensor> {
     let wanted = over_vocabulary(scene, error, config, oracle.rows())?;
-    let mut representation = oracle.representation(&wanted.to_device(scene.model.spec().device));
+    let mut representation = oracle.representation(&wanted);
     if config.final_norm == FinalNorm::Invert {
         let (weight, bias) = scene.model.final_norm_affine();
         if let Some(bias) = bias.filter(|_| is_whole(config.distribution)) {
@@ -54,17 +54,18 @@ fn output_side(
     Ok(representation)
 }
 
-/// The vector over the vocabulary that the head's pseudoinverse is applied to, `[rows]`.
+/// The vector over the vocabulary that the head's pseudoinverse is applied to, `[rows]`, f32.
 fn over_vocabulary(
     scene: &Scene<'_>,
     error: &LlmError,
     config: &Estimate,
     rows: usize,
 ) -> Result<Tensor> {
+    let device = scene.model.spec().device;
     if config.distribution == Distribution::OneHotDifference {
-        return Ok(Tensor::from_slice(&one_hot_difference(error, rows)));
+        return Ok(one_hot_difference(error, rows).to_device(device));
     }
-    let mut logits = scene.trace.logits_at(scene.model, error.at).detach();
+    let mut logits = scene.trace.logits_at(scene.model, error.at);
     let actual = if config.distribution == Distribution::Logits {
         if let Some(bias) =
             scene.model.head_bias().filter(|_| config.head_bias == HeadBias::Subtract)
@@ -75,27 +76,26 @@ fn over_vocabulary(
     } else {
         softmax(&logits)
     };
-    let actual = Vec::<f32>::try_from(actual.narrow(0, 0, rows as i64))?;
-    let mut wanted = actual.clone();
-    raise_to_top(&mut wanted, error.target as usize);
+    let actual = actual.narrow(0, 0, rows as i64);
+    let mut wanted = raise_to_top(&actual, error.target);
     if config.distribution == Distribution::Difference {
-        wanted.iter_mut().zip(&actual).for_each(|(wanted, actual)| *wanted -= actual);
-        if wanted.iter().all(|&change| change == 0.0) {
+        wanted -= actual;
+        if i64::try_from(wanted.count_nonzero(None))? == 0 {
             // The target ties with the argmax: Algorithm 1 has nothing to swap.
-            wanted = one_hot_difference(error, rows);
+            wanted = one_hot_difference(error, rows).to_device(device);
         }
     }
-    Ok(Tensor::from_slice(&wanted))
+    Ok(wanted)
 }
 
 /// One at the target, minus one at the argmax (which may be a row that takes no part).
-fn one_hot_difference(error: &LlmError, rows: usize) -> Vec<f32> {
-    let mut wanted = vec![0.0; rows];
+fn one_hot_difference(error: &LlmError, rows: usize) -> Tensor {
+    let mut wanted = vec![0_f32; rows];
     wanted[error.target as usize] = 1.0;
     if let Some(argmax) = wanted.get_mut(error.argmax as usize) {
         *argmax = -1.0;
     }
-    wanted
+    Tensor::from_slice(&wanted)
 }
 
 /// Whether the distribution stands for a state, rather than for a change of it.

@@ -1,9 +1,12 @@
 //! Step 1: which neurons speak for the wrong token (Equation 1).
 
-use super::super::{LlmError, Scene, softmax};
-use crate::config::{AttributedToken, Layers, Locate, MentConfig, Positions, Quantity};
+use super::super::{LlmError, Scene};
+use crate::config::{AttributedToken, Layers, Locate, MentConfig, Positions};
 use crate::edit::Neuron;
-use crate::model::{CausalLm, trace::Trace};
+use crate::engine::gradient::gradients;
+use crate::engine::integrated_gradients::{Point, integrated_gradients};
+use crate::engine::trace::Trace;
+use crate::model::CausalLm;
 use tch::{Kind, Tensor};
 
 /// The neurons with the highest scores, best first.
@@ -13,7 +16,8 @@ pub(super) fn locate(scene: &Scene<'_>, error: &LlmError, config: &MentConfig) -
         AttributedToken::Argmax => error.argmax,
         AttributedToken::Target => error.target,
     };
-    let scores = attribution(scene.model, scene.trace, error.at, token, first, &config.locate);
+    let at = (error.at, token);
+    let scores = attribution(scene.model, scene.trace, at, first, &config.locate, scene.memory / 2);
     let width = scores.size()[1] as usize;
     let k = config.candidates.0.min(scores.numel()) as i64;
     let (_, top) = scores.flatten(0, -1).topk(k, 0, true, true);
@@ -31,39 +35,45 @@ fn first_layer(scene: &Scene<'_>, config: &Locate) -> usize {
     }
 }
 
-/// Input × gradient of every neuron in layers `first..`, `[layers, F]`: the L2 norm, over
-/// positions, of post-activation times the gradient of `token`'s quantity at position `at`.
+/// Input × gradient of every neuron in layers `first..`, `[layers, F]`, f32: post-activation times
+/// the gradient of `token`'s quantity at position `at`, its size at the last position or its L2
+/// norm over all.
 ///
-/// `trace` must hold its graph ([`Trace::with_graph`]); it can be asked again and again.
+/// Over all positions the whole sequence takes part in back-propagation; at the last position,
+/// one token a layer does. `memory` bytes bound the latter's batch.
 pub fn attribution(
     model: &dyn CausalLm,
     trace: &Trace,
-    at: usize,
-    token: u32,
+    (at, token): (usize, u32),
     first: usize,
     config: &Locate,
+    memory: usize,
 ) -> Tensor {
-    let logits = trace.logits_at(model, at);
-    let attributed = match config.quantity {
-        Quantity::Probability => softmax(&logits),
-        Quantity::LogProbability => logits.log_softmax(-1, Kind::Float),
-        Quantity::Logit => logits.to_kind(Kind::Float),
+    match config.positions {
+        Positions::All => {
+            let mut scores = Vec::with_capacity(model.spec().layers - first);
+            let at = (at, token);
+            gradients(model, trace, at, config.quantity, first, |_, activation, gradient| {
+                let product = (activation * gradient).squeeze_dim(0).to_kind(Kind::Float);
+                scores.push(product.norm_scalaropt_dim(2.0, [0_i64].as_slice(), false));
+            });
+            scores.reverse();
+            Tensor::stack(&scores, 0)
+        }
+        Positions::Last => {
+            let input_times_gradient = [Point { alpha: 1.0, weight: 1.0 }];
+            let prompts = [(&trace.prefix(at + 1), token)];
+            let layers = first..model.spec().layers;
+            integrated_gradients(
+                model,
+                &prompts,
+                config.quantity,
+                layers,
+                &input_times_gradient,
+                memory,
+            )
+            .squeeze_dim(0)
+            .abs()
+        }
     }
-    .get(i64::from(token));
-    let activations: Vec<&Tensor> = trace.post_activation[first..].iter().collect();
-    let gradients = Tensor::run_backward(&[attributed], &activations, true, false);
-    let scores: Vec<Tensor> = activations
-        .iter()
-        .zip(&gradients)
-        .map(|(activation, gradient)| {
-            let product = (activation.detach() * gradient).squeeze_dim(0).to_kind(Kind::Float);
-            match config.positions {
-                Positions::All => {
-                    product.square().sum_dim_intlist([0_i64].as_slice(), false, Kind::Float)
-                }
-                Positions::Last => product.get(at as i64).square(),
-            }
-        })
-        .collect();
-    Tensor::stack(&scores, 0).sqrt()
 }

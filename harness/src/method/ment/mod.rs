@@ -6,18 +6,19 @@ mod locate;
 mod virtual_distribution;
 
 pub use self::locate::attribution;
-use self::virtual_distribution::raise_to_top;
+pub use self::virtual_distribution::raise_to_top;
 
 use super::observe::log_ratio;
-use super::{LlmError, Method, Oracle, Repair, Scene, observe, simulate};
+use super::simulate::Simulation;
+use super::{LlmError, Method, Oracle, Repair, Scene, observe};
 use crate::config::{AcrossErrors, MentConfig, Vocabulary};
+use crate::device::Clock;
 use crate::edit::{ColumnDelta, Edit};
 use crate::model::Loaded;
 use crate::record::{Patched, Phases};
 use anyhow::Result;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::Instant;
 
 /// MENT under one setting.
 pub struct Ment {
@@ -54,13 +55,13 @@ impl Method for Ment {
 
     fn repair(&self, scene: &Scene<'_>, error: &LlmError) -> Result<Repair> {
         let mut seconds = Phases::default();
-        let clock = Instant::now();
+        let clock = Clock::start(scene.model.spec().device);
         let neurons = locate::locate(scene, error, &self.config);
-        seconds.locate = clock.elapsed().as_secs_f64();
+        seconds.locate = clock.seconds();
 
-        let clock = Instant::now();
+        let clock = Clock::start(scene.model.spec().device);
         let candidates = estimate::columns(scene, error, &neurons, &self.config, &self.oracle)?;
-        seconds.estimate = clock.elapsed().as_secs_f64();
+        seconds.estimate = clock.seconds();
 
         self.plan(scene, error, &candidates, seconds)
     }
@@ -80,19 +81,19 @@ impl Ment {
         candidates: &[ColumnDelta],
         mut seconds: Phases,
     ) -> Result<Repair> {
-        let clock = Instant::now();
-        let mut trace = scene.trace.prefix(error.at + 1);
-        let logits = trace.logits_at(scene.model, error.at).unsqueeze(0);
+        let clock = Clock::start(scene.model.spec().device);
+        let logits = scene.trace.logits_at(scene.model, error.at).unsqueeze(0);
         let mut now = observe(&logits, error.target)?[0];
         let mut ratio = log_ratio(&logits, error.target, error.argmax)?[0];
         let edits: Vec<Edit> = candidates.iter().map(|c| Edit(vec![c.clone()])).collect();
+        let mut simulation = Simulation::new(scene, error, edits.clone());
         let mut edit = Edit::none();
         let mut neurons = Vec::new();
-        seconds.plan += clock.elapsed().as_secs_f64();
+        seconds.plan += clock.seconds();
 
         while now.target_rank > 1 && neurons.len() < self.config.quota.0 {
-            let clock = Instant::now();
-            let logits = simulate::simulate(scene, &trace, &edits);
+            let clock = Clock::start(scene.model.spec().device);
+            let logits = simulation.logits();
             let after = observe(&logits, error.target)?;
             let ratios = log_ratio(&logits, error.target, error.argmax)?;
             let best = best(after.iter().map(|seen| seen.target_rank).zip(ratios.iter().copied()));
@@ -103,13 +104,13 @@ impl Ment {
                 log_ratio_gain: ratios[best] - ratio,
             });
             (now, ratio) = (after[best], ratios[best]);
-            edit = edit.with(candidates[best].clone());
-            seconds.plan += clock.elapsed().as_secs_f64();
+            edit = edit.and(&edits[best]);
+            seconds.plan += clock.seconds();
 
             if now.target_rank > 1 && neurons.len() < self.config.quota.0 {
-                let clock = Instant::now();
-                trace.commit(scene.model, &edits[best]);
-                seconds.apply += clock.elapsed().as_secs_f64();
+                let clock = Clock::start(scene.model.spec().device);
+                simulation.commit(best);
+                seconds.apply += clock.seconds();
             }
         }
 

@@ -1,0 +1,59 @@
+//! One block of a model, at all positions or at one position of each sequence.
+
+use crate::edit::{ColumnDelta, Edit};
+use crate::model::{CausalLm, Positions};
+use tch::Tensor;
+
+/// What is kept of a block that was run at positions Q of each sequence.
+#[derive(Debug)]
+pub struct Block {
+    /// One activation a neuron, `[B,Q,F]`.
+    pub post_activation: Tensor,
+    /// The residual leaving the block, `[B,Q,D]`, edit included.
+    pub output: Tensor,
+}
+
+/// Runs block `layer` on `residual` `[B,T,D]`, at all positions, with the columns of `edit` that
+/// lie in it.
+pub fn block(model: &dyn CausalLm, layer: usize, residual: &Tensor, edit: &Edit) -> Block {
+    let input = model.attention_input(layer, residual);
+    let attention = model.attention(layer).causal(&input);
+    feed_forward(model, layer, residual, &input, &attention, edit)
+}
+
+/// Runs block `layer` on `residual` `[B,T,D]` at one position of each sequence: all that the last
+/// block has to do where one prediction a sequence is asked for.
+pub fn block_at(
+    model: &dyn CausalLm,
+    layer: usize,
+    residual: &Tensor,
+    at: &Positions,
+    edit: &Edit,
+) -> Block {
+    let input = model.attention_input(layer, residual);
+    let attention = model.attention(layer).at(at, &input);
+    feed_forward(model, layer, &at.of(residual), &at.of(&input), &attention, edit)
+}
+
+/// The part of a block after its attention.
+pub(super) fn feed_forward(
+    model: &dyn CausalLm,
+    layer: usize,
+    residual: &Tensor,
+    input: &Tensor,
+    attention: &Tensor,
+    edit: &Edit,
+) -> Block {
+    let post_activation = model.post_activation(layer, residual, input, attention);
+    let mut output = residual + attention;
+    output += model.ffn_output(layer, &post_activation);
+    for column in edit.of_layer(layer) {
+        output += contribution(&post_activation, column);
+    }
+    Block { post_activation, output }
+}
+
+/// What an edited column adds to the residual: activation `[..,1]` times delta `[D]`.
+pub fn contribution(post_activation: &Tensor, column: &ColumnDelta) -> Tensor {
+    post_activation.narrow(-1, column.neuron.index as i64, 1) * &column.delta
+}

@@ -1,0 +1,28 @@
+//! The plain forward pass: the reference that every faster path is held to.
+
+use super::block::block;
+use crate::edit::{Applied, Edit};
+use crate::model::CausalLm;
+use tch::Tensor;
+
+/// Logits `[B,T,V]` of `ids` `[B,T]` under `edit`, by one pass over all layers.
+pub fn logits(model: &dyn CausalLm, ids: &Tensor, edit: &Edit) -> Tensor {
+    model.head(&model.final_norm(&residual(model, ids, edit)))
+}
+
+/// The residual `[B,T,D]` leaving the last block.
+pub fn residual(model: &dyn CausalLm, ids: &Tensor, edit: &Edit) -> Tensor {
+    let mut residual = model.embed(ids);
+    for layer in 0..model.spec().layers {
+        residual = block(model, layer, &residual, edit).output;
+    }
+    residual
+}
+
+/// Logits `[V]` at the last of `ids` `[T]` with `edit` written into the weights and taken back:
+/// the way the paper describes an edit, and the slowest.
+pub fn logits_with_weights_edited(model: &dyn CausalLm, ids: &Tensor, edit: &Edit) -> Tensor {
+    let _applied = Applied::new(model, edit);
+    let residual = residual(model, &ids.unsqueeze(0), &Edit::none());
+    model.head(&model.final_norm(&residual.select(1, -1))).squeeze_dim(0)
+}

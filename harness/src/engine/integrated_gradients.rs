@@ -1,0 +1,188 @@
+//! Integrated gradients of a prediction over the FFN post-activations of the last position
+//! (Sundararajan et al. 2017; of neurons: Dai et al. 2022).
+//!
+//! Scaling an activation at the last position changes nothing at the positions before it, so
+//! their keys and values are computed once, and every step of every layer of every prompt is one
+//! token. All of them climb in one batch that grows on the way up, and share one backward pass.
+
+use super::block::feed_forward;
+use super::gradient::quantity;
+use super::memory::in_pieces;
+use super::trace::{Trace, graph_bytes};
+use crate::config::Quantity;
+use crate::model::{CausalLm, KeysValues};
+use std::ops::Range;
+use tch::{Kind, Tensor};
+
+/// Where on the way from 0 to the activation a gradient is taken, and what it counts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    /// Scale of the activation, 0 to 1.
+    pub alpha: f64,
+    /// Weight of the gradient there.
+    pub weight: f64,
+}
+
+/// One row of the batch: a prompt with the activations of one layer scaled.
+#[derive(Clone, Copy)]
+struct Row {
+    layer: usize,
+    prompt: usize,
+    point: Point,
+}
+
+/// A run of rows of one layer and prompt: they share activations, and a leaf of the graph.
+struct Group<'r> {
+    layer: usize,
+    prompt: usize,
+    rows: &'r [Row],
+}
+
+/// `[prompts, layers, F]`, f32: each neuron's activation at the end of a prompt, times the weighted
+/// sum over `points` of the gradient of `wanted` of the prompt's target. Each prompt is a trace of
+/// one sequence, with its target; all traces are of one edit. `budget` bytes bound the batch.
+///
+/// With the single point (1, 1) this is input × gradient.
+pub fn integrated_gradients(
+    model: &dyn CausalLm,
+    prompts: &[(&Trace, u32)],
+    wanted: Quantity,
+    layers: Range<usize>,
+    points: &[Point],
+    budget: usize,
+) -> Tensor {
+    let spec = model.spec();
+    let pasts: Vec<Vec<KeysValues>> =
+        prompts.iter().map(|(trace, _)| pasts(model, trace)).collect();
+    let mut rows = Vec::with_capacity(layers.len() * prompts.len() * points.len());
+    let mut costs = Vec::with_capacity(rows.capacity());
+    for layer in layers.clone() {
+        for (prompt, (trace, _)) in prompts.iter().enumerate() {
+            let attention = 4 * trace.tokens() as usize * heads_bytes(model);
+            let cost = (spec.layers - layer) * (graph_bytes(spec) + attention);
+            for &point in points {
+                rows.push(Row { layer, prompt, point });
+                costs.push(cost);
+            }
+        }
+    }
+    let shape = [prompts.len() as i64, layers.len() as i64, spec.d_ff as i64];
+    let scores = Tensor::zeros(shape, (Kind::Float, spec.device));
+    in_pieces(&costs, budget, |piece: Range<usize>| {
+        let groups: Vec<Group<'_>> = rows[piece]
+            .chunk_by(|a, b| (a.layer, a.prompt) == (b.layer, b.prompt))
+            .map(|rows| Group { layer: rows[0].layer, prompt: rows[0].prompt, rows })
+            .collect();
+        let gradients = climb(model, prompts, &pasts, &groups, wanted);
+        for (group, gradient) in groups.iter().zip(gradients) {
+            let active = activation(prompts[group.prompt].0, group.layer);
+            let score = (active * gradient.sum_dim_intlist([0_i64].as_slice(), true, None))
+                .to_kind(Kind::Float);
+            let layer = (group.layer - layers.start) as i64;
+            let mut place = scores.select(0, group.prompt as i64).narrow(0, layer, 1);
+            let _ = place.g_add_(&score);
+        }
+    });
+    scores
+}
+
+/// Runs all groups to the last layer and back; for each, the weighted gradients `[rows, F]`.
+fn climb(
+    model: &dyn CausalLm,
+    prompts: &[(&Trace, u32)],
+    pasts: &[Vec<KeysValues>],
+    groups: &[Group<'_>],
+    wanted: Quantity,
+) -> Vec<Tensor> {
+    let (layers, device) = (model.spec().layers, model.spec().device);
+    let mut leaves: Vec<Tensor> = Vec::with_capacity(groups.len());
+    // The batch, prompt by prompt: rows of one prompt stand together.
+    let mut batch: Vec<Vec<Tensor>> = prompts.iter().map(|_| Vec::new()).collect();
+    let mut values: Vec<Vec<(f64, u32)>> = prompts.iter().map(|_| Vec::new()).collect();
+    let mut waiting = groups.iter().peekable();
+    let lowest = groups.first().map_or(layers, |group| group.layer);
+    for layer in lowest..layers {
+        if batch.iter().any(|rows| !rows.is_empty()) {
+            let own: Vec<Tensor> =
+                batch.iter().filter(|rows| !rows.is_empty()).map(|r| Tensor::cat(r, 0)).collect();
+            let counts: Vec<i64> = own.iter().map(|rows| rows.size()[0]).collect();
+            let present = (0..prompts.len()).filter(|&prompt| !batch[prompt].is_empty());
+            let present: Vec<usize> = present.collect();
+            let after: Vec<(i64, &KeysValues)> = present
+                .iter()
+                .zip(&counts)
+                .map(|(&prompt, &count)| (count, &pasts[prompt][layer]))
+                .collect();
+            let residual = Tensor::cat(&own, 0);
+            let input = model.attention_input(layer, &residual);
+            let attention = model.attention(layer).after(&after, &input);
+            let edit = &prompts[present[0]].0.edit; // one model, one edit
+            let output = feed_forward(model, layer, &residual, &input, &attention, edit).output;
+            for (&prompt, rows) in present.iter().zip(output.split_with_sizes(&counts, 0)) {
+                batch[prompt] = vec![rows];
+            }
+        }
+        while let Some(group) = waiting.next_if(|group| group.layer == layer) {
+            let alphas: Vec<f32> = group.rows.iter().map(|row| row.point.alpha as f32).collect();
+            let trace = prompts[group.prompt].0;
+            let active = activation(trace, layer);
+            let alphas = Tensor::from_slice(&alphas).unsqueeze(1).to_device(device);
+            let leaf = (&active * alphas.to_kind(active.kind())).set_requires_grad(true);
+            batch[group.prompt].push(enter(model, trace, layer, &active, &leaf));
+            let target = prompts[group.prompt].1;
+            values[group.prompt].extend(group.rows.iter().map(|row| (row.point.weight, target)));
+            leaves.push(leaf);
+        }
+    }
+    let finals = Tensor::cat(&batch.into_iter().flatten().collect::<Vec<_>>(), 0);
+    let logits = model.head(&model.final_norm(&finals));
+    let (weights, targets): (Vec<f32>, Vec<i64>) = values
+        .into_iter()
+        .flatten()
+        .map(|(weight, target)| (weight as f32, i64::from(target)))
+        .unzip();
+    let targets = Tensor::from_slice(&targets).to_device(device);
+    let weights = Tensor::from_slice(&weights).to_device(device);
+    let value = (quantity(wanted, &logits, &targets) * weights).sum(Kind::Float);
+    Tensor::run_backward(&[value], &leaves, false, false)
+}
+
+/// The residual `[n,D]` leaving `layer` at the end of the sequence, with the activations there,
+/// `[1,F]`, replaced by each row of `scaled` `[n,F]`. The matrix product is of the difference, so
+/// that biases need no care.
+fn enter(
+    model: &dyn CausalLm,
+    trace: &Trace,
+    layer: usize,
+    active: &Tensor,
+    scaled: &Tensor,
+) -> Tensor {
+    let change = scaled - active;
+    let left = trace.at_ends_of(layer + 1, &trace.residual[layer + 1]).squeeze_dim(1);
+    let mut residual = left + change.linear(model.ffn_output_matrix(layer), None::<&Tensor>);
+    for column in trace.edit.of_layer(layer) {
+        residual += super::block::contribution(&change, column);
+    }
+    residual
+}
+
+/// Post-activations at the end of a traced sequence, `[1,F]`.
+fn activation(trace: &Trace, layer: usize) -> Tensor {
+    trace.at_ends_of(layer + 1, &trace.post_activation[layer]).squeeze_dim(1)
+}
+
+/// Keys and values of all tokens before the last, a layer each.
+fn pasts(model: &dyn CausalLm, trace: &Trace) -> Vec<KeysValues> {
+    let tokens = trace.tokens() as usize - 1;
+    (0..model.spec().layers)
+        .map(|layer| {
+            let input = model.attention_input(layer, &trace.residual[layer]);
+            model.attention(layer).keys_values(&input).prefix(tokens)
+        })
+        .collect()
+}
+
+/// Bytes of one attention weight of every head.
+fn heads_bytes(model: &dyn CausalLm) -> usize {
+    model.attention(0).heads() * model.spec().kind.elt_size_in_bytes()
+}

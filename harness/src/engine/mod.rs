@@ -1,0 +1,16 @@
+//! Ways of running a model: each does in one pass what a plain implementation does in hundreds,
+//! and tests hold each to [`forward`], the plain one.
+//!
+//! [`trace`] runs sequences once; [`replay`] runs edits on a trace; [`gradient`] asks a trace for
+//! gradients; [`integrated_gradients`] and [`probe`] are what they are named after. [`memory`]
+//! keeps all of them within a budget, [`batches`] groups sequences of like length.
+
+pub mod batches;
+pub mod block;
+pub mod forward;
+pub mod gradient;
+pub mod integrated_gradients;
+pub mod memory;
+pub mod probe;
+pub mod replay;
+pub mod trace;

@@ -1,0 +1,181 @@
+//! Replays edits on a trace: an edited column changes the residual leaving its layer by exactly
+//! activation times delta, so only the layers above it are run again. Edits are taken in the
+//! order of their lowest layer; the batch grows on the way up and one pass serves them all.
+
+use super::block::{block, block_at, contribution};
+use super::memory::in_pieces;
+use super::trace::Trace;
+use crate::edit::Edit;
+use crate::model::{CausalLm, Spec};
+use std::collections::BTreeMap;
+use tch::Tensor;
+
+/// Candidate edits over a trace, each on top of the trace's own edit and independent of the
+/// others. Candidates can be committed, one after the other, and all be asked again.
+pub struct Replay<'m> {
+    model: &'m dyn CausalLm,
+    trace: Trace,
+    candidates: Vec<Edit>,
+    /// For each candidate, residuals `[B,T,D]` entering layers above its own. A commit at layer l
+    /// leaves those up to l as they are, and the candidate goes on from there.
+    states: Vec<BTreeMap<usize, Tensor>>,
+    /// Layers at which states are kept.
+    stations: Vec<usize>,
+    budget: usize,
+}
+
+/// Bytes that one token takes while a block is run without a graph.
+pub(super) fn block_bytes(spec: &Spec) -> usize {
+    (6 * spec.d_model + 4 * spec.d_ff) * spec.kind.elt_size_in_bytes()
+}
+
+impl<'m> Replay<'m> {
+    /// `budget` bytes bound the batch that is run at once, and what is kept between commits.
+    ///
+    /// # Panics
+    /// If a candidate is empty.
+    pub fn new(
+        model: &'m dyn CausalLm,
+        trace: Trace,
+        candidates: Vec<Edit>,
+        budget: usize,
+    ) -> Self {
+        let states = candidates.iter().map(|_| BTreeMap::new()).collect();
+        let mut replay = Self { model, trace, candidates, states, stations: Vec::new(), budget };
+        replay.stations = replay.choose_stations(budget / 2);
+        replay
+    }
+
+    /// Logits `[C,B,V]` at the ends of the B sequences under each of the C candidates.
+    pub fn logits(&mut self) -> Tensor {
+        let states = self.states_at_ends();
+        self.model.head(&self.model.final_norm(&states))
+    }
+
+    /// The residual `[C,B,D]` leaving the last layer at the ends.
+    pub fn states_at_ends(&mut self) -> Tensor {
+        let last = self.model.spec().layers - 1;
+        let starts: Vec<usize> = (0..self.candidates.len()).map(|row| self.start(row)).collect();
+        let mut order: Vec<usize> = (0..starts.len()).collect();
+        order.sort_by_key(|&row| starts[row]);
+        let tokens = self.trace.tokens() as usize * self.trace.ends.sequences();
+        let row = tokens * block_bytes(self.model.spec());
+        let costs: Vec<usize> =
+            order.iter().map(|&candidate| if starts[candidate] > last { 0 } else { row }).collect();
+        let finals = in_pieces(&costs, self.budget, |piece| self.climb(&order[piece], &starts));
+        let finals = Tensor::cat(&finals, 0);
+        let (spec, sequences) = (self.model.spec(), self.trace.ends.sequences() as i64);
+        let finals = finals.view([-1, sequences, spec.d_model as i64]);
+        let mut row_of = vec![0_i64; order.len()];
+        for (row, &candidate) in order.iter().enumerate() {
+            row_of[candidate] = row as i64;
+        }
+        finals.index_select(0, &Tensor::from_slice(&row_of).to_device(spec.device))
+    }
+
+    /// Makes `candidate` part of the trace's edit.
+    pub fn commit(&mut self, candidate: usize) {
+        let edit = self.candidates[candidate].clone();
+        let Some(first) = edit.first_layer() else { return };
+        for states in &mut self.states {
+            states.retain(|&layer, _| layer <= first);
+        }
+        self.trace.commit(self.model, &edit);
+    }
+
+    /// The trace under what was committed.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// The layer that `candidate` enters first in the next pass; L where nothing is left to run.
+    fn start(&self, candidate: usize) -> usize {
+        let kept = self.states[candidate].last_key_value().map(|(&layer, _)| layer);
+        kept.unwrap_or(self.own_layer(candidate) + 1)
+    }
+
+    fn own_layer(&self, candidate: usize) -> usize {
+        self.candidates[candidate].first_layer().expect("an edit to replay")
+    }
+
+    /// Runs `rows`, candidates ordered by `starts`, up through the last layer; the states leaving
+    /// it at the ends, `[rows·B,1,D]`.
+    fn climb(&mut self, rows: &[usize], starts: &[usize]) -> Tensor {
+        let (model, last) = (self.model, self.model.spec().layers - 1);
+        let sequences = self.trace.ends.sequences();
+        let mut joined = 0; // rows[..joined] are in the batch
+        let mut batch: Vec<Tensor> = Vec::new();
+        let lowest = rows.first().map_or(last + 1, |&row| starts[row]);
+        for layer in lowest..=last {
+            while let Some(&row) = rows.get(joined).filter(|&&row| starts[row] == layer) {
+                batch.push(self.enter(row, layer));
+                joined += 1;
+            }
+            let residual = if batch.len() == 1 { batch.remove(0) } else { Tensor::cat(&batch, 0) };
+            if self.stations.contains(&layer) {
+                for (index, &row) in rows[..joined].iter().enumerate() {
+                    let own = (index * sequences) as i64;
+                    let state = residual.narrow(0, own, sequences as i64);
+                    self.states[row].insert(layer, state);
+                }
+            }
+            let run = if layer == last {
+                block_at(model, layer, &residual, &self.trace.ends.repeat(joined), &self.trace.edit)
+            } else {
+                block(model, layer, &residual, &self.trace.edit)
+            };
+            for (index, &row) in rows[..joined].iter().enumerate() {
+                let own = |t: &Tensor| t.narrow(0, (index * sequences) as i64, sequences as i64);
+                for column in self.candidates[row].of_layer(layer) {
+                    let mut output = own(&run.output);
+                    output += contribution(&own(&run.post_activation), column);
+                }
+            }
+            batch = vec![run.output];
+        }
+        batch.extend(rows[joined..].iter().map(|&row| self.enter(row, last + 1)));
+        Tensor::cat(&batch, 0)
+    }
+
+    /// What `candidate` enters `layer` with: a kept state, or its own change to the trace; at the
+    /// ends only, where `layer` is beyond the last.
+    fn enter(&self, candidate: usize, layer: usize) -> Tensor {
+        if let Some(state) = self.states[candidate].get(&layer) {
+            return state.shallow_clone();
+        }
+        let trace = &self.trace;
+        let own = self.own_layer(candidate);
+        let (mut residual, mut active) =
+            (trace.residual[own + 1].shallow_clone(), trace.post_activation[own].shallow_clone());
+        if layer == self.model.spec().layers {
+            residual = trace.at_ends_of(layer, &residual);
+            active = trace.at_ends_of(layer, &active);
+        }
+        let mut residual = residual.copy();
+        for column in self.candidates[candidate].of_layer(own) {
+            residual += contribution(&active, column);
+        }
+        residual
+    }
+
+    /// Layers of candidates, as others may be committed there; upper ones first, as many as fit.
+    fn choose_stations(&self, budget: usize) -> Vec<usize> {
+        let mut layers: Vec<usize> =
+            (0..self.candidates.len()).map(|candidate| self.own_layer(candidate)).collect();
+        layers.sort_unstable();
+        let state = self.trace.residual[0].numel() * self.model.spec().kind.elt_size_in_bytes();
+        let mut left = budget;
+        let mut stations = Vec::new();
+        let mut distinct = layers.clone();
+        distinct.dedup();
+        for &layer in distinct.iter().rev() {
+            let below = layers.iter().filter(|&&own| own < layer).count() * state;
+            if below > left {
+                break;
+            }
+            left -= below;
+            stations.push(layer);
+        }
+        stations
+    }
+}
