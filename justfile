@@ -22,6 +22,11 @@ calibrate *args: build
 report run: build
     @cargo run --quiet -- report "$1"
 
+# The engine against Python peers: a table and two plots (half an hour; `--quick`: minutes).
+bench *args: build
+    @python3 scripts/peer/setup.py
+    cargo run --quiet -- bench "$@"
+
 # The binary `ment`.
 build: setup
     cargo build

@@ -28,6 +28,34 @@ pub enum Command {
     },
     /// Print the most probable next tokens after a prompt.
     Predict(PredictArgs),
+    /// Measure the engine against Python peers that do the same work (`just bench` sets them up).
+    Bench(BenchArgs),
+}
+
+/// Arguments of `ment bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Python with the peer's requirements.
+    #[arg(long, value_name = "FILE", default_value = ".peer/bin/python")]
+    pub python: PathBuf,
+    /// Where the models without a tokenizer are.
+    #[arg(long, value_name = "DIR", default_value = ".peer/shapes")]
+    pub shapes: PathBuf,
+    /// Where results go.
+    #[arg(long, value_name = "DIR", default_value = "results/bench")]
+    pub out: PathBuf,
+    /// Prompt lengths, separated by commas.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [64, 256, 1024])]
+    pub tokens: Vec<usize>,
+    /// Errors repaired at each length.
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub errors: std::num::NonZeroUsize,
+    /// Leave out integrated gradients, for which the peer takes many minutes.
+    #[arg(long)]
+    pub quick: bool,
+    /// Threads of both sides [default: OMP_NUM_THREADS, else all cores].
+    #[arg(long, value_name = "N")]
+    pub threads: Option<std::num::NonZeroUsize>,
 }
 
 /// Arguments of `ment run`.
@@ -41,6 +69,13 @@ pub struct RunArgs {
     /// Where to compute: cpu or cuda:N.
     #[arg(long, default_value = "cpu")]
     pub device: String,
+    /// Threads of one tensor operation [default: OMP_NUM_THREADS, else all cores].
+    #[arg(long, value_name = "N")]
+    pub threads: Option<std::num::NonZeroUsize>,
+    /// Run the I-th of N shards: every N-th datum of each data set, from the I-th. Shards share
+    /// the folder of the run, one process each; the tables cover all that is there.
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<crate::plan::Shard>,
     /// Only these data sets of the config.
     #[arg(long, value_name = "NAME")]
     pub dataset: Vec<String>,

@@ -1,9 +1,10 @@
 //! The commands: arguments in, work done, results printed.
 
-use crate::cli::{PredictArgs, RunArgs};
+use crate::cli::{BenchArgs, PredictArgs, RunArgs};
 use crate::config::Config;
 use crate::dataset::DatasetName;
 use crate::error::InputError;
+use crate::report::table::Table;
 use anyhow::Result;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,18 +12,15 @@ use std::path::{Path, PathBuf};
 /// `ment run`
 pub fn run(args: RunArgs) -> Result<()> {
     let config = resolve(&args)?;
-    let out = args.out.unwrap_or_else(|| default_out(&args.config));
-    run_config(&config, &args.device, &out)?;
+    let out = args.out.clone().unwrap_or_else(|| default_out(&args.config));
+    run_config(&config, &args, &out)?;
     report(&out)
 }
 
 /// `ment report`
 pub fn report(folder: &Path) -> Result<()> {
     let report = crate::report::report(folder)?;
-    let width = terminal_width();
-    for table in &report.tables {
-        println!("{}", table.terminal(width));
-    }
+    print_tables(&report.tables);
     if !report.deviations.is_empty() {
         println!("departures from the paper:");
     }
@@ -34,6 +32,13 @@ pub fn report(folder: &Path) -> Result<()> {
         println!("  {}", file.display());
     }
     Ok(())
+}
+
+fn print_tables(tables: &[Table]) {
+    let width = terminal_width();
+    for table in tables {
+        println!("{}", table.terminal(width));
+    }
 }
 
 /// The config as written, then what the command line says.
@@ -83,12 +88,14 @@ fn terminal_width() -> usize {
 }
 
 #[cfg(feature = "torch")]
-fn run_config(config: &Config, device: &str, out: &Path) -> Result<()> {
+fn run_config(config: &Config, args: &RunArgs, out: &Path) -> Result<()> {
     crate::signal::listen()?;
     if !config.description.is_empty() {
         eprintln!("{}", config.description);
     }
-    crate::run::run(config, device, out)
+    let RunArgs { device, threads, shard, .. } = args;
+    let place = crate::run::Place { device, threads: *threads, shard: *shard, out };
+    crate::run::run(config, &place)
 }
 
 /// `ment predict`
@@ -112,8 +119,39 @@ pub fn predict(args: PredictArgs) -> Result<()> {
     Ok(())
 }
 
+/// `ment bench`
+#[cfg(feature = "torch")]
+pub fn bench(args: BenchArgs) -> Result<()> {
+    crate::signal::listen()?;
+    let shape = |layers: usize| args.shapes.join(format!("codegen-350m-{layers}"));
+    let smollm2 = PathBuf::from(".models/smollm2-135m-instruct");
+    let settings = crate::bench::Settings {
+        models: vec![("SmolLM2-135M".into(), smollm2), ("CodeGen-350M's shape".into(), shape(20))],
+        depths: [5, 10, 20].map(shape).to_vec(),
+        python: args.python,
+        tokens: args.tokens,
+        errors: args.errors.get(),
+        integrated_gradients: !args.quick,
+        threads: args.threads,
+        out: &args.out,
+    };
+    let (tables, files) = crate::bench::bench(&settings)?;
+    print_tables(&tables);
+    println!("written:");
+    for file in files {
+        println!("  {}", file.display());
+    }
+    Ok(())
+}
+
+/// `ment bench`
 #[cfg(not(feature = "torch"))]
-fn run_config(_: &Config, _: &str, _: &Path) -> Result<()> {
+pub fn bench(_: BenchArgs) -> Result<()> {
+    Err(without_torch())
+}
+
+#[cfg(not(feature = "torch"))]
+fn run_config(_: &Config, _: &RunArgs, _: &Path) -> Result<()> {
     Err(without_torch())
 }
 

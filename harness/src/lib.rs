@@ -5,6 +5,8 @@
 //! Everything that touches libtorch stands behind the feature `torch`; without it the crate still
 //! reads configs, plans, and reports.
 
+#[cfg(feature = "torch")]
+pub mod bench;
 pub mod cli;
 pub mod command;
 pub mod config;

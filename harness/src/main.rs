@@ -26,5 +26,6 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Run(args) => ment::command::run(args),
         Command::Report { run } => ment::command::report(&run),
         Command::Predict(args) => ment::command::predict(args),
+        Command::Bench(args) => ment::command::bench(args),
     }
 }

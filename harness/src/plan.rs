@@ -10,6 +10,8 @@ pub struct Planned<'a> {
     pub dataset: usize,
     /// Index of the pair in its division.
     pub datum: usize,
+    /// Its place among the planned data of its data set.
+    pub place: usize,
     /// The pair.
     pub pair: &'a Pair,
     /// The pair's own place in the retrieval division, where it must not be its own demonstration.
@@ -22,11 +24,14 @@ pub fn plan<'a>(config: &Config, datasets: &'a [Dataset]) -> Vec<Planned<'a>> {
     for (index, (config, dataset)) in config.dataset.iter().zip(datasets).enumerate() {
         let calibration = config.division == Division::Calibration;
         let division = if calibration { &dataset.retrieval } else { &dataset.inference };
-        planned.extend(indices(config, dataset).into_iter().map(|datum| Planned {
-            dataset: index,
-            datum,
-            pair: &division[datum],
-            excluded: calibration.then_some(datum),
+        planned.extend(indices(config, dataset).into_iter().enumerate().map(|(place, datum)| {
+            Planned {
+                dataset: index,
+                datum,
+                place,
+                pair: &division[datum],
+                excluded: calibration.then_some(datum),
+            }
         }));
     }
     planned
@@ -46,10 +51,52 @@ pub fn spread(len: usize, count: usize) -> Vec<usize> {
     (0..count).map(|index| index * len / count).collect()
 }
 
+/// One of several processes that share a run: the `index`-th of `of`, from 1. It takes every
+/// `of`-th datum, so that all data sets are covered alike whenever the run is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    index: usize,
+    of: usize,
+}
+
+impl Shard {
+    /// Whether it is this one's to run.
+    pub fn takes(&self, planned: &Planned<'_>) -> bool {
+        planned.place % self.of == self.index - 1
+    }
+}
+
+impl std::str::FromStr for Shard {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once('/').and_then(|(index, of)| {
+            Some((index.parse::<usize>().ok()?, of.parse::<usize>().ok()?))
+        });
+        match numbers {
+            Some((index, of)) if (1..=of).contains(&index) => Ok(Self { index, of }),
+            _ => Err(format!("{text:?} is not I/N with 1 ≤ I ≤ N, as in 1/2")),
+        }
+    }
+}
+
+impl std::fmt::Display for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-of-{}", self.index, self.of)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::spread;
+    use super::{Shard, spread};
     use proptest::prelude::*;
+
+    #[test]
+    fn shards_are_parsed_or_refused() {
+        assert_eq!("2/3".parse::<Shard>().unwrap().to_string(), "2-of-3");
+        for wrong in ["0/2", "3/2", "1", "1/0", "a/b", "1/2/3", "-1/2"] {
+            wrong.parse::<Shard>().unwrap_err();
+        }
+    }
 
     proptest! {
         #[test]

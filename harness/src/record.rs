@@ -21,6 +21,20 @@ pub enum Record {
     Prediction(PredictionRecord),
 }
 
+impl Record {
+    /// What it answers: two records of one key are the same measurement.
+    pub fn key(&self) -> (DatasetName, usize, &'static str, String) {
+        match self {
+            Self::Datum(datum) => (datum.dataset, datum.datum, "datum", String::new()),
+            Self::Trial(trial) => (trial.dataset, trial.datum, "trial", trial.id.0.clone()),
+            Self::Prediction(prediction) => {
+                let method = prediction.method.clone();
+                (prediction.dataset, prediction.datum, "prediction", method)
+            }
+        }
+    }
+}
+
 /// A datum under teacher forcing: every list has one entry a gold token.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DatumRecord {

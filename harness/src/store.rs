@@ -1,11 +1,14 @@
 //! The folder of a run: `manifest.json` and `trials.jsonl`. Records are appended and flushed as
-//! they are measured; a folder is continued where it was left, and never overwritten.
+//! they are measured; a folder is continued where it was left, and never overwritten. Shards of a
+//! run write files of their own beside it, `trials.1-of-2.jsonl`; what is in all of them counts.
 
 use crate::error::InputError;
 use crate::manifest::Manifest;
+use crate::plan::Shard;
 use crate::record::{FORMAT, Record};
 use anyhow::{Context, Result};
 use serde_json::Value;
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -18,36 +21,32 @@ const RECORDS: &str = "trials.jsonl";
 pub struct Store {
     path: PathBuf,
     file: File,
+    /// Of a shard: the file of the whole run, locked against anyone who would run all of it.
+    _whole: Option<File>,
 }
 
 impl Store {
-    /// Opens `folder` for the run `manifest`, new or to be continued, and returns what it holds.
-    /// A half-written last line (a run killed while writing) is dropped.
+    /// Opens `folder` for the run `manifest`, or a shard of it, new or to be continued, and returns
+    /// what it holds. A half-written last line (a run killed while writing) is dropped.
     ///
     /// # Errors
     /// If the folder belongs to another run, a newer format, another process, or is damaged.
-    pub fn open(folder: &Path, manifest: &Manifest) -> Result<(Self, Vec<Record>)> {
+    pub fn open(
+        folder: &Path,
+        manifest: &Manifest,
+        shard: Option<Shard>,
+    ) -> Result<(Self, Vec<Record>)> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("{}: cannot be made", folder.display()))?;
-        let path = folder.join(RECORDS);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(&path)
-            .map_err(|error| write_error(&path, &error))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(InputError::new(format!(
-                    "{}: another process is writing this run; wait for it, or use --out DIR",
-                    folder.display()
-                )));
+        let whole = folder.join(RECORDS);
+        let (path, mut file, guard) = match shard {
+            None => (whole.clone(), lock(&whole, File::try_lock)?, None),
+            Some(shard) => {
+                let guard = lock(&whole, File::try_lock_shared)?;
+                let own = folder.join(format!("trials.{shard}.jsonl"));
+                (own.clone(), lock(&own, File::try_lock)?, Some(guard))
             }
-            Err(TryLockError::Error(error)) => {
-                return Err(error).with_context(|| format!("{}: cannot be locked", path.display()));
-            }
-        }
+        };
         if folder.join(MANIFEST).is_file() {
             check_same_run(folder, manifest)?;
         } else {
@@ -56,14 +55,13 @@ impl Store {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)
             .with_context(|| format!("{}: cannot be read", path.display()))?;
-        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        let whole = whole_lines(&bytes).len();
         if whole < bytes.len() {
             file.set_len(whole as u64)
                 .with_context(|| format!("{}: cannot be repaired", path.display()))?;
             file.seek(SeekFrom::End(0))?;
         }
-        let records = parse(&path, &bytes[..whole])?;
-        Ok((Self { path, file }, records))
+        Ok((Self { path, file, _whole: guard }, read_records(folder)?))
     }
 
     /// Appends one record; when this returns it survives the process.
@@ -79,13 +77,67 @@ impl Store {
 /// # Errors
 /// If the folder is no run, of a newer format, or damaged.
 pub fn read(folder: &Path) -> Result<(Manifest, Vec<Record>)> {
-    let manifest = read_manifest(folder)?;
-    let path = folder.join(RECORDS);
-    let bytes = std::fs::read(&path).map_err(|error| {
-        InputError::new(format!("{}: cannot be read ({error})", path.display()))
+    Ok((read_manifest(folder)?, read_records(folder)?))
+}
+
+/// The records of all files of a run; what several hold, once.
+fn read_records(folder: &Path) -> Result<Vec<Record>> {
+    let mut records = Vec::new();
+    let files = record_files(folder)?;
+    for path in &files {
+        let bytes = std::fs::read(path).map_err(|error| {
+            InputError::new(format!("{}: cannot be read ({error})", path.display()))
+        })?;
+        records.extend(parse(path, whole_lines(&bytes))?);
+    }
+    if files.len() > 1 {
+        let mut known = HashSet::new();
+        records.retain(|record| known.insert(record.key()));
+    }
+    Ok(records)
+}
+
+/// `trials.jsonl`, then the files of shards in the order of their names.
+fn record_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).map_err(|error| {
+        InputError::new(format!("{}: cannot be read ({error})", folder.display()))
     })?;
-    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-    Ok((manifest, parse(&path, &bytes[..whole])?))
+    let mut shards = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let shard = name.strip_prefix("trials.").and_then(|rest| rest.strip_suffix(".jsonl"));
+        if shard.is_some_and(|shard| shard.contains("-of-")) {
+            shards.push(folder.join(name));
+        }
+    }
+    shards.sort();
+    shards.insert(0, folder.join(RECORDS));
+    Ok(shards)
+}
+
+/// Without a last line that is not ended: it is being written, or was when its writer died.
+fn whole_lines(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1)]
+}
+
+/// Opens the records at `path` for appending and locks them by `how`.
+fn lock(path: &Path, how: fn(&File) -> Result<(), TryLockError>) -> Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .open(path)
+        .map_err(|error| write_error(path, &error))?;
+    match how(&file) {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(InputError::new(format!(
+            "{}: another process is writing this run; wait for it, or use --out DIR",
+            path.parent().unwrap_or(path).display()
+        ))),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("{}: cannot be locked", path.display()))
+        }
+    }
 }
 
 fn create(folder: &Path, manifest: &Manifest) -> Result<()> {
@@ -96,7 +148,8 @@ fn create(folder: &Path, manifest: &Manifest) -> Result<()> {
             folder.display()
         )));
     }
-    let partial = folder.join(format!("{MANIFEST}.partial"));
+    // Shards may begin at the same time; each writes the same, and the last name change stands.
+    let partial = folder.join(format!("{MANIFEST}.{}", std::process::id()));
     let text = serde_json::to_string_pretty(manifest).expect("a manifest is plain data");
     std::fs::write(&partial, text + "\n").map_err(|error| write_error(&partial, &error))?;
     std::fs::rename(&partial, folder.join(MANIFEST)).map_err(|error| write_error(&partial, &error))

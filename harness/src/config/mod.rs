@@ -46,6 +46,13 @@ pub struct ModelConfig {
     /// Weights and activations.
     #[serde(default)]
     pub dtype: Dtype,
+    /// Where what is computed from its weights is kept between runs.
+    #[serde(default = "oracle_cache")]
+    pub cache: PathBuf,
+}
+
+fn oracle_cache() -> PathBuf {
+    ".cache/oracle".into()
 }
 
 /// Floating-point type of weights and activations.

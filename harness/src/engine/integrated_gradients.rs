@@ -52,8 +52,7 @@ pub fn integrated_gradients(
     budget: usize,
 ) -> Tensor {
     let spec = model.spec();
-    let pasts: Vec<Vec<KeysValues>> =
-        prompts.iter().map(|(trace, _)| pasts(model, trace)).collect();
+    let pasts = pasts(model, prompts);
     let mut rows = Vec::with_capacity(layers.len() * prompts.len() * points.len());
     let mut costs = Vec::with_capacity(rows.capacity());
     for layer in layers.clone() {
@@ -94,14 +93,14 @@ fn climb(
     groups: &[Group<'_>],
     wanted: Quantity,
 ) -> Vec<Tensor> {
-    let (layers, device) = (model.spec().layers, model.spec().device);
+    let device = model.spec().device;
     let mut leaves: Vec<Tensor> = Vec::with_capacity(groups.len());
     // The batch, prompt by prompt: rows of one prompt stand together.
     let mut batch: Vec<Vec<Tensor>> = prompts.iter().map(|_| Vec::new()).collect();
     let mut values: Vec<Vec<(f64, u32)>> = prompts.iter().map(|_| Vec::new()).collect();
     let mut waiting = groups.iter().peekable();
-    let lowest = groups.first().map_or(layers, |group| group.layer);
-    for layer in lowest..layers {
+    let lowest = groups.first().map_or(0, |group| group.layer);
+    for (layer, pasts) in pasts.iter().enumerate().skip(lowest) {
         if batch.iter().any(|rows| !rows.is_empty()) {
             let own: Vec<Tensor> =
                 batch.iter().filter(|rows| !rows.is_empty()).map(|r| Tensor::cat(r, 0)).collect();
@@ -111,7 +110,7 @@ fn climb(
             let after: Vec<(i64, &KeysValues)> = present
                 .iter()
                 .zip(&counts)
-                .map(|(&prompt, &count)| (count, &pasts[prompt][layer]))
+                .map(|(&prompt, &count)| (count, &pasts[prompt]))
                 .collect();
             let residual = Tensor::cat(&own, 0);
             let input = model.attention_input(layer, &residual);
@@ -171,14 +170,14 @@ fn activation(trace: &Trace, layer: usize) -> Tensor {
     trace.at_ends_of(layer + 1, &trace.post_activation[layer]).squeeze_dim(1)
 }
 
-/// Keys and values of all tokens before the last, a layer each.
-fn pasts(model: &dyn CausalLm, trace: &Trace) -> Vec<KeysValues> {
-    let tokens = trace.tokens() as usize - 1;
+/// Keys and values of all tokens before the last, by layer and prompt.
+fn pasts(model: &dyn CausalLm, prompts: &[(&Trace, u32)]) -> Vec<Vec<KeysValues>> {
+    let past = |trace: &Trace, layer: usize| {
+        let input = model.attention_input(layer, &trace.residual[layer]);
+        model.attention(layer).keys_values(&input).prefix(trace.tokens() as usize - 1)
+    };
     (0..model.spec().layers)
-        .map(|layer| {
-            let input = model.attention_input(layer, &trace.residual[layer]);
-            model.attention(layer).keys_values(&input).prefix(tokens)
-        })
+        .map(|layer| prompts.iter().map(|(trace, _)| past(trace, layer)).collect())
         .collect()
 }
 

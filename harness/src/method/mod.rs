@@ -71,5 +71,5 @@ pub trait Method {
 
 /// Every method of `config`, in the order of the tables. One line a method.
 pub fn all(config: &Config, loaded: &Loaded) -> Vec<Box<dyn Method>> {
-    ment::all(&config.ment, loaded)
+    ment::all(config, loaded)
 }

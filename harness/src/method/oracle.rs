@@ -1,7 +1,9 @@
 //! The output side of Equation 2: representations whose logits come nearest to a wanted vector
 //! over the vocabulary, r = e · pinv(W_o).
 
-use crate::model::CausalLm;
+use crate::model::{CausalLm, Loaded};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
 use tch::{Kind, Tensor};
 
 /// The pseudoinverse of an output head, factored: for W `[V,D]` of any rank, the pseudoinverse of
@@ -15,16 +17,34 @@ pub struct Oracle {
     gram_inverse: Tensor,
 }
 
+/// Name of the tensor in a cache file.
+const CACHED: &str = "gram_inverse";
+
+/// Rows of the head that are squared at once: their f64 copy stays small.
+const BLOCK: i64 = 4096;
+
 impl Oracle {
     /// Of the first `rows` rows of the head.
     pub fn new(model: &dyn CausalLm, rows: usize) -> Self {
-        let head = model.head_matrix().narrow(0, 0, rows as i64).to_kind(Kind::Float);
-        let exact = head.to_kind(Kind::Double);
-        let gram = exact.tr().matmul(&exact);
-        // Entries beyond f32's own rounding of W are noise: eps(f32)² relative to the largest
-        // eigenvalue is far below it, and keeps the inverse finite for rank-deficient heads.
-        let gram_inverse = gram.linalg_pinv(1e-13, true);
+        let head = head(model, rows);
+        let gram_inverse = inverse(&gram(&head));
         Self { head, gram_inverse }
+    }
+
+    /// As [`Oracle::new`], computed once for the weights of `loaded` and kept in the folder
+    /// `cache`. A cache that cannot be read or written costs time, nothing else.
+    pub(crate) fn cached(loaded: &Loaded, rows: usize, cache: &Path) -> Self {
+        let model = loaded.model.as_ref();
+        let key = format!("{:x}", Sha256::digest(format!("{}\n{rows}", loaded.sha256)));
+        let file = cache.join(format!("{}.safetensors", &key[..16]));
+        let width = model.spec().d_model as i64;
+        if let Some(gram_inverse) = read(&file).filter(|found| found.size() == [width, width]) {
+            let gram_inverse = gram_inverse.to_device(model.spec().device);
+            return Self { head: head(model, rows), gram_inverse };
+        }
+        let oracle = Self::new(model, rows);
+        write(&file, &oracle.gram_inverse);
+        oracle
     }
 
     /// Rows of the vocabulary that take part.
@@ -36,5 +56,83 @@ impl Oracle {
     pub fn representation(&self, over_vocabulary: &Tensor) -> Tensor {
         let image = over_vocabulary.unsqueeze(0).matmul(&self.head).to_kind(Kind::Double);
         image.matmul(&self.gram_inverse).squeeze_dim(0).to_kind(Kind::Float)
+    }
+}
+
+fn head(model: &dyn CausalLm, rows: usize) -> Tensor {
+    model.head_matrix().narrow(0, 0, rows as i64).to_kind(Kind::Float)
+}
+
+/// WᵀW in f64, `[D,D]`.
+fn gram(head: &Tensor) -> Tensor {
+    let width = head.size()[1];
+    let mut gram = Tensor::zeros([width, width], (Kind::Double, head.device()));
+    for block in head.split(BLOCK, 0) {
+        let block = block.to_kind(Kind::Double);
+        gram += block.tr().matmul(&block);
+    }
+    gram
+}
+
+/// The pseudoinverse of a Gram matrix: by Cholesky where it is well conditioned, by its
+/// eigenvalues where not.
+fn inverse(gram: &Tensor) -> Tensor {
+    let (factor, info) = gram.linalg_cholesky_ex(false, false);
+    let diagonal = factor.diagonal(0, 0, 1);
+    let smallest = diagonal.min() / diagonal.max();
+    let conditioned = f64::try_from(smallest).is_ok_and(|ratio| ratio > 1e-4);
+    if i64::try_from(info).is_ok_and(|info| info == 0) && conditioned {
+        return factor.cholesky_inverse(false);
+    }
+    // Entries beyond f32's own rounding of W are noise: eps(f32)² relative to the largest
+    // eigenvalue is far below it, and keeps the inverse finite for rank-deficient heads.
+    gram.linalg_pinv(1e-13, true)
+}
+
+fn read(file: &Path) -> Option<Tensor> {
+    let tensors = file.is_file().then(|| Tensor::read_safetensors(file).ok())??;
+    tensors.into_iter().find_map(|(name, tensor)| (name == CACHED).then_some(tensor))
+}
+
+/// Under another name first: nobody ever reads half a file.
+fn write(file: &Path, gram_inverse: &Tensor) {
+    let partial = PathBuf::from(format!("{}.{}", file.display(), std::process::id()));
+    let folder = file.parent().unwrap_or(Path::new("."));
+    let written = std::fs::create_dir_all(folder).is_ok()
+        && Tensor::write_safetensors(&[(CACHED, gram_inverse)], &partial).is_ok();
+    if !written || std::fs::rename(&partial, file).is_err() {
+        let _ = std::fs::remove_file(&partial);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{gram, inverse};
+    use tch::{Device, Kind, Tensor};
+
+    /// Entries without a pattern, the same every time.
+    fn head(rows: i64, columns: i64) -> Tensor {
+        let index = Tensor::arange(rows * columns, (Kind::Float, Device::Cpu));
+        (index * 12.9898).sin().view([rows, columns])
+    }
+
+    fn check(head: &Tensor) {
+        let ours = head.to_kind(Kind::Double).matmul(&inverse(&gram(head)));
+        let reference = head.to_kind(Kind::Double).tr().pinverse(1e-7);
+        let difference = f64::try_from((&ours - &reference).abs().max()).unwrap();
+        let scale = f64::try_from(reference.abs().max()).unwrap();
+        assert!(difference < 1e-6 * scale, "{difference:.2e} of {scale:.2e}");
+    }
+
+    #[test]
+    fn a_full_head_by_cholesky() {
+        check(&head(9000, 24));
+    }
+
+    #[test]
+    fn a_rank_deficient_head_by_eigenvalues() {
+        let half = head(500, 8);
+        check(&Tensor::cat(&[&half, &half], 1));
+        check(&head(5, 12)); // fewer rows than columns
     }
 }

@@ -122,6 +122,11 @@ impl SelfAttention {
         self.heads as usize
     }
 
+    /// Entries of all query heads.
+    pub fn width(&self) -> usize {
+        (self.heads * self.head_dim) as usize
+    }
+
     /// Every token over itself and those before it: `[B,T,D]` to `[B,T,D]`.
     pub fn causal(&self, input: &Tensor) -> Tensor {
         let projected = self.split(&self.qkv.forward(input));

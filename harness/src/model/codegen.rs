@@ -162,6 +162,7 @@ impl CodeGen {
                 layers: config.n_layer,
                 d_model: d,
                 d_ff: config.d_ff(),
+                block_parameters: d * (4 * d + 2 * config.d_ff()),
                 vocabulary,
                 context,
                 device,

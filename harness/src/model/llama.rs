@@ -87,6 +87,11 @@ impl Config {
         self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads)
     }
 
+    fn block_parameters(&self) -> usize {
+        let attention = 2 * (self.num_attention_heads + self.kv_heads()) * self.head_dim();
+        self.hidden_size * (attention + 3 * self.intermediate_size)
+    }
+
     fn theta(&self) -> f64 {
         let nested = self.rope_parameters.as_ref().and_then(|rope| rope.rope_theta);
         self.rope_theta.or(nested).unwrap_or(10_000.0)
@@ -234,6 +239,7 @@ impl Llama {
                 layers: config.num_hidden_layers,
                 d_model: d,
                 d_ff: config.intermediate_size,
+                block_parameters: config.block_parameters(),
                 vocabulary: config.vocab_size,
                 context,
                 device,

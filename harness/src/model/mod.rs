@@ -33,6 +33,8 @@ pub struct Spec {
     pub d_model: usize,
     /// Neurons of one FFN hidden layer, F.
     pub d_ff: usize,
+    /// Entries of the matrices of one block: what a token is multiplied with.
+    pub block_parameters: usize,
     /// Rows of the embedding and of the output head, V.
     pub vocabulary: usize,
     /// Longest sequence in tokens.

@@ -5,8 +5,11 @@ use anyhow::{Context, Result};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Writes every file form of `table` into `folder`.
-pub(super) fn write(table: &Table, folder: &Path) -> Result<Vec<PathBuf>> {
+/// Writes every file form of `table` into `folder`; the files.
+///
+/// # Errors
+/// If the folder cannot be written.
+pub fn write(table: &Table, folder: &Path) -> Result<Vec<PathBuf>> {
     [("md", markdown(table)), ("tex", latex(table)), ("csv", csv(table)?)]
         .into_iter()
         .map(|(extension, text)| {

@@ -1,7 +1,7 @@
 //! Records to tables. Never loads a model.
 
 mod costs;
-mod export;
+pub mod export;
 mod frame;
 pub mod table;
 mod table3;

@@ -61,6 +61,12 @@ pub enum Format {
     Seconds,
     /// A whole number.
     Count,
+    /// Seconds, as milliseconds where they are less than one.
+    Duration,
+    /// A ratio.
+    Times,
+    /// GiB with two decimals.
+    Gib,
 }
 
 /// One row.
@@ -91,6 +97,11 @@ impl Table {
             (Some(value), Format::Percent) => format!("{:.1}%", value * 100.0),
             (Some(value), Format::Seconds) => format!("{value:.2}s"),
             (Some(value), Format::Count) => format!("{value:.0}"),
+            (Some(value), Format::Duration) if value < 1.0 => format!("{:.1} ms", value * 1e3),
+            (Some(value), Format::Duration) => format!("{value:.2} s"),
+            (Some(value), Format::Times) if value < 10.0 => format!("{value:.2}×"),
+            (Some(value), Format::Times) => format!("{value:.1}×"),
+            (Some(value), Format::Gib) => format!("{value:.2} GiB"),
         }
     }
 

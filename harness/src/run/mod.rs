@@ -11,21 +11,37 @@ use crate::dataset::Dataset;
 use crate::manifest::{Environment, Identity, Manifest};
 use crate::method::{self, Method};
 use crate::model::{self, Loaded};
-use crate::plan::plan;
+use crate::plan::{Shard, plan};
 use crate::record::FORMAT;
 use crate::store::Store;
 use crate::{device, signal};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::Path;
 
-/// Runs `config` on `device` into the folder `out`, or continues what is there.
+/// How a run is carried out; no part of what it is.
+#[derive(Debug)]
+pub struct Place<'a> {
+    /// `cpu` or `cuda:N`.
+    pub device: &'a str,
+    /// Threads of one tensor operation.
+    pub threads: Option<NonZeroUsize>,
+    /// The part of the run that this process does; all of it, where there is none.
+    pub shard: Option<Shard>,
+    /// The folder of the run.
+    pub out: &'a Path,
+}
+
+/// Runs `config` at `place`, or continues what is there.
 ///
 /// # Errors
 /// If the input is at fault ([`crate::error::InputError`]), the user stops the run
 /// ([`crate::error::Interrupted`]), or writing fails. Records written so far are kept.
-pub fn run(config: &Config, device: &str, out: &Path) -> Result<()> {
-    let device = device::open(device)?;
+pub fn run(config: &Config, place: &Place<'_>) -> Result<()> {
+    let out = place.out;
+    let device = device::open(place.device)?;
+    device::set_threads(place.threads);
     device::set_tf32(config.execution.tf32);
     let datasets = config
         .dataset
@@ -40,7 +56,11 @@ pub fn run(config: &Config, device: &str, out: &Path) -> Result<()> {
     let prompts = prepare::prompts(config, &datasets, &planned, demonstrations, &loaded)?;
     let methods = method::all(config, &loaded);
     let manifest = manifest(config, &datasets, &loaded, encoder, &methods, &prompts);
-    let (store, records) = Store::open(out, &manifest)?;
+    let (store, records) = Store::open(out, &manifest, place.shard)?;
+    let own: Vec<&prepare::Prompt<'_>> = prompts
+        .iter()
+        .filter(|prompt| place.shard.is_none_or(|shard| shard.takes(&prompt.planned)))
+        .collect();
 
     let spec = loaded.model.spec();
     eprintln!(
@@ -51,13 +71,13 @@ pub fn run(config: &Config, device: &str, out: &Path) -> Result<()> {
         spec.d_ff,
         device::family(device),
         tch::get_num_threads(),
-        prompts.len(),
+        own.len(),
         out.display(),
         if records.is_empty() { "" } else { " (continued)" },
     );
     let done = resume::Done::new(records);
     let (loaded, methods, prompts, run) = (&loaded, &methods, &prompts, manifest.run);
-    Patching { config, loaded, methods, prompts, run, store, done }.run()
+    Patching { config, loaded, methods, prompts, own, run, store, done }.run()
 }
 
 fn manifest(

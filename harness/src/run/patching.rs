@@ -30,7 +30,10 @@ pub(super) struct Patching<'a> {
     pub(super) config: &'a Config,
     pub(super) loaded: &'a Loaded,
     pub(super) methods: &'a [Box<dyn Method>],
+    /// Those of the whole run.
     pub(super) prompts: &'a [Prompt<'a>],
+    /// Those that this process runs.
+    pub(super) own: Vec<&'a Prompt<'a>>,
     /// Hash of the run's identity.
     pub(super) run: String,
     pub(super) store: Store,
@@ -53,12 +56,12 @@ impl<'a> Patching<'a> {
     /// Teacher forcing without edits: where is the model wrong? The batches are those of the whole
     /// run, also when some of their data are recorded already: the same numbers come out.
     fn predict_all(&mut self) -> Result<()> {
-        let bar = progress::bar("predict", self.prompts.len());
-        let lengths: Vec<usize> = self.prompts.iter().map(Prompt::length).collect();
+        let bar = progress::bar("predict", self.own.len());
+        let lengths: Vec<usize> = self.own.iter().map(|prompt| prompt.length()).collect();
         let tokens = device::tokens_at_once(self.loaded.model.spec().device);
         for batch in batches(&lengths, tokens) {
             signal::check()?;
-            let prompts: Vec<&Prompt<'_>> = batch.iter().map(|&i| &self.prompts[i]).collect();
+            let prompts: Vec<&Prompt<'_>> = batch.iter().map(|&index| self.own[index]).collect();
             let known = |prompt: &&Prompt<'_>| {
                 self.done.datum(self.dataset(prompt), prompt.planned.datum).is_some()
             };
@@ -139,7 +142,7 @@ impl<'a> Patching<'a> {
     /// Every method on every error.
     fn repair_all(&mut self) -> Result<()> {
         let errors: usize = self
-            .prompts
+            .own
             .iter()
             .filter_map(|p| self.done.datum(self.dataset(p), p.planned.datum))
             .map(|datum| datum.errors().count())
@@ -147,7 +150,7 @@ impl<'a> Patching<'a> {
         let bystanders = self.bystanders();
         let bar = progress::bar("repair", errors * self.methods.len());
         for method in self.methods {
-            for prompt in self.prompts {
+            for prompt in self.own.clone() {
                 self.repair_datum(method.as_ref(), prompt, &bystanders, &bar)?;
             }
         }

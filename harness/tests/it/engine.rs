@@ -214,7 +214,7 @@ fn plain_integrated_gradients(
         let replaced = Tensor::cat(&[&before, &scaled], 1);
         let mut state = &unedited + model.ffn_output(layer, &replaced);
         for column in edit.of_layer(layer) {
-            state = state + contribution(&(&replaced - &own.post_activation), column);
+            state += contribution(&(&replaced - &own.post_activation), column);
         }
         for above in layer + 1..model.spec().layers {
             state = block(model, above, &state, edit).output;

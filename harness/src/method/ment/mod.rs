@@ -11,7 +11,7 @@ pub use self::virtual_distribution::raise_to_top;
 use super::observe::log_ratio;
 use super::simulate::Simulation;
 use super::{LlmError, Method, Oracle, Repair, Scene, observe};
-use crate::config::{AcrossErrors, MentConfig, Vocabulary};
+use crate::config::{AcrossErrors, Config, MentConfig, Vocabulary};
 use crate::device::Clock;
 use crate::edit::{ColumnDelta, Edit};
 use crate::model::Loaded;
@@ -26,20 +26,28 @@ pub struct Ment {
     oracle: Rc<Oracle>,
 }
 
-/// MENT under each of `configs`; those with the same rows of the head share its oracle.
-pub(super) fn all(configs: &[MentConfig], loaded: &Loaded) -> Vec<Box<dyn Method>> {
+impl Ment {
+    /// MENT under `config`, with the oracle of the model it will be given.
+    pub fn new(config: MentConfig, oracle: Rc<Oracle>) -> Self {
+        Self { config, oracle }
+    }
+}
+
+/// MENT under each setting of `config`; those with the same rows of the head share its oracle.
+pub(super) fn all(config: &Config, loaded: &Loaded) -> Vec<Box<dyn Method>> {
     let mut oracles: BTreeMap<usize, Rc<Oracle>> = BTreeMap::new();
-    configs
+    let cache = &config.model.cache;
+    config
+        .ment
         .iter()
         .map(|config| {
             let rows = match config.estimate.vocabulary {
                 Vocabulary::All => loaded.model.spec().vocabulary,
                 Vocabulary::Tokenizer => loaded.tokenizer.vocabulary(),
             };
-            let oracle = oracles
-                .entry(rows)
-                .or_insert_with(|| Rc::new(Oracle::new(loaded.model.as_ref(), rows)));
-            Box::new(Ment { config: config.clone(), oracle: Rc::clone(oracle) }) as Box<dyn Method>
+            let oracle =
+                oracles.entry(rows).or_insert_with(|| Rc::new(Oracle::cached(loaded, rows, cache)));
+            Box::new(Ment::new(config.clone(), Rc::clone(oracle))) as Box<dyn Method>
         })
         .collect()
 }

@@ -1,0 +1,104 @@
+//! The machine, and the engine alone.
+
+use super::subject::{Subject, Wrong};
+use super::{Alone, Figure};
+use crate::config::MentConfig;
+use anyhow::{Context, Result};
+use std::path::Path;
+use std::time::Instant;
+use tch::{Device, Kind, Tensor};
+
+/// Runs `work` until it has run for two seconds or `most` times, at least once after a first run
+/// that does not count; the median of its seconds.
+pub(super) fn median(most: usize, mut work: impl FnMut()) -> f64 {
+    work();
+    let mut seconds = Vec::new();
+    while seconds.len() < most && (seconds.is_empty() || seconds.iter().sum::<f64>() < 2.0) {
+        let clock = Instant::now();
+        work();
+        seconds.push(clock.elapsed().as_secs_f64());
+    }
+    middle(&mut seconds)
+}
+
+/// The median.
+pub(super) fn middle(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// The processor, as it calls itself.
+pub(super) fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name"));
+    name.map_or("unknown".into(), |name| name.trim_start_matches([' ', '\t', ':']).into())
+}
+
+/// The rate of the best of several products of 2048 × 2048 matrices in f32, FLOP/s.
+pub(super) fn gemm_peak() -> f64 {
+    const SIZE: i64 = 2048;
+    let a = Tensor::rand([SIZE, SIZE], (Kind::Float, Device::Cpu));
+    let b = Tensor::rand([SIZE, SIZE], (Kind::Float, Device::Cpu));
+    let out = a.matmul(&b);
+    let best = (0..10)
+        .map(|_| {
+            let clock = Instant::now();
+            let _ = a.matmul_out(&out, &b);
+            clock.elapsed().as_secs_f64()
+        })
+        .fold(f64::INFINITY, f64::min);
+    2.0 * (SIZE as f64).powi(3) / best
+}
+
+/// Share of the GEMM peak that a forward pass of 256 tokens reaches, counting the matrix products
+/// of linear layers and head, and those of attention over the tokens it may see.
+pub(super) fn gemm_share(subject: &Subject, peak: f64) -> Alone {
+    const TOKENS: usize = 256;
+    let ids = subject.prompt(TOKENS, 0);
+    let seconds = median(9, || drop(subject.logits(&ids)));
+    let value = flops(subject, TOKENS) / seconds / peak;
+    Alone { model: subject.label.clone(), figure: Figure::GemmShare, value }
+}
+
+fn flops(subject: &Subject, tokens: usize) -> f64 {
+    let spec = subject.model.spec();
+    let attention = tokens * subject.model.attention(0).width(); // two products, half of each
+    let layers = spec.layers * (spec.block_parameters + attention);
+    2.0 * tokens as f64 * (layers + spec.d_model * spec.vocabulary) as f64
+}
+
+/// Peak memory over the weights while MENT repairs an error after 1,024 tokens.
+pub(super) fn memory(subject: &Subject) -> Result<Alone> {
+    let wrong = Wrong { ids: subject.prompt(1024, 0), target: 1 };
+    let loaded = resident("VmRSS")?;
+    std::fs::write("/proc/self/clear_refs", "5").context("the peak cannot be reset")?;
+    subject.repair(&wrong, &MentConfig::default())?;
+    let value = resident("VmHWM")?.saturating_sub(loaded) as f64;
+    Ok(Alone { model: subject.label.clone(), figure: Figure::MentMemory, value })
+}
+
+/// A line of `/proc/self/status`, bytes.
+fn resident(what: &str) -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").context("/proc is not there")?;
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(what)?.strip_prefix(':'))
+        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok())
+        .map(|kib| kib << 10)
+        .with_context(|| format!("/proc/self/status: no {what}"))
+}
+
+/// What bf16 weights and activations do to speed and predictions. A processor without bf16
+/// emulates it, so the prompt is a short one.
+pub(super) fn bf16(subject: &Subject, folder: &Path) -> Result<[Alone; 2]> {
+    const TOKENS: usize = 64;
+    let ids = subject.prompt(TOKENS, 0);
+    let half = Subject::load_as(&subject.label, folder, &ids, Device::Cpu, Kind::BFloat16)?;
+    let argmax = subject.logits(&ids).argmax(-1, false);
+    let kept = half.logits(&ids).argmax(-1, false).eq_tensor(&argmax);
+    let kept = f64::try_from(kept.to_kind(Kind::Float).mean(Kind::Float))?;
+    let full = median(3, || drop(subject.logits(&ids)));
+    let speed = full / median(1, || drop(half.logits(&ids)));
+    let of = |figure, value| Alone { model: subject.label.clone(), figure, value };
+    Ok([of(Figure::Bf16Speed, speed), of(Figure::Bf16Argmax, kept)])
+}

@@ -1,0 +1,213 @@
+//! `ment bench`: the engine measured against Python peers that do the same work, on the same
+//! machine and threads, in turns, in one run. No time counts before the results agree.
+
+mod growth;
+mod measure;
+mod peer;
+mod plot;
+mod subject;
+mod tables;
+mod versus;
+
+use self::peer::Peer;
+use self::subject::Subject;
+use crate::error::InputError;
+use crate::report::table::Table;
+use crate::{device, progress, signal};
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use tch::Device;
+
+/// What to measure, and where.
+#[derive(Debug)]
+pub struct Settings<'a> {
+    /// Models with their labels: a Hugging Face folder each, of which the first has a tokenizer.
+    pub models: Vec<(String, PathBuf)>,
+    /// Folders of one shape with more and more layers, for the growth of costs.
+    pub depths: Vec<PathBuf>,
+    /// The peer's Python, and its script.
+    pub python: PathBuf,
+    /// Prompt lengths.
+    pub tokens: Vec<usize>,
+    /// Errors repaired at each length.
+    pub errors: usize,
+    /// Whether integrated gradients are measured; the peer takes many minutes for them.
+    pub integrated_gradients: bool,
+    /// Threads, of both sides.
+    pub threads: Option<NonZeroUsize>,
+    /// Where results go.
+    pub out: &'a Path,
+}
+
+/// Everything that was measured, as it is written to `bench.json`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Results {
+    /// Where and with what.
+    pub(crate) environment: Environment,
+    /// Against the peer.
+    pub(crate) versus: Vec<Versus>,
+    /// Of the engine alone.
+    pub(crate) alone: Vec<Alone>,
+    /// Time per error against one size at a time.
+    pub(crate) growth: Vec<Growth>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Environment {
+    pub(crate) processor: String,
+    pub(crate) threads: usize,
+    pub(crate) commit: String,
+    pub(crate) libtorch: String,
+    pub(crate) peer: String,
+    /// Best of several products of 2048 × 2048 matrices, FLOP/s.
+    pub(crate) gemm_peak: f64,
+}
+
+/// One task, both sides; medians over `runs`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Versus {
+    pub(crate) model: String,
+    pub(crate) task: Task,
+    pub(crate) tokens: usize,
+    pub(crate) seconds: f64,
+    pub(crate) peer_seconds: f64,
+    pub(crate) runs: usize,
+    /// What was repeated, and how far results differ.
+    pub(crate) detail: String,
+}
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Task {
+    /// Logits at all positions.
+    Forward,
+    /// One error repaired by MENT with 10 candidates.
+    Ment,
+    /// Integrated gradients, 20 steps, every layer.
+    IntegratedGradients,
+    /// One edit probed on 49 prompts.
+    Probe,
+}
+
+/// A figure of the engine alone.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Alone {
+    pub(crate) model: String,
+    pub(crate) figure: Figure,
+    pub(crate) value: f64,
+}
+
+/// Which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Figure {
+    /// Share of the GEMM peak that a forward pass of 256 tokens reaches.
+    GemmShare,
+    /// Peak memory over the weights, MENT at 1,024 tokens, bytes.
+    MentMemory,
+    /// bf16 against f32, forward pass of 64 tokens: how many times as fast.
+    Bf16Speed,
+    /// Share of positions whose argmax bf16 keeps.
+    Bf16Argmax,
+}
+
+/// Seconds per error at one size, one round of candidates.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Growth {
+    pub(crate) model: String,
+    pub(crate) against: Against,
+    pub(crate) size: usize,
+    pub(crate) seconds: f64,
+}
+
+/// The size that grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Against {
+    /// Tokens of the prompt.
+    Tokens,
+    /// Layers of the model.
+    Layers,
+    /// Candidates simulated.
+    Candidates,
+}
+
+/// Measures, writes `bench.json`, tables and plots into `settings.out`, and returns the tables and
+/// the files.
+///
+/// # Errors
+/// If a model, the peer or the folder is not to be had, or the results of both sides differ.
+pub fn bench(settings: &Settings<'_>) -> Result<(Vec<Table>, Vec<PathBuf>)> {
+    for (_, folder) in &settings.models {
+        if !folder.join("config.json").is_file() {
+            return Err(InputError::new(format!(
+                "{}: no model; `just bench` makes the ones it measures",
+                folder.display()
+            )));
+        }
+    }
+    std::fs::create_dir_all(settings.out)
+        .with_context(|| format!("{}: cannot be made", settings.out.display()))?;
+    device::set_threads(settings.threads);
+    let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1);
+    let mut results = Results {
+        environment: Environment {
+            processor: measure::processor(),
+            threads,
+            commit: env!("MENT_COMMIT").into(),
+            libtorch: device::TORCH_VERSION.into(),
+            peer: String::new(),
+            gemm_peak: measure::gemm_peak(),
+        },
+        versus: Vec::new(),
+        alone: Vec::new(),
+        growth: Vec::new(),
+    };
+    let text = subject::text(&settings.models[0].1)?;
+    for (label, folder) in &settings.models {
+        signal::check()?;
+        let bar = progress::bar(label, settings.tokens.len() * 2 + 2);
+        let subject = Subject::load(label, folder, &text, Device::Cpu)?;
+        // First of all: later work leaves memory behind that would hide the peak.
+        bar.set_message("memory");
+        results.alone.push(measure::memory(&subject)?);
+        let mut peer = Peer::start(&settings.python, folder, threads)?;
+        results.environment.peer.clone_from(&peer.versions);
+        versus::all(&subject, &mut peer, settings, &bar, &mut |found| {
+            results.versus.push(found);
+            write(&results, settings.out)
+        })?;
+        drop(peer);
+        bar.set_message("alone");
+        results.alone.push(measure::gemm_share(&subject, results.environment.gemm_peak));
+        results.alone.extend(measure::bf16(&subject, folder)?);
+        bar.set_message("growth of costs");
+        growth::tokens_and_candidates(&subject, &mut results.growth)?;
+        write(&results, settings.out)?;
+        bar.finish_and_clear();
+    }
+    growth::layers(&settings.depths, &text, &mut results.growth)?;
+    write(&results, settings.out)?;
+    crate::bench::report(&results, settings.out)
+}
+
+/// Tables and plots of what was measured.
+fn report(results: &Results, out: &Path) -> Result<(Vec<Table>, Vec<PathBuf>)> {
+    let tables = tables::all(results);
+    let mut files = vec![out.join("bench.json")];
+    for table in &tables {
+        files.extend(crate::report::export::write(table, out)?);
+    }
+    files.extend(plot::all(results, out)?);
+    Ok((tables, files))
+}
+
+/// Measured so far; nothing is lost if the rest fails.
+fn write(results: &Results, out: &Path) -> Result<()> {
+    let path = out.join("bench.json");
+    let text = serde_json::to_string_pretty(results)? + "\n";
+    std::fs::write(&path, text).with_context(|| format!("{}: cannot be written", path.display()))
+}

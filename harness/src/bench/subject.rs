@@ -1,0 +1,134 @@
+//! A model under measurement, and the work it is given: prompts of a wanted length at whose end
+//! it predicts a wrong token.
+
+use crate::config::{Engine, MentConfig, Quantity};
+use crate::dataset::DatasetName;
+use crate::edit::Edit;
+use crate::engine::integrated_gradients::{Point, integrated_gradients};
+use crate::engine::trace::Trace;
+use crate::engine::{forward, probe::Probes};
+use crate::method::ment::Ment;
+use crate::method::{LlmError, Method, Oracle, Repair, Scene};
+use crate::model::tokenizer::Tokenizer;
+use crate::model::{CausalLm, Sequences, load_weights, read_config};
+use anyhow::{Result, ensure};
+use std::path::Path;
+use std::rc::Rc;
+use tch::{Device, Kind, Tensor};
+
+/// Memory of the engine, as in a run.
+pub(super) const MEMORY: usize = 512 << 20;
+
+/// A model and ids to prompt it with.
+pub(super) struct Subject {
+    pub(super) label: String,
+    pub(super) model: Box<dyn CausalLm>,
+    oracle: Rc<Oracle>,
+    ids: Vec<u32>,
+}
+
+/// A prompt at whose end the prediction is wrong.
+#[derive(Clone)]
+pub(super) struct Wrong {
+    pub(super) ids: Vec<u32>,
+    pub(super) target: u32,
+}
+
+/// Python with comments, as ids of the tokenizer in `folder`: the CoNaLa sample in one piece.
+pub(super) fn text(folder: &Path) -> Result<Vec<u32>> {
+    let dataset = DatasetName::Conala.load(Path::new("benchmark/conala/sample"))?;
+    let pairs = dataset.retrieval.iter().chain(&dataset.inference);
+    let text: String = pairs.map(|pair| format!("# {}\n{}\n\n", pair.input, pair.output)).collect();
+    Tokenizer::load(folder)?.encode(&text)
+}
+
+impl Subject {
+    pub(super) fn load(label: &str, folder: &Path, text: &[u32], device: Device) -> Result<Self> {
+        Self::load_as(label, folder, text, device, Kind::Float)
+    }
+
+    pub(super) fn load_as(
+        label: &str,
+        folder: &Path,
+        text: &[u32],
+        device: Device,
+        kind: Kind,
+    ) -> Result<Self> {
+        let (model, _) = load_weights(folder, &read_config(folder)?, device, kind)?;
+        let vocabulary = model.spec().vocabulary;
+        let oracle = Rc::new(Oracle::new(model.as_ref(), vocabulary));
+        let ids = text.iter().map(|&id| id % vocabulary as u32).collect();
+        Ok(Self { label: label.into(), model, oracle, ids })
+    }
+
+    /// A prompt of `tokens` tokens, the `index`-th.
+    pub(super) fn prompt(&self, tokens: usize, index: usize) -> Vec<u32> {
+        // Starts that share no divisor with the text spread over all of it.
+        let start = index * 101 % (self.ids.len() - tokens);
+        self.ids[start..start + tokens].to_vec()
+    }
+
+    /// `count` prompts of `tokens` tokens after which the text goes on otherwise than predicted.
+    pub(super) fn errors(&self, tokens: usize, count: usize) -> Result<Vec<Wrong>> {
+        let mut found = Vec::new();
+        for index in 0..self.ids.len() {
+            if found.len() == count {
+                return Ok(found);
+            }
+            let mut ids = self.prompt(tokens + 1, index);
+            let target = ids.pop().expect("at least one token");
+            let argmax = i64::try_from(self.logits(&ids).get(-1).argmax(0, false))?;
+            if argmax != i64::from(target) {
+                found.push(Wrong { ids, target });
+            }
+        }
+        ensure!(found.len() == count, "the text holds too few wrong predictions");
+        Ok(found)
+    }
+
+    /// Logits `[T,V]` at all positions.
+    pub(super) fn logits(&self, ids: &[u32]) -> Tensor {
+        let sequences = self.sequences(ids);
+        forward::logits(self.model.as_ref(), &sequences.ids, &Edit::none()).squeeze_dim(0)
+    }
+
+    /// MENT on one error, from the ids on: traced, located, estimated, planned.
+    pub(super) fn repair(&self, wrong: &Wrong, config: &MentConfig) -> Result<Repair> {
+        let sequences = self.sequences(&wrong.ids);
+        let model = self.model.as_ref();
+        let trace = Trace::with_graphs(model, &sequences, Edit::none(), MEMORY / 2);
+        let at = wrong.ids.len() - 1;
+        let argmax = u32::try_from(i64::try_from(trace.logits_at(model, at).argmax(0, false))?)?;
+        let scene = Scene {
+            model,
+            ids: &sequences.ids.squeeze_dim(0),
+            trace: &trace,
+            engine: Engine::Replay,
+            memory: MEMORY / 2,
+        };
+        let method = Ment::new(config.clone(), Rc::clone(&self.oracle));
+        method.repair(&scene, &LlmError { at, target: wrong.target, argmax })
+    }
+
+    /// Integrated gradients of P(target) after one prompt, left Riemann sum: `[L,F]`.
+    pub(super) fn integrated_gradients(&self, wrong: &Wrong, steps: usize) -> Tensor {
+        let model = self.model.as_ref();
+        let trace = Trace::to_ends(model, &self.sequences(&wrong.ids), Edit::none());
+        let points: Vec<Point> = (0..steps)
+            .map(|step| Point { alpha: step as f64 / steps as f64, weight: 1.0 / steps as f64 })
+            .collect();
+        let prompts = [(&trace, wrong.target)];
+        let layers = 0..model.spec().layers;
+        integrated_gradients(model, &prompts, Quantity::Probability, layers, &points, MEMORY)
+            .squeeze_dim(0)
+    }
+
+    /// `prompts`, traced.
+    pub(super) fn probes(&self, prompts: &[Vec<u32>]) -> Probes<'_> {
+        Probes::new(self.model.as_ref(), prompts, MEMORY)
+    }
+
+    fn sequences(&self, ids: &[u32]) -> Sequences {
+        Sequences::several(std::iter::once(ids), self.model.spec().device)
+    }
+}

@@ -1,0 +1,282 @@
+//! Every task on both sides: results first, then times, in turns.
+
+use super::measure::middle;
+use super::peer::Peer;
+use super::subject::{Subject, Wrong};
+use super::{Settings, Task, Versus};
+use crate::config::MentConfig;
+use crate::method::{Repair, observe};
+use crate::signal;
+use anyhow::{Context, Result, ensure};
+use indicatif::ProgressBar;
+use serde_json::{Value, json};
+use std::time::Instant;
+use tch::{Kind, Tensor};
+
+/// Integration steps.
+const STEPS: usize = 20;
+/// Prompt length of integrated gradients.
+const INTEGRATED_TOKENS: usize = 256;
+/// Prompts that an edit is probed on: |G| + |S| of the paper.
+const PROBED: usize = 49;
+/// Turns that both sides take, at most.
+const TURNS: usize = 5;
+/// Turns end when the peer has worked this long.
+const LONG: f64 = 20.0;
+
+/// All tasks on `subject`; each is handed to `done` when it is measured.
+pub(super) fn all(
+    subject: &Subject,
+    peer: &mut Peer,
+    settings: &Settings<'_>,
+    bar: &ProgressBar,
+    done: &mut dyn FnMut(Versus) -> Result<()>,
+) -> Result<()> {
+    for &tokens in &settings.tokens {
+        bar.set_message(format!("forward, {tokens} tokens"));
+        done(forward(subject, peer, tokens)?)?;
+        bar.inc(1);
+        signal::check()?;
+        bar.set_message(format!("MENT, {tokens} tokens"));
+        done(ment(subject, peer, tokens, settings.errors)?)?;
+        bar.inc(1);
+        signal::check()?;
+    }
+    bar.set_message("probing");
+    done(probe(subject, peer)?)?;
+    bar.inc(1);
+    if settings.integrated_gradients {
+        signal::check()?;
+        bar.set_message("integrated gradients: the peer takes its time");
+        done(integrated_gradients(subject, peer)?)?;
+    }
+    bar.inc(1);
+    Ok(())
+}
+
+/// Both sides in turns; medians of what each says it took. The first turn, which also warms up,
+/// counts only where one turn is long enough to be the last.
+fn in_turns(
+    mut ours: impl FnMut() -> Result<()>,
+    mut theirs: impl FnMut() -> Result<f64>,
+) -> Result<(f64, f64, usize)> {
+    let (mut seconds, mut peer_seconds) = (Vec::new(), Vec::new());
+    let begun = Instant::now();
+    while seconds.len() < TURNS + 1 && (seconds.len() < 2 || begun.elapsed().as_secs_f64() < LONG) {
+        let clock = Instant::now();
+        ours()?;
+        seconds.push(clock.elapsed().as_secs_f64());
+        peer_seconds.push(theirs()?);
+        if peer_seconds[0] > LONG {
+            // Ours is still cold: it gets a second turn, which is short.
+            let clock = Instant::now();
+            ours()?;
+            seconds.push(clock.elapsed().as_secs_f64());
+            break;
+        }
+    }
+    seconds.remove(0);
+    if peer_seconds.len() > 1 {
+        peer_seconds.remove(0);
+    }
+    let runs = peer_seconds.len();
+    Ok((middle(&mut seconds), middle(&mut peer_seconds), runs))
+}
+
+fn forward(subject: &Subject, peer: &mut Peer, tokens: usize) -> Result<Versus> {
+    let ids = subject.prompt(tokens, 0);
+    let request = json!({ "ids": ids });
+    let answer = peer.ask("forward", request.clone())?;
+    let ours = subject.logits(&ids);
+    let argmax = Vec::<i64>::try_from(ours.argmax(-1, false))?;
+    let theirs: Vec<i64> = serde_json::from_value(answer["argmax"].clone())?;
+    let same = argmax.iter().zip(&theirs).filter(|(a, b)| a == b).count();
+    ensure!(same == tokens, "forward: {} of {tokens} argmaxes differ", tokens - same);
+    let difference = relative(&ours.get(-1), &numbers(&answer["last"])?)?;
+    ensure!(difference < 1e-4, "forward: logits differ by {difference:.1e} of the largest");
+    let (seconds, peer_seconds, runs) = in_turns(
+        || {
+            let _ = subject.logits(&ids);
+            Ok(())
+        },
+        || seconds(&peer.ask("forward", request.clone())?),
+    )?;
+    let detail = format!("all argmaxes equal, logits within {difference:.0e}");
+    Ok(Versus {
+        model: subject.label.clone(),
+        task: Task::Forward,
+        tokens,
+        seconds,
+        peer_seconds,
+        runs,
+        detail,
+    })
+}
+
+fn ment(subject: &Subject, peer: &mut Peer, tokens: usize, errors: usize) -> Result<Versus> {
+    let config = MentConfig::default();
+    let errors = subject.errors(tokens, errors)?;
+    let request = |wrong: &Wrong| {
+        json!({
+            "ids": wrong.ids, "target": wrong.target, "candidates": config.candidates.0,
+            "quota": config.quota.0, "coefficient": config.estimate.coefficient.0,
+        })
+    };
+    let (mut times, mut peer_times, mut runs, mut rounds) = (0.0, 0.0, usize::MAX, Vec::new());
+    for wrong in &errors {
+        let answer = peer.ask("ment", request(wrong))?;
+        let ours = subject.repair(wrong, &config)?;
+        check_repair(&ours, &answer)?;
+        rounds.push(ours.neurons.len());
+        let (seconds, peer_seconds, turns) = in_turns(
+            || subject.repair(wrong, &config).map(drop),
+            || seconds(&peer.ask("ment", request(wrong))?),
+        )?;
+        times += seconds / errors.len() as f64;
+        peer_times += peer_seconds / errors.len() as f64;
+        runs = runs.min(turns);
+    }
+    let detail = format!("{} errors, rounds {rounds:?}, the same neurons", errors.len());
+    Ok(Versus {
+        model: subject.label.clone(),
+        task: Task::Ment,
+        tokens,
+        seconds: times,
+        peer_seconds: peer_times,
+        runs,
+        detail,
+    })
+}
+
+/// The same neurons in the same order, the same end.
+fn check_repair(ours: &Repair, answer: &Value) -> Result<()> {
+    let neurons: Vec<(usize, usize)> = serde_json::from_value(answer["neurons"].clone())?;
+    let own = ours.neurons.iter().map(|patched| (patched.neuron.layer, patched.neuron.index));
+    ensure!(
+        own.clone().eq(neurons.iter().copied()) && answer["solved"] == json!(ours.solved),
+        "MENT: neurons {:?}, the peer's {neurons:?}",
+        own.collect::<Vec<_>>()
+    );
+    let (ours, theirs) = (ours.after.target_probability, number(&answer["probability"])?);
+    ensure!(
+        (ours - theirs).abs() <= 1e-3 * theirs.max(1e-3),
+        "MENT: the target ends at probability {ours:.3e}, the peer's at {theirs:.3e}"
+    );
+    Ok(())
+}
+
+fn probe(subject: &Subject, peer: &mut Peer) -> Result<Versus> {
+    // Contexts of the length of the benchmark's, of 24 to 72 tokens.
+    let prompts: Vec<Vec<u32>> =
+        (0..PROBED).map(|index| subject.prompt(24 + index, index)).collect();
+    let tokens = prompts.iter().map(Vec::len).sum::<usize>() / PROBED;
+    let solved = subject
+        .errors(256, 8)?
+        .into_iter()
+        .find_map(|wrong| {
+            let repair = subject.repair(&wrong, &MentConfig::default()).ok()?;
+            repair.solved.then_some((wrong.target, repair.edit))
+        })
+        .context("no error of eight was solved")?;
+    let (target, edit) = solved;
+    let columns: Vec<Value> = edit
+        .0
+        .iter()
+        .map(|column| {
+            let delta = Vec::<f32>::try_from(&column.delta)?;
+            Ok(json!({ "layer": column.neuron.layer, "index": column.neuron.index, "delta": delta }))
+        })
+        .collect::<Result<_>>()?;
+    let request = json!({ "prompts": prompts, "edit": columns, "target": target });
+    let answer = peer.ask("probe", request.clone())?;
+    let probes = subject.probes(&prompts);
+    let seen = observe(&probes.after(&edit), target)?;
+    let ranks: Vec<u32> = serde_json::from_value(answer["rank"].clone())?;
+    let theirs: Vec<f64> = serde_json::from_value(answer["probability"].clone())?;
+    let equal = seen.iter().zip(&ranks).filter(|(seen, rank)| seen.target_rank == **rank).count();
+    // Far down, equal to rounding is not equal in rank: a neighbour in 50,000 tokens is as good.
+    let near = seen
+        .iter()
+        .zip(&ranks)
+        .all(|(seen, &rank)| f64::from(seen.target_rank.abs_diff(rank)) <= 1e-3 * f64::from(rank));
+    let close = seen
+        .iter()
+        .zip(&theirs)
+        .all(|(seen, theirs)| (seen.target_probability - theirs).abs() <= 1e-3 * theirs.max(1e-9));
+    ensure!(
+        near && close,
+        "probing: {equal} of {PROBED} ranks equal, probabilities close: {close}"
+    );
+    let (seconds, peer_seconds, runs) = in_turns(
+        || observe(&probes.after(&edit), target).map(drop),
+        || seconds(&peer.ask("probe", request.clone())?),
+    )?;
+    let layers: Vec<usize> = edit.0.iter().map(|column| column.neuron.layer).collect();
+    let detail = format!("{PROBED} prompts, edit in layers {layers:?}, {equal} ranks equal");
+    Ok(Versus {
+        model: subject.label.clone(),
+        task: Task::Probe,
+        tokens,
+        seconds,
+        peer_seconds,
+        runs,
+        detail,
+    })
+}
+
+fn integrated_gradients(subject: &Subject, peer: &mut Peer) -> Result<Versus> {
+    let tokens = INTEGRATED_TOKENS;
+    let wrong = subject.errors(tokens, 1)?.remove(0);
+    let request = json!({ "ids": wrong.ids, "target": wrong.target, "steps": STEPS });
+    let mut difference = f64::INFINITY;
+    let (seconds, peer_seconds, runs) = in_turns(
+        || {
+            let _ = subject.integrated_gradients(&wrong, STEPS);
+            Ok(())
+        },
+        || {
+            let answer = peer.ask("ig", request.clone())?;
+            let theirs: Vec<Tensor> = answer["scores"]
+                .as_array()
+                .context("scores")?
+                .iter()
+                .map(numbers)
+                .collect::<Result<_>>()?;
+            let ours = subject.integrated_gradients(&wrong, STEPS);
+            difference = relative(&ours, &Tensor::stack(&theirs, 0))?;
+            ensure!(difference < 1e-4, "integrated gradients differ by {difference:.1e}");
+            seconds(&answer)
+        },
+    )?;
+    let detail =
+        format!("{STEPS} steps, every layer; scores within {difference:.0e} of the largest");
+    Ok(Versus {
+        model: subject.label.clone(),
+        task: Task::IntegratedGradients,
+        tokens,
+        seconds,
+        peer_seconds,
+        runs,
+        detail,
+    })
+}
+
+/// Largest difference, relative to the largest entry of the reference.
+fn relative(ours: &Tensor, reference: &Tensor) -> Result<f64> {
+    ensure!(ours.size() == reference.size(), "{:?} is not {:?}", ours.size(), reference.size());
+    let (ours, reference) = (ours.to_kind(Kind::Double), reference.to_kind(Kind::Double));
+    let difference = f64::try_from((&ours - &reference).abs().max())?;
+    Ok(difference / f64::try_from(reference.abs().max())?)
+}
+
+fn numbers(value: &Value) -> Result<Tensor> {
+    Ok(Tensor::from_slice(&serde_json::from_value::<Vec<f64>>(value.clone())?))
+}
+
+fn number(value: &Value) -> Result<f64> {
+    value.as_f64().with_context(|| format!("the peer: {value} is not a number"))
+}
+
+fn seconds(answer: &Value) -> Result<f64> {
+    number(&answer["seconds"])
+}
