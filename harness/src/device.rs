@@ -86,6 +86,7 @@ fn synchronize(device: Device) {
 unsafe extern "C" {
     fn ment_set_tf32(allowed: bool);
     fn ment_tf32() -> bool;
+    fn ment_keep_freed_memory();
 }
 
 /// Lets f32 matrix products on CUDA round their inputs to TF32, or not.
@@ -100,9 +101,13 @@ pub fn tf32() -> bool {
     unsafe { ment_tf32() }
 }
 
-/// Sets the threads of one tensor operation: `wanted`, or what OMP_NUM_THREADS says, or all cores
+/// Sets the process up for tensor operations: their threads are `wanted`, or what OMP_NUM_THREADS says, or all cores
 /// that this process may use.
-pub fn set_threads(wanted: Option<std::num::NonZeroUsize>) {
+///
+/// And lets the allocator keep what is freed, which makes passes on the CPU some 10 % faster.
+pub fn set_up_cpu(wanted: Option<std::num::NonZeroUsize>) {
+    // Safety: sets parameters of the C library's allocator.
+    unsafe { ment_keep_freed_memory() }
     let cores = || std::env::var_os("OMP_NUM_THREADS").is_none().then(cores).flatten();
     if let Some(threads) = wanted.or_else(cores) {
         tch::set_num_threads(i32::try_from(threads.get()).unwrap_or(i32::MAX));

@@ -151,7 +151,7 @@ pub fn bench(settings: &Settings<'_>) -> Result<(Vec<Table>, Vec<PathBuf>)> {
     }
     std::fs::create_dir_all(settings.out)
         .with_context(|| format!("{}: cannot be made", settings.out.display()))?;
-    device::set_threads(settings.threads);
+    device::set_up_cpu(settings.threads);
     let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1);
     let mut results = Results {
         environment: Environment {

@@ -41,7 +41,7 @@ pub struct Place<'a> {
 pub fn run(config: &Config, place: &Place<'_>) -> Result<()> {
     let out = place.out;
     let device = device::open(place.device)?;
-    device::set_threads(place.threads);
+    device::set_up_cpu(place.threads);
     device::set_tf32(config.execution.tf32);
     let datasets = config
         .dataset
