@@ -3,6 +3,7 @@
 mod costs;
 mod export;
 mod frame;
+mod scores;
 pub mod table;
 mod table3;
 
