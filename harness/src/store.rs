@@ -5,6 +5,7 @@ use crate::error::InputError;
 use crate::manifest::Manifest;
 use crate::record::{FORMAT, Record};
 use anyhow::{Context, Result};
+use rayon::prelude::*;
 use serde_json::Value;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -12,6 +13,9 @@ use std::path::{Path, PathBuf};
 
 const MANIFEST: &str = "manifest.json";
 const RECORDS: &str = "trials.jsonl";
+
+/// Bytes of records read at a time; few in unit tests, where lines are to span blocks.
+const BLOCK: u64 = if cfg!(test) { 64 } else { 16 << 20 };
 
 /// A run folder, open for appending; locked against other writers until dropped.
 #[derive(Debug)]
@@ -81,11 +85,8 @@ impl Store {
 pub fn read(folder: &Path) -> Result<(Manifest, Vec<Record>)> {
     let manifest = read_manifest(folder)?;
     let path = folder.join(RECORDS);
-    let bytes = std::fs::read(&path).map_err(|error| {
-        InputError::new(format!("{}: cannot be read ({error})", path.display()))
-    })?;
-    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-    Ok((manifest, parse(&path, &bytes[..whole])?))
+    let file = File::open(&path).map_err(|error| read_error(&path, &error))?;
+    Ok((manifest, parse(&path, file)?))
 }
 
 fn create(folder: &Path, manifest: &Manifest) -> Result<()> {
@@ -142,21 +143,41 @@ fn read_manifest(folder: &Path) -> Result<Manifest> {
     serde_json::from_value(value).map_err(|error| fail(format!("damaged ({error})")))
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Record>> {
-    bytes
-        .split(|&byte| byte == b'\n')
-        .filter(|line| !line.is_empty())
-        .enumerate()
-        .map(|(index, line)| {
-            serde_json::from_slice(line).map_err(|error| {
+/// Whole lines to records, block by block, so that a long file is never in memory as a whole. The
+/// lines of a block are parsed side by side; of several damaged ones, the first is reported.
+fn parse(path: &Path, mut source: impl Read) -> Result<Vec<Record>> {
+    let mut records = Vec::new();
+    let mut block = Vec::new();
+    loop {
+        let read = source
+            .by_ref()
+            .take(BLOCK)
+            .read_to_end(&mut block)
+            .map_err(|error| read_error(path, &error))?;
+        let whole = block.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        let parsed: Vec<serde_json::Result<Record>> = block[..whole]
+            .par_split(|&byte| byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(Record::parse)
+            .collect();
+        for record in parsed {
+            records.push(record.map_err(|error| {
                 InputError::new(format!(
                     "{}:{}: damaged record ({error}); take this line out to measure it again",
                     path.display(),
-                    index + 1
+                    records.len() + 1
                 ))
-            })
-        })
-        .collect()
+            })?);
+        }
+        block.drain(..whole);
+        if read == 0 {
+            return Ok(records); // without a half-written last line
+        }
+    }
+}
+
+fn read_error(path: &Path, error: &std::io::Error) -> anyhow::Error {
+    InputError::new(format!("{}: cannot be read ({error})", path.display()))
 }
 
 fn write_error(path: &Path, error: &std::io::Error) -> anyhow::Error {
@@ -165,4 +186,46 @@ fn write_error(path: &Path, error: &std::io::Error) -> anyhow::Error {
          make room and run the same command again to continue",
         path.display()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(datum: usize) -> String {
+        format!(
+            "{{\"kind\":\"prediction\",\"dataset\":\"spoc\",\"datum\":{datum},\"method\":\"{}\",\
+             \"predicted\":[],\"predicted_text\":\"\"}}\n",
+            "m".repeat(datum)
+        )
+    }
+
+    fn parsed(text: &str) -> Result<Vec<usize>> {
+        let records = parse(Path::new("trials.jsonl"), text.as_bytes())?;
+        let datum = |record| match record {
+            Record::Prediction(prediction) => prediction.datum,
+            other => panic!("{other:?} was not written"),
+        };
+        Ok(records.into_iter().map(datum).collect())
+    }
+
+    #[test]
+    fn records_keep_their_order_across_blocks() {
+        let text: String = (0..200).map(line).collect();
+        assert_eq!(parsed(&text).unwrap(), (0..200).collect::<Vec<_>>());
+        assert_eq!(parsed(&text[..text.len() - 1]).unwrap(), (0..199).collect::<Vec<_>>());
+        assert_eq!(parsed("").unwrap(), [0; 0]);
+    }
+
+    #[test]
+    fn the_first_damaged_line_is_reported() {
+        let mut lines: Vec<String> = (0..40).map(line).collect();
+        lines[17] = "{\"kind\":\n".into();
+        lines[18] = "not a record\n".into();
+        lines[31] = "[]\n".into();
+        insta::assert_snapshot!(
+            parsed(&lines.concat()).unwrap_err(),
+            @"trials.jsonl:18: damaged record (EOF while parsing a value at line 1 column 8); take this line out to measure it again"
+        );
+    }
 }
