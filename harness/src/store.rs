@@ -7,6 +7,7 @@ use crate::manifest::Manifest;
 use crate::plan::Shard;
 use crate::record::{FORMAT, Record};
 use anyhow::{Context, Result};
+use rayon::prelude::*;
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -15,6 +16,9 @@ use std::path::{Path, PathBuf};
 
 const MANIFEST: &str = "manifest.json";
 const RECORDS: &str = "trials.jsonl";
+
+/// Bytes of records read at a time; few in unit tests, where lines are to span blocks.
+const BLOCK: u64 = if cfg!(test) { 64 } else { 16 << 20 };
 
 /// A run folder, open for appending; locked against other writers until dropped.
 #[derive(Debug)]
@@ -55,7 +59,7 @@ impl Store {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)
             .with_context(|| format!("{}: cannot be read", path.display()))?;
-        let whole = whole_lines(&bytes).len();
+        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
         if whole < bytes.len() {
             file.set_len(whole as u64)
                 .with_context(|| format!("{}: cannot be repaired", path.display()))?;
@@ -85,10 +89,8 @@ fn read_records(folder: &Path) -> Result<Vec<Record>> {
     let mut records = Vec::new();
     let files = record_files(folder)?;
     for path in &files {
-        let bytes = std::fs::read(path).map_err(|error| {
-            InputError::new(format!("{}: cannot be read ({error})", path.display()))
-        })?;
-        records.extend(parse(path, whole_lines(&bytes))?);
+        let file = File::open(path).map_err(|error| read_error(path, &error))?;
+        records.extend(parse(path, file)?);
     }
     if files.len() > 1 {
         let mut known = HashSet::new();
@@ -99,9 +101,7 @@ fn read_records(folder: &Path) -> Result<Vec<Record>> {
 
 /// `trials.jsonl`, then the files of shards in the order of their names.
 fn record_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder).map_err(|error| {
-        InputError::new(format!("{}: cannot be read ({error})", folder.display()))
-    })?;
+    let entries = std::fs::read_dir(folder).map_err(|error| read_error(folder, &error))?;
     let mut shards = Vec::new();
     for entry in entries {
         let name = entry?.file_name().to_string_lossy().into_owned();
@@ -113,11 +113,6 @@ fn record_files(folder: &Path) -> Result<Vec<PathBuf>> {
     shards.sort();
     shards.insert(0, folder.join(RECORDS));
     Ok(shards)
-}
-
-/// Without a last line that is not ended: it is being written, or was when its writer died.
-fn whole_lines(bytes: &[u8]) -> &[u8] {
-    &bytes[..bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1)]
 }
 
 /// Opens the records at `path` for appending and locks them by `how`.
@@ -195,21 +190,41 @@ fn read_manifest(folder: &Path) -> Result<Manifest> {
     serde_json::from_value(value).map_err(|error| fail(format!("damaged ({error})")))
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Record>> {
-    bytes
-        .split(|&byte| byte == b'\n')
-        .filter(|line| !line.is_empty())
-        .enumerate()
-        .map(|(index, line)| {
-            serde_json::from_slice(line).map_err(|error| {
+/// Whole lines to records, block by block, so that a long file is never in memory as a whole. The
+/// lines of a block are parsed side by side; of several damaged ones, the first is reported.
+fn parse(path: &Path, mut source: impl Read) -> Result<Vec<Record>> {
+    let mut records = Vec::new();
+    let mut block = Vec::new();
+    loop {
+        let read = source
+            .by_ref()
+            .take(BLOCK)
+            .read_to_end(&mut block)
+            .map_err(|error| read_error(path, &error))?;
+        let whole = block.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        let parsed: Vec<serde_json::Result<Record>> = block[..whole]
+            .par_split(|&byte| byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(Record::parse)
+            .collect();
+        for record in parsed {
+            records.push(record.map_err(|error| {
                 InputError::new(format!(
                     "{}:{}: damaged record ({error}); take this line out to measure it again",
                     path.display(),
-                    index + 1
+                    records.len() + 1
                 ))
-            })
-        })
-        .collect()
+            })?);
+        }
+        block.drain(..whole);
+        if read == 0 {
+            return Ok(records); // without a half-written last line
+        }
+    }
+}
+
+fn read_error(path: &Path, error: &std::io::Error) -> anyhow::Error {
+    InputError::new(format!("{}: cannot be read ({error})", path.display()))
 }
 
 fn write_error(path: &Path, error: &std::io::Error) -> anyhow::Error {
@@ -218,4 +233,46 @@ fn write_error(path: &Path, error: &std::io::Error) -> anyhow::Error {
          make room and run the same command again to continue",
         path.display()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(datum: usize) -> String {
+        format!(
+            "{{\"kind\":\"prediction\",\"dataset\":\"spoc\",\"datum\":{datum},\"method\":\"{}\",\
+             \"predicted\":[],\"predicted_text\":\"\"}}\n",
+            "m".repeat(datum)
+        )
+    }
+
+    fn parsed(text: &str) -> Result<Vec<usize>> {
+        let records = parse(Path::new("trials.jsonl"), text.as_bytes())?;
+        let datum = |record| match record {
+            Record::Prediction(prediction) => prediction.datum,
+            other => panic!("{other:?} was not written"),
+        };
+        Ok(records.into_iter().map(datum).collect())
+    }
+
+    #[test]
+    fn records_keep_their_order_across_blocks() {
+        let text: String = (0..200).map(line).collect();
+        assert_eq!(parsed(&text).unwrap(), (0..200).collect::<Vec<_>>());
+        assert_eq!(parsed(&text[..text.len() - 1]).unwrap(), (0..199).collect::<Vec<_>>());
+        assert_eq!(parsed("").unwrap(), [0; 0]);
+    }
+
+    #[test]
+    fn the_first_damaged_line_is_reported() {
+        let mut lines: Vec<String> = (0..40).map(line).collect();
+        lines[17] = "{\"kind\":\n".into();
+        lines[18] = "not a record\n".into();
+        lines[31] = "[]\n".into();
+        insta::assert_snapshot!(
+            parsed(&lines.concat()).unwrap_err(),
+            @"trials.jsonl:18: damaged record (EOF while parsing a value at line 1 column 8); take this line out to measure it again"
+        );
+    }
 }

@@ -9,7 +9,7 @@ mod rouge;
 mod token_match;
 mod tokenize;
 
-pub use bleu::bleu;
-pub use rouge::rouge_l;
+pub use bleu::{BleuCounts, bleu};
+pub use rouge::{rouge_l, rouge_l_of_tokens};
 pub use token_match::{broad_match, exact_match, longest_match};
 pub use tokenize::tokenize;

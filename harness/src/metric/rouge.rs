@@ -7,8 +7,12 @@ use super::tokenize;
 /// This is the `rouge-score` package's `rougeL` with [`tokenize`] as its tokenizer, so 0 where
 /// either text has no token, and case counts.
 pub fn rouge_l(reference: &str, prediction: &str) -> f64 {
-    let (reference, prediction) = (tokenize(reference), tokenize(prediction));
-    let common = longest_common_subsequence(&reference, &prediction);
+    rouge_l_of_tokens(&tokenize(reference), &tokenize(prediction))
+}
+
+/// [`rouge_l`] of texts that are tokenised already.
+pub fn rouge_l_of_tokens(reference: &[String], prediction: &[String]) -> f64 {
+    let common = longest_common_subsequence(reference, prediction);
     if common == 0 {
         return 0.0;
     }

@@ -1,11 +1,9 @@
-//! Records as polars frames, and lookups in aggregated ones.
+//! The order of the tables, trials as a polars frame, and lookups in aggregated frames.
 
 use crate::dataset::DatasetName;
-use crate::metric::{broad_match, exact_match, longest_match, rouge_l};
-use crate::record::{DatumRecord, Outcome, PredictionRecord, Record, TrialRecord};
+use crate::record::{Outcome, Record, TrialRecord};
 use anyhow::Result;
 use polars::prelude::*;
-use rayon::prelude::*;
 use std::collections::HashMap;
 
 /// Data sets and methods as they first appear in the records: the order of the tables.
@@ -30,53 +28,6 @@ impl Order {
         order.datasets.sort();
         order
     }
-}
-
-/// A prediction and the datum it is measured against.
-#[derive(Clone, Copy)]
-pub(super) struct Scored<'a> {
-    pub(super) datum: &'a DatumRecord,
-    pub(super) prediction: &'a PredictionRecord,
-}
-
-/// Every prediction with its datum.
-pub(super) fn predictions(records: &[Record]) -> Vec<Scored<'_>> {
-    let data: HashMap<(DatasetName, usize), &DatumRecord> = records
-        .iter()
-        .filter_map(|record| match record {
-            Record::Datum(datum) => Some(((datum.dataset, datum.datum), datum)),
-            _ => None,
-        })
-        .collect();
-    records
-        .iter()
-        .filter_map(|record| match record {
-            Record::Prediction(prediction) => Some(prediction),
-            _ => None,
-        })
-        .filter_map(|prediction| {
-            let datum = data.get(&(prediction.dataset, prediction.datum))?;
-            Some(Scored { datum, prediction })
-        })
-        .collect()
-}
-
-/// One row a prediction: dataset, method, EM, BM, LM, ROUGE.
-pub(super) fn scores(predictions: &[Scored<'_>]) -> Result<DataFrame> {
-    let metric = |name: &str, of: fn(&Scored<'_>) -> f64| {
-        let values: Vec<f64> = predictions.par_iter().map(of).collect();
-        Column::new(name.into(), values)
-    };
-    let dataset: Vec<&str> = predictions.iter().map(|s| s.prediction.dataset.label()).collect();
-    let method: Vec<&str> = predictions.iter().map(|s| s.prediction.method.as_str()).collect();
-    Ok(DataFrame::new_infer_height(vec![
-        Column::new("dataset".into(), dataset),
-        Column::new("method".into(), method),
-        metric("EM", |s| exact_match(&s.datum.gold, &s.prediction.predicted)),
-        metric("BM", |s| broad_match(&s.datum.gold, &s.prediction.predicted)),
-        metric("LM", |s| longest_match(&s.datum.gold, &s.prediction.predicted)),
-        metric("ROUGE", |s| rouge_l(&s.datum.gold_text, &s.prediction.predicted_text)),
-    ])?)
 }
 
 /// One row an error that a method had to do with: dataset, method, skipped (0/1), patched (null

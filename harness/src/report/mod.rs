@@ -3,6 +3,7 @@
 mod costs;
 pub mod export;
 mod frame;
+mod scores;
 pub mod table;
 mod table3;
 
@@ -47,7 +48,10 @@ pub fn report(folder: &Path) -> Result<Report> {
 }
 
 /// Every table the records can fill. One line a table.
-fn tables(records: &[Record], manifest: &Manifest) -> Result<Vec<Table>> {
+///
+/// # Errors
+/// If the records contradict each other.
+pub fn tables(records: &[Record], manifest: &Manifest) -> Result<Vec<Table>> {
     let mut tables = vec![table3::build(records)?];
     tables.extend(costs::build(records, &manifest.identity.quotas())?);
     for table in &mut tables {

@@ -1,8 +1,10 @@
 //! Table III: effects of model editing on the code generation tasks.
 
-use super::frame::{Order, lookup, predictions, scores};
+use super::frame::{Order, lookup};
+use super::scores::{BLEU_COUNTS, MEANS, scores};
 use super::table::{Better, Column, Format, Group, Row, Table};
-use crate::metric::bleu;
+use crate::dataset::DatasetName;
+use crate::metric::BleuCounts;
 use crate::record::Record;
 use anyhow::Result;
 use polars::prelude::*;
@@ -12,33 +14,43 @@ const METRICS: [&str; 5] = ["EM", "BM", "LM", "BLEU", "ROUGE"];
 /// Token metrics and ROUGE-L are means over data, BLEU is over the corpus.
 pub(super) fn build(records: &[Record]) -> Result<Table> {
     let order = Order::of(records);
-    let predictions = predictions(records);
-    let means = scores(&predictions)?
+    let groups = scores(records)?
         .lazy()
         .group_by([col("dataset"), col("method")])
-        .agg(["EM", "BM", "LM", "ROUGE"].map(|metric| col(metric).mean()))
+        .agg(
+            [
+                vec![len().alias("data"), col("tokens").sum()],
+                MEANS.map(|metric| col(metric).mean()).to_vec(),
+                BLEU_COUNTS.map(|count| col(count).sum()).to_vec(),
+            ]
+            .concat(),
+        )
         .collect()?;
-    let means = lookup(&means, &["EM", "BM", "LM", "ROUGE"])?;
+    let sizes = lookup(&groups, &["data", "tokens"])?;
+    let means = lookup(&groups, &MEANS)?;
+    let counts = lookup(&groups, &BLEU_COUNTS)?;
 
+    let key = |dataset: &DatasetName, method: &String| (dataset.label().into(), method.clone());
     let cells = |method: &String| -> Vec<Option<f64>> {
         order
             .datasets
             .iter()
-            .flat_map(|dataset| {
-                let key = (dataset.label().to_string(), method.clone());
-                let Some(mean) = means.get(&key) else { return [None; METRICS.len()] };
-                let own: Vec<(&str, &str)> = predictions
-                    .iter()
-                    .map(|scored| (scored.datum, scored.prediction))
-                    .filter(|(_, p)| p.dataset == *dataset && p.method == *method)
-                    .map(|(d, p)| (d.gold_text.as_str(), p.predicted_text.as_str()))
-                    .collect();
-                [mean[0], mean[1], mean[2], Some(bleu(&own)), mean[3]]
+            .map(|dataset| key(dataset, method))
+            .flat_map(|key| {
+                let Some(counts) = counts.get(&key) else { return [None; METRICS.len()] };
+                let counts = std::array::from_fn(|index| counts[index].unwrap_or_default());
+                let mean = &means[&key];
+                [mean[0], mean[1], mean[2], Some(BleuCounts(counts).score()), mean[3]]
             })
             .collect()
     };
-    let count = |method: &String| {
-        predictions.iter().filter(|scored| scored.prediction.method == *method).count()
+    // Data and tokens.
+    let size = |dataset: &DatasetName, method: &String| {
+        let found = sizes.get(&key(dataset, method));
+        found.map_or([0; 2], |size| [0, 1].map(|index| size[index].unwrap_or_default() as usize))
+    };
+    let count = |method: &String| -> usize {
+        order.datasets.iter().map(|dataset| size(dataset, method)[0]).sum()
     };
     let all = order.methods.first().map_or(0, count);
     let unfinished = |method: &String| count(method) < all;
@@ -89,12 +101,7 @@ pub(super) fn build(records: &[Record]) -> Result<Table> {
                 .datasets
                 .iter()
                 .map(|dataset| {
-                    let own = predictions
-                        .iter()
-                        .map(|s| (s.datum, s.prediction))
-                        .filter(|(_, p)| p.dataset == *dataset && p.method == order.methods[0]);
-                    let (data, tokens) =
-                        own.fold((0, 0), |(n, tokens), (d, _)| (n + 1, tokens + d.gold.len()));
+                    let [data, tokens] = size(dataset, &order.methods[0]);
                     format!("{}: {data} data of {tokens} tokens", dataset.label())
                 })
                 .collect::<Vec<_>>()

@@ -1,0 +1,136 @@
+//! The time from records to tables: `tables` starts with the records in memory, `report` with a
+//! run's folder, as `ment report` does.
+//!
+//! ```console
+//! $ cargo bench --profile dev --bench aggregate                             # all, 3 minutes
+//! $ cargo bench --profile dev --bench aggregate -- --quick report/1000000   # the whole path, twice
+//! ```
+//!
+//! The profile is that of the binary; with Cargo's own for benches, all crates are built again.
+
+use criterion::{BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main};
+use ment::manifest::Manifest;
+use ment::record::{DatumRecord, PredictionRecord, Record, TrialRecord};
+use ment::{report, store};
+use std::cell::LazyCell;
+use std::fs::File;
+use std::hint::black_box;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+const SIZES: [usize; 2] = [20_000, 1_000_000];
+
+/// The unedited model and eleven methods.
+const METHODS: usize = 12;
+
+/// Errors of a datum under all methods. With itself and the predictions they are 50 records: 2 %
+/// data, 24 % predictions and 74 % trials.
+const TRIALS: usize = 37;
+
+fn published() -> (Manifest, Vec<Record>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results/published/rq1");
+    store::read(&folder).expect("the published run")
+}
+
+/// The first `count` records of a run over as many data as it takes: those of the published run
+/// again and again.
+fn records(published: &[Record], count: usize) -> Vec<Record> {
+    let datum = |record: &'_ Record| match record {
+        Record::Datum(datum) => Some(datum.clone()),
+        _ => None,
+    };
+    let data: Vec<DatumRecord> = published.iter().filter_map(datum).collect();
+    let of_number = |number| of_datum(published, &data[number % data.len()], number);
+    (0..).flat_map(of_number).take(count).collect()
+}
+
+/// All records of a copy of the datum `source`. The copy is told apart by its number, which also
+/// ends its texts, so that nothing can be remembered from one datum to the next.
+fn of_datum(published: &[Record], source: &DatumRecord, number: usize) -> Vec<Record> {
+    let numbered = |text: &str| format!("{text} x{number}");
+    let label = |method: usize| format!("MENT {method:02}");
+    let mut predictions: Vec<&PredictionRecord> = Vec::new();
+    let mut trials: Vec<&TrialRecord> = Vec::new();
+    for record in published {
+        match record {
+            Record::Prediction(prediction)
+                if (prediction.dataset, prediction.datum) == (source.dataset, source.datum) =>
+            {
+                predictions.push(prediction);
+            }
+            Record::Trial(trial) if trial.dataset == source.dataset => trials.push(trial),
+            _ => {}
+        }
+    }
+    let [unedited, edited] = predictions[..] else { panic!("the published run has one method") };
+
+    let gold_text = numbered(&source.gold_text);
+    let mut records =
+        vec![Record::Datum(DatumRecord { datum: number, gold_text, ..source.clone() })];
+    records.extend((0..TRIALS).map(|index| {
+        let trial = trials[(number + index) % trials.len()].clone();
+        Record::Trial(TrialRecord {
+            datum: number,
+            method: label(1 + index % (METHODS - 1)),
+            ..trial
+        })
+    }));
+    records.extend((0..METHODS).map(|method| {
+        let (source, method) = match method {
+            0 => (unedited, unedited.method.clone()),
+            _ => (edited, label(method)),
+        };
+        let predicted_text = numbered(&source.predicted_text);
+        Record::Prediction(PredictionRecord {
+            datum: number,
+            method,
+            predicted_text,
+            ..source.clone()
+        })
+    }));
+    records
+}
+
+/// Writes the folder of a run.
+fn write(folder: &Path, manifest: &Manifest, records: &[Record]) -> std::io::Result<()> {
+    serde_json::to_writer(File::create(folder.join("manifest.json"))?, manifest)?;
+    let mut file = BufWriter::new(File::create(folder.join("trials.jsonl"))?);
+    for record in records {
+        serde_json::to_writer(&mut file, record)?;
+        file.write_all(b"\n")?;
+    }
+    file.flush()
+}
+
+fn tables(criterion: &mut Criterion) {
+    let (manifest, published) = published();
+    let mut group = criterion.benchmark_group("tables");
+    group.sample_size(10).sampling_mode(SamplingMode::Flat);
+    for size in SIZES {
+        let records = LazyCell::new(|| records(&published, size));
+        group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
+            let records = &*records;
+            bencher.iter(|| report::tables(black_box(records), &manifest).expect("tables"));
+        });
+    }
+}
+
+fn whole(criterion: &mut Criterion) {
+    let (manifest, published) = published();
+    let mut group = criterion.benchmark_group("report");
+    group.sample_size(10).sampling_mode(SamplingMode::Flat);
+    for size in SIZES {
+        let folder = LazyCell::new(|| {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            write(folder.path(), &manifest, &records(&published, size)).expect("writable");
+            folder
+        });
+        group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
+            let folder = folder.path();
+            bencher.iter(|| report::report(black_box(folder)).expect("a run"));
+        });
+    }
+}
+
+criterion_group!(benches, tables, whole);
+criterion_main!(benches);

@@ -1,0 +1,111 @@
+//! Predictions as a polars frame, scored against the gold of their data.
+
+use crate::dataset::DatasetName;
+use crate::metric::{
+    BleuCounts, broad_match, exact_match, longest_match, rouge_l_of_tokens, tokenize,
+};
+use crate::record::{DatumRecord, PredictionRecord, Record};
+use anyhow::Result;
+use polars::prelude::*;
+use rayon::prelude::*;
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// Columns that are averaged over data.
+pub(super) const MEANS: [&str; 4] = ["EM", "BM", "LM", "ROUGE"];
+
+/// Columns that are summed over data: [`BleuCounts`], in its order.
+pub(super) const BLEU_COUNTS: [&str; BleuCounts::LEN] = [
+    "matched 1",
+    "matched 2",
+    "matched 3",
+    "matched 4",
+    "possible 1",
+    "possible 2",
+    "possible 3",
+    "possible 4",
+    "reference",
+];
+
+/// A datum and the tokens of its gold text, which every method is measured against.
+struct Gold<'a> {
+    datum: &'a DatumRecord,
+    tokens: Vec<String>,
+}
+
+/// One row a prediction: dataset, method, gold tokens, [`MEANS`], [`BLEU_COUNTS`].
+pub(super) fn scores(records: &[Record]) -> Result<DataFrame> {
+    let gold = gold(records);
+    let (predictions, rows): (Vec<&PredictionRecord>, Vec<Row>) = records
+        .par_iter()
+        .filter_map(|record| match record {
+            Record::Prediction(prediction) => Some(prediction),
+            _ => None,
+        })
+        .filter_map(|prediction| {
+            let gold = gold.get(&(prediction.dataset, prediction.datum))?;
+            Some((prediction, Row::of(gold, prediction)))
+        })
+        .unzip();
+
+    let dataset: Vec<&str> = predictions.iter().map(|p| p.dataset.label()).collect();
+    let method: Vec<&str> = predictions.iter().map(|p| p.method.as_str()).collect();
+    let number = |name: &str, of: &dyn Fn(&Row) -> f64| {
+        Column::new(name.into(), rows.iter().map(of).collect::<Vec<f64>>())
+    };
+    let mut columns = vec![
+        Column::new("dataset".into(), dataset),
+        Column::new("method".into(), method),
+        number("tokens", &|row| row.tokens),
+    ];
+    for (index, name) in MEANS.iter().enumerate() {
+        columns.push(number(name, &|row| row.means[index]));
+    }
+    for (index, name) in BLEU_COUNTS.iter().enumerate() {
+        columns.push(number(name, &|row| row.bleu.0[index]));
+    }
+    Ok(DataFrame::new_infer_height(columns)?)
+}
+
+fn gold(records: &[Record]) -> HashMap<(DatasetName, usize), Gold<'_>> {
+    records
+        .par_iter()
+        .filter_map(|record| match record {
+            Record::Datum(datum) => Some(datum),
+            _ => None,
+        })
+        .map(|datum| {
+            let tokens = tokenize(&datum.gold_text);
+            ((datum.dataset, datum.datum), Gold { datum, tokens })
+        })
+        .collect()
+}
+
+/// The numbers of one prediction, measured together as most share its tokens.
+struct Row {
+    tokens: f64,
+    means: [f64; MEANS.len()],
+    bleu: BleuCounts,
+}
+
+impl Row {
+    fn of(gold: &Gold<'_>, prediction: &PredictionRecord) -> Self {
+        let (wanted, predicted) = (&gold.datum.gold, &prediction.predicted);
+        // Most predictions of a method that works are the gold text.
+        let tokens = if prediction.predicted_text == gold.datum.gold_text {
+            Cow::Borrowed(&gold.tokens)
+        } else {
+            Cow::Owned(tokenize(&prediction.predicted_text))
+        };
+        Self {
+            tokens: wanted.len() as f64,
+            means: [
+                exact_match(wanted, predicted),
+                broad_match(wanted, predicted),
+                longest_match(wanted, predicted),
+                rouge_l_of_tokens(&gold.tokens, &tokens),
+            ],
+            bleu: BleuCounts::of(&gold.tokens, &tokens),
+        }
+    }
+}
