@@ -3,6 +3,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use ment::config::{Locate, Positions, Quantity};
 use ment::edit::{ColumnDelta, Edit, Neuron};
+use ment::engine::forward;
 use ment::engine::integrated_gradients::{Point, integrated_gradients};
 use ment::engine::probe::Probes;
 use ment::engine::replay::Replay;
@@ -59,6 +60,16 @@ fn algorithm_1(c: &mut Criterion) {
 fn engine(c: &mut Criterion) {
     let model = model();
     let model = model.as_ref();
+    let mut group = c.benchmark_group("forward");
+    group.sample_size(10);
+    for tokens in [64, 256, 1024] {
+        let sequences = sequences(tokens);
+        group.bench_function(format!("{tokens} tokens"), |b| {
+            b.iter(|| forward::logits(model, &sequences.ids, &Edit::none()));
+        });
+    }
+    group.finish();
+
     let sequences = sequences(TOKENS);
     let mut group = c.benchmark_group(format!("{TOKENS} tokens"));
     group.sample_size(10);

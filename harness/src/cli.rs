@@ -47,7 +47,7 @@ pub struct BenchArgs {
     /// Prompt lengths, separated by commas.
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [64, 256, 1024])]
     pub tokens: Vec<usize>,
-    /// Errors repaired at each length.
+    /// Errors repaired at each length (of a model with random weights: one).
     #[arg(long, value_name = "N", default_value = "3")]
     pub errors: std::num::NonZeroUsize,
     /// Leave out integrated gradients, for which the peer takes many minutes.

@@ -1,7 +1,7 @@
 //! A model under measurement, and the work it is given: prompts of a wanted length at whose end
 //! it predicts a wrong token.
 
-use crate::config::{Engine, MentConfig, Quantity};
+use crate::config::{Engine, MentConfig, Positive, Quantity};
 use crate::dataset::DatasetName;
 use crate::edit::Edit;
 use crate::engine::integrated_gradients::{Point, integrated_gradients};
@@ -23,6 +23,8 @@ pub(super) const MEMORY: usize = 512 << 20;
 pub(super) struct Subject {
     pub(super) label: String,
     pub(super) model: Box<dyn CausalLm>,
+    /// Whether the weights mean anything. A repair of a random model is cut short after one round.
+    pub(super) trained: bool,
     oracle: Rc<Oracle>,
     ids: Vec<u32>,
 }
@@ -58,7 +60,15 @@ impl Subject {
         let vocabulary = model.spec().vocabulary;
         let oracle = Rc::new(Oracle::new(model.as_ref(), vocabulary));
         let ids = text.iter().map(|&id| id % vocabulary as u32).collect();
-        Ok(Self { label: label.into(), model, oracle, ids })
+        let trained = folder.join("tokenizer.json").is_file();
+        Ok(Self { label: label.into(), model, trained, oracle, ids })
+    }
+
+    /// MENT with the settings of a run, or one round of it.
+    pub(super) fn config(&self) -> MentConfig {
+        let default = MentConfig::default();
+        let quota = if self.trained { default.quota } else { Positive(1) };
+        MentConfig { quota, ..default }
     }
 
     /// A prompt of `tokens` tokens, the `index`-th.
@@ -68,7 +78,8 @@ impl Subject {
         self.ids[start..start + tokens].to_vec()
     }
 
-    /// `count` prompts of `tokens` tokens after which the text goes on otherwise than predicted.
+    /// `count` prompts of `tokens` tokens after which the text goes on otherwise than predicted. To
+    /// a random model no text means anything; its second choice is the target.
     pub(super) fn errors(&self, tokens: usize, count: usize) -> Result<Vec<Wrong>> {
         let mut found = Vec::new();
         for index in 0..self.ids.len() {
@@ -77,8 +88,11 @@ impl Subject {
             }
             let mut ids = self.prompt(tokens + 1, index);
             let target = ids.pop().expect("at least one token");
-            let argmax = i64::try_from(self.logits(&ids).get(-1).argmax(0, false))?;
-            if argmax != i64::from(target) {
+            let (_, best) = self.logits(&ids).get(-1).topk(2, 0, true, true);
+            let best = Vec::<i64>::try_from(best)?;
+            if !self.trained {
+                found.push(Wrong { ids, target: best[1] as u32 });
+            } else if best[0] != i64::from(target) {
                 found.push(Wrong { ids, target });
             }
         }

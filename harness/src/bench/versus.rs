@@ -5,6 +5,7 @@ use super::peer::Peer;
 use super::subject::{Subject, Wrong};
 use super::{Settings, Task, Versus};
 use crate::config::MentConfig;
+use crate::edit::Neuron;
 use crate::method::{Repair, observe};
 use crate::signal;
 use anyhow::{Context, Result, ensure};
@@ -114,20 +115,22 @@ fn forward(subject: &Subject, peer: &mut Peer, tokens: usize) -> Result<Versus> 
 }
 
 fn ment(subject: &Subject, peer: &mut Peer, tokens: usize, errors: usize) -> Result<Versus> {
-    let config = MentConfig::default();
-    let errors = subject.errors(tokens, errors)?;
+    let config = subject.config();
+    let errors = subject.errors(tokens, if subject.trained { errors } else { 1 })?;
     let request = |wrong: &Wrong| {
         json!({
             "ids": wrong.ids, "target": wrong.target, "candidates": config.candidates.0,
             "quota": config.quota.0, "coefficient": config.estimate.coefficient.0,
         })
     };
-    let (mut times, mut peer_times, mut runs, mut rounds) = (0.0, 0.0, usize::MAX, Vec::new());
+    let (mut times, mut peer_times, mut runs) = (0.0, 0.0, usize::MAX);
+    let (mut rounds, mut layers) = (Vec::new(), Vec::new());
     for wrong in &errors {
         let answer = peer.ask("ment", request(wrong))?;
         let ours = subject.repair(wrong, &config)?;
         check_repair(&ours, &answer)?;
         rounds.push(ours.neurons.len());
+        layers.extend(ours.located.iter().map(|neuron| neuron.layer));
         let (seconds, peer_seconds, turns) = in_turns(
             || subject.repair(wrong, &config).map(drop),
             || seconds(&peer.ask("ment", request(wrong))?),
@@ -136,7 +139,13 @@ fn ment(subject: &Subject, peer: &mut Peer, tokens: usize, errors: usize) -> Res
         peer_times += peer_seconds / errors.len() as f64;
         runs = runs.min(turns);
     }
-    let detail = format!("{} errors, rounds {rounds:?}, the same neurons", errors.len());
+    let below = layers.iter().sum::<usize>() as f64 / layers.len() as f64;
+    let detail = format!(
+        "{} errors, rounds {rounds:?}, the same neurons; candidates lie above {below:.1} of {} \
+         layers on average",
+        errors.len(),
+        subject.model.spec().layers
+    );
     Ok(Versus {
         model: subject.label.clone(),
         task: Task::Ment,
@@ -148,14 +157,21 @@ fn ment(subject: &Subject, peer: &mut Peer, tokens: usize, errors: usize) -> Res
     })
 }
 
-/// The same neurons in the same order, the same end.
+/// The same neurons located, the same patched in the same order, the same end.
 fn check_repair(ours: &Repair, answer: &Value) -> Result<()> {
-    let neurons: Vec<(usize, usize)> = serde_json::from_value(answer["neurons"].clone())?;
-    let own = ours.neurons.iter().map(|patched| (patched.neuron.layer, patched.neuron.index));
+    let neurons = |name: &str| -> Result<Vec<Neuron>> {
+        let pairs: Vec<(usize, usize)> = serde_json::from_value(answer[name].clone())?;
+        Ok(pairs.into_iter().map(|(layer, index)| Neuron { layer, index }).collect())
+    };
+    let (mut located, mut theirs) = (ours.located.clone(), neurons("candidates")?);
+    located.sort();
+    theirs.sort(); // scores equal to rounding may change places
+    ensure!(located == theirs, "MENT: located {located:?}, the peer {theirs:?}");
+    let patched: Vec<Neuron> = ours.neurons.iter().map(|patched| patched.neuron).collect();
+    let theirs = neurons("neurons")?;
     ensure!(
-        own.clone().eq(neurons.iter().copied()) && answer["solved"] == json!(ours.solved),
-        "MENT: neurons {:?}, the peer's {neurons:?}",
-        own.collect::<Vec<_>>()
+        patched == theirs && answer["solved"] == json!(ours.solved),
+        "MENT: patched {patched:?}, the peer {theirs:?}"
     );
     let (ours, theirs) = (ours.after.target_probability, number(&answer["probability"])?);
     ensure!(

@@ -10,7 +10,7 @@ pub use self::observe::{observe, softmax};
 pub use self::oracle::Oracle;
 
 use crate::config::{Config, Engine};
-use crate::edit::Edit;
+use crate::edit::{Edit, Neuron};
 use crate::engine::trace::Trace;
 use crate::model::{CausalLm, Loaded};
 use crate::record::{Observation, Patched, Phases};
@@ -49,6 +49,8 @@ pub struct Repair {
     pub edit: Edit,
     /// Whether the target became the argmax.
     pub solved: bool,
+    /// Neurons that were located, best first.
+    pub located: Vec<Neuron>,
     /// Neurons in the order of patching; of a skipped error, those tried.
     pub neurons: Vec<Patched>,
     /// The prediction under the edit; of a skipped error, under what was tried.

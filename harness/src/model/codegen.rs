@@ -203,12 +203,12 @@ impl CausalLm for CodeGen {
         attention_input: &Tensor,
         _attention: &Tensor,
     ) -> Tensor {
-        let mut hidden = self.h[layer].mlp.fc_in.forward(attention_input);
+        let mut hidden = self.h[layer].mlp.fc_in.forward_any_layout(attention_input);
         if hidden.requires_grad() { hidden.gelu("tanh") } else { hidden.gelu_("tanh") }
     }
 
     fn ffn_output(&self, layer: usize, post_activation: &Tensor) -> Tensor {
-        self.h[layer].mlp.fc_out.forward(post_activation)
+        self.h[layer].mlp.fc_out.forward_any_layout(post_activation)
     }
 
     fn ffn_output_matrix(&self, layer: usize) -> &Tensor {

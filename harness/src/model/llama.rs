@@ -165,7 +165,7 @@ impl Mlp {
 
     /// `[..,D]` to the input of `down_proj`, `[..,F]`.
     fn post_activation(&self, x: &Tensor) -> Tensor {
-        let both = self.gate_up.forward(x);
+        let both = self.gate_up.forward_any_layout(x);
         let (mut gate, up) =
             (both.narrow(-1, 0, self.width), both.narrow(-1, self.width, self.width));
         // In place where no gradient needs the input: half the memory, a third of the traffic.
@@ -282,7 +282,7 @@ impl CausalLm for Llama {
     }
 
     fn ffn_output(&self, layer: usize, post_activation: &Tensor) -> Tensor {
-        self.layers[layer].mlp.down_proj.forward(post_activation)
+        self.layers[layer].mlp.down_proj.forward_any_layout(post_activation)
     }
 
     fn ffn_output_matrix(&self, layer: usize) -> &Tensor {

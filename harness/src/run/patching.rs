@@ -328,7 +328,8 @@ fn repair(
 /// An error that an earlier edit of the same datum has solved.
 fn untouched(now: Observation) -> Repair {
     let seconds = Phases::default();
-    Repair { edit: Edit::none(), solved: true, neurons: Vec::new(), after: now, seconds }
+    let (located, neurons) = (Vec::new(), Vec::new());
+    Repair { edit: Edit::none(), solved: true, located, neurons, after: now, seconds }
 }
 
 /// What `edit` does to the next-token predictions after prompts of other data.

@@ -124,7 +124,8 @@ impl Ment {
 
         let solved = now.target_rank == 1;
         let edit = if solved { edit } else { Edit::none() };
-        Ok(Repair { edit, solved, neurons, after: now, seconds })
+        let located = candidates.iter().map(|candidate| candidate.neuron).collect();
+        Ok(Repair { edit, solved, located, neurons, after: now, seconds })
     }
 }
 
