@@ -29,7 +29,7 @@ fn seconds(subject: &Subject, tokens: usize, candidates: usize) -> Result<f64> {
     let errors = subject.errors(tokens, ERRORS)?;
     let mut failed = None;
     let all = errors.iter().map(|wrong| {
-        median(2, || {
+        median(1, || {
             if let Err(error) = subject.repair(wrong, &config) {
                 failed = Some(error);
             }

@@ -33,7 +33,7 @@ pub struct Settings<'a> {
     pub tokens: Vec<usize>,
     /// Errors repaired at each length.
     pub errors: usize,
-    /// Whether integrated gradients are measured; the peer takes many minutes for them.
+    /// Whether integrated gradients are measured, on the trained model; the peer takes many minutes.
     pub integrated_gradients: bool,
     /// Threads, of both sides.
     pub threads: Option<NonZeroUsize>,
