@@ -27,6 +27,10 @@ bench *args: build
     @python3 scripts/peer/setup.py
     cargo run --quiet -- bench "$@"
 
+# The hot pieces one by one, in time (criterion).
+criterion *args: setup
+    cargo bench --profile dev "$@"
+
 # The binary `ment`.
 build: setup
     cargo build

@@ -5,6 +5,7 @@
 use super::block::{block, block_at, contribution};
 use super::memory::in_pieces;
 use super::trace::Trace;
+use crate::device::tokens_at_once;
 use crate::edit::Edit;
 use crate::model::{CausalLm, Spec};
 use std::collections::BTreeMap;
@@ -62,7 +63,9 @@ impl<'m> Replay<'m> {
         let row = tokens * block_bytes(self.model.spec());
         let costs: Vec<usize> =
             order.iter().map(|&candidate| if starts[candidate] > last { 0 } else { row }).collect();
-        let finals = in_pieces(&costs, self.budget, |piece| self.climb(&order[piece], &starts));
+        let spec = self.model.spec();
+        let most = self.budget.min(tokens_at_once(spec.device) * block_bytes(spec));
+        let finals = in_pieces(&costs, most, |piece| self.climb(&order[piece], &starts));
         let finals = Tensor::cat(&finals, 0);
         let (spec, sequences) = (self.model.spec(), self.trace.ends.sequences() as i64);
         let finals = finals.view([-1, sequences, spec.d_model as i64]);

@@ -1,7 +1,7 @@
 //! Where a run departs from the paper, said where the tables are read.
 
 use super::prepare::Prompt;
-use crate::config::{Config, Division};
+use crate::config::{Config, Division, Dtype};
 use crate::dataset::{Dataset, DatasetName};
 use crate::method::Method;
 use crate::model::Loaded;
@@ -27,6 +27,16 @@ pub(super) fn list(
     let spec = loaded.model.spec();
     if (spec.family, spec.layers, spec.d_model) != ("codegen", 20, 1024) {
         found.push(format!("model: {}, where the paper has CodeGen-350M-mono", config.model.label));
+    }
+    if config.model.dtype == Dtype::Bf16 {
+        found.push(
+            "weights and activations are bfloat16; whether an edit solves its error is decided on \
+             sums of rounded columns and deltas, not on rounded edited columns"
+                .into(),
+        );
+    }
+    if config.execution.tf32 && spec.device.is_cuda() {
+        found.push("inputs of matrix products are rounded to TF32".into());
     }
     if config.retrieval.demonstrations != 3 {
         found.push(format!(

@@ -43,6 +43,9 @@ pub fn run(config: &Config, place: &Place<'_>) -> Result<()> {
     let device = device::open(place.device)?;
     device::set_up_cpu(place.threads);
     device::set_tf32(config.execution.tf32);
+    if let Some(warning) = device::warning(device, config.model.dtype) {
+        eprintln!("note: {warning}");
+    }
     let datasets = config
         .dataset
         .iter()

@@ -1,5 +1,5 @@
 //! Broken checkpoints, tokenizers and data: one clear error each, before anything is measured.
-use crate::bench::{self, Bench};
+use crate::bench::{self, Bench, stderr};
 use crate::support::{golden, root};
 use std::fs;
 use tch::{Kind, Tensor};
@@ -203,4 +203,13 @@ fn data_set_that_is_not_there() {
     data(&bench, "[]", "[]");
     fs::remove_file(bench.path("data/conala-test.json")).unwrap();
     insta::assert_snapshot!(bench.refused());
+}
+
+#[test]
+fn a_bench_without_its_models_is_refused() {
+    let bench = Bench::tiny();
+    let assert = bench.ment(&["bench", "--out", "out"]).assert().code(2);
+    let stderr = stderr(&assert, bench.folder.path());
+    assert!(stderr.contains("no model; `just bench` makes the ones it measures"), "{stderr}");
+    assert!(!bench.path("out").exists());
 }

@@ -52,6 +52,11 @@ impl Bench {
         stderr(&assert, self.folder.path())
     }
 
+    /// The records of a run, shards and all.
+    pub(crate) fn all_records(&self, out: &str) -> Vec<Record> {
+        ment::store::read(&self.path(out)).expect("a run").1
+    }
+
     /// The records of a run, times set to zero: all that must be the same again.
     pub(crate) fn records(&self, out: &str) -> Vec<Record> {
         let text = std::fs::read_to_string(self.path(out).join("trials.jsonl")).expect("records");

@@ -23,6 +23,20 @@ fn help_of_predict() {
 }
 
 #[test]
+fn help_of_bench() {
+    insta::assert_snapshot!("help_of_bench", stdout(&["bench", "--help"]));
+}
+
+#[test]
+fn shards_that_make_no_sense_are_refused() {
+    for shard in ["0/2", "3/2", "half"] {
+        let assert = ment().args(["run", "c.toml", "--shard", shard]).assert().code(2);
+        let stderr = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+        assert!(stderr.contains("is not I/N with 1 ≤ I ≤ N"), "{stderr}");
+    }
+}
+
+#[test]
 fn a_run_that_is_none_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let assert = ment().current_dir(folder.path()).args(["report", "nothing"]).assert().code(2);

@@ -36,6 +36,88 @@ fn a_run_repairs_errors_and_prints_table_three() {
     assert!(trials(&records).any(|trial| trial.outcome == Outcome::Solved));
 }
 
+/// Records in an order that does not depend on who wrote them when.
+fn sorted(bench: &Bench, out: &str) -> Vec<Record> {
+    let mut records = bench.all_records(out);
+    records.sort_by_key(Record::key);
+    records
+}
+
+/// Two shards, one after the other or at once, are the run: the same measurements, once each, and
+/// the same tables. Who then runs all of it finds it done.
+#[test]
+fn shards_make_up_the_run() {
+    let bench = Bench::tiny();
+    bench.config(&Bench::tiny_config("").replace("limit = 2", "limit = 5"));
+    bench.run("whole").success();
+    let shard = |shard: &str| {
+        let arguments = ["run", "config.toml", "--out", "shared", "--shard", shard];
+        bench.ment(&arguments).assert().success()
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| shard("1/2"));
+        scope.spawn(|| shard("2/2"));
+    });
+    let (whole, shared) = (sorted(&bench, "whole"), sorted(&bench, "shared"));
+    assert_eq!(whole.iter().map(Record::key).collect::<Vec<_>>(), {
+        shared.iter().map(Record::key).collect::<Vec<_>>()
+    });
+    for (a, b) in trials(&whole).zip(trials(&shared)) {
+        assert_eq!((&a.neurons.len(), a.outcome), (&b.neurons.len(), b.outcome));
+    }
+    bench.ment(&["report", "shared"]).assert().success();
+    let table = |out: &str| fs::read_to_string(bench.path(out).join("table3.csv")).unwrap();
+    assert_eq!(table("whole"), table("shared"));
+    // Shards of another division overlap with these: what both measure counts once.
+    shard("1/3");
+    bench.run("shared").success();
+    assert_eq!(sorted(&bench, "shared").len(), whole.len());
+    assert!(fs::read_to_string(bench.path("shared").join("trials.jsonl")).unwrap().is_empty());
+}
+
+#[test]
+fn a_run_and_its_shards_do_not_run_at_once() {
+    let bench = Bench::tiny();
+    bench.run("out").success();
+    let whole = fs::File::open(bench.path("out").join("trials.jsonl")).unwrap();
+    whole.lock().unwrap();
+    let arguments = ["run", "config.toml", "--out", "out", "--shard", "1/2"];
+    let assert = bench.ment(&arguments).assert().code(2);
+    let stderr = bench::stderr(&assert, bench.folder.path());
+    assert!(stderr.contains("another process is writing this run"), "{stderr}");
+}
+
+/// Memory decides how much is run at once, not what is found, and is no part of the run's identity.
+#[test]
+fn a_run_in_little_memory_finds_the_same() {
+    let bench = Bench::tiny();
+    bench.run("plenty").success();
+    let config = Bench::tiny_config("").replace("[model]", "[execution]\nmemory_mib = 1\n[model]");
+    bench.config(&config);
+    bench.run("little").success();
+    let choices = |records: &[Record]| -> Vec<_> {
+        trials(records)
+            .map(|t| {
+                (t.id.clone(), t.outcome, t.neurons.iter().map(|n| n.neuron).collect::<Vec<_>>())
+            })
+            .collect()
+    };
+    assert_eq!(choices(&bench.records("plenty")), choices(&bench.records("little")));
+    bench.run("plenty").success();
+}
+
+#[test]
+fn bf16_is_said_in_the_tables() {
+    let bench = Bench::tiny();
+    let config =
+        Bench::tiny_config("").replace("label = \"tiny\"", "label = \"tiny\"\ndtype = \"bf16\"");
+    bench.config(&config);
+    let assert = bench.run("out").success();
+    let stdout = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+    assert!(stdout.contains("weights and activations are bfloat16"), "{stdout}");
+    assert!(trials(&bench.records("out")).count() > 0);
+}
+
 #[test]
 fn both_engines_commit_the_same_neurons() {
     let bench = Bench::tiny();
