@@ -22,7 +22,7 @@ calibrate *args: build
 report run: build
     @cargo run --quiet -- report "$1"
 
-# The engine against Python peers: a table and two plots (half an hour; `--quick`: minutes).
+# The engine against Python peers: tables and two plots (long; `--quick` leaves the longest out).
 bench *args: build
     @python3 scripts/peer/setup.py
     cargo run --quiet -- bench "$@"

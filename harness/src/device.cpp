@@ -17,3 +17,9 @@ extern "C" void ment_keep_freed_memory() {
     mallopt(M_TRIM_THRESHOLD, 2147483647);
 #endif
 }
+
+extern "C" void ment_release_freed_memory() {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}

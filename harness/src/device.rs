@@ -3,6 +3,7 @@
 use crate::config::Dtype;
 use crate::error::InputError;
 use anyhow::Result;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tch::{Device, Kind};
@@ -88,6 +89,13 @@ unsafe extern "C" {
     fn ment_set_tf32(allowed: bool);
     fn ment_tf32() -> bool;
     fn ment_keep_freed_memory();
+    fn ment_release_freed_memory();
+}
+
+/// Gives back to the system what the allocator has kept: before memory is measured.
+pub(crate) fn release_freed_memory() {
+    // Safety: trims the C library's heap.
+    unsafe { ment_release_freed_memory() }
 }
 
 /// Lets f32 matrix products on CUDA round their inputs to TF32, or not.
@@ -102,14 +110,14 @@ pub fn tf32() -> bool {
     unsafe { ment_tf32() }
 }
 
-/// Sets the process up for tensor operations: their threads are `wanted`, or what OMP_NUM_THREADS says, or all cores
-/// that this process may use.
-///
-/// And lets the allocator keep what is freed, which makes passes on the CPU some 10 % faster.
-pub fn set_up_cpu(wanted: Option<std::num::NonZeroUsize>) {
+/// Sets the process up for tensor operations. Their threads are `wanted`, or what OMP_NUM_THREADS
+/// says, or all cores that this process may use; and the allocator keeps what is freed, which
+/// spares passes on the CPU a share of their time.
+pub fn set_up_cpu(wanted: Option<NonZeroUsize>) {
     // Safety: sets parameters of the C library's allocator.
     unsafe { ment_keep_freed_memory() }
-    let cores = || std::env::var_os("OMP_NUM_THREADS").is_none().then(cores).flatten();
+    let said = std::env::var_os("OMP_NUM_THREADS").is_some(); // libtorch has heard it
+    let cores = || std::thread::available_parallelism().ok().filter(|_| !said);
     if let Some(threads) = wanted.or_else(cores) {
         tch::set_num_threads(i32::try_from(threads.get()).unwrap_or(i32::MAX));
     }
@@ -129,10 +137,6 @@ fn has_bf16() -> bool {
 #[cfg(not(target_arch = "x86_64"))]
 fn has_bf16() -> bool {
     false
-}
-
-fn cores() -> Option<std::num::NonZeroUsize> {
-    std::thread::available_parallelism().ok()
 }
 
 /// What libtorch opens by bare name later on, and so would not find outside the loader's path:

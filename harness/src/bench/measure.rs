@@ -3,6 +3,7 @@
 use super::subject::{Subject, Wrong};
 use super::{Alone, Figure};
 use crate::config::{MentConfig, Positive};
+use crate::device::release_freed_memory;
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::time::Instant;
@@ -70,6 +71,7 @@ fn flops(subject: &Subject, tokens: usize) -> f64 {
 /// Peak memory over the weights while MENT repairs an error after 1,024 tokens.
 pub(super) fn memory(subject: &Subject) -> Result<Alone> {
     let wrong = Wrong { ids: subject.prompt(1024, 0), target: 1 };
+    release_freed_memory(); // what loading left behind would hide part of the peak
     let loaded = resident("VmRSS")?;
     std::fs::write("/proc/self/clear_refs", "5").context("the peak cannot be reset")?;
     // Two rounds: what is kept between them is there, and more rounds take no more.

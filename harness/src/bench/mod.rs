@@ -15,7 +15,7 @@ use crate::error::InputError;
 use crate::report::table::Table;
 use crate::{device, progress, signal};
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use tch::Device;
@@ -27,7 +27,7 @@ pub struct Settings<'a> {
     pub models: Vec<(String, PathBuf)>,
     /// Folders of one shape with more and more layers, for the growth of costs.
     pub depths: Vec<PathBuf>,
-    /// The peer's Python, and its script.
+    /// The peer's Python.
     pub python: PathBuf,
     /// Prompt lengths.
     pub tokens: Vec<usize>,
@@ -42,7 +42,7 @@ pub struct Settings<'a> {
 }
 
 /// Everything that was measured, as it is written to `bench.json`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Results {
     /// Where and with what.
     pub(crate) environment: Environment,
@@ -54,7 +54,7 @@ pub(crate) struct Results {
     pub(crate) growth: Vec<Growth>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Environment {
     pub(crate) processor: String,
     pub(crate) threads: usize,
@@ -66,7 +66,7 @@ pub(crate) struct Environment {
 }
 
 /// One task, both sides; medians over `runs`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Versus {
     pub(crate) model: String,
     pub(crate) task: Task,
@@ -79,7 +79,7 @@ pub(crate) struct Versus {
 }
 
 /// What is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Task {
     /// Logits at all positions.
@@ -93,7 +93,7 @@ pub(crate) enum Task {
 }
 
 /// A figure of the engine alone.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Alone {
     pub(crate) model: String,
     pub(crate) figure: Figure,
@@ -101,7 +101,7 @@ pub(crate) struct Alone {
 }
 
 /// Which.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Figure {
     /// Share of the GEMM peak that a forward pass of 256 tokens reaches.
@@ -115,7 +115,7 @@ pub(crate) enum Figure {
 }
 
 /// Seconds per error at one size, one round of candidates.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Growth {
     pub(crate) model: String,
     pub(crate) against: Against,
@@ -124,7 +124,7 @@ pub(crate) struct Growth {
 }
 
 /// The size that grows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Against {
     /// Tokens of the prompt.
@@ -191,7 +191,7 @@ pub fn bench(settings: &Settings<'_>) -> Result<(Vec<Table>, Vec<PathBuf>)> {
     }
     growth::layers(&settings.depths, &text, &mut results.growth)?;
     write(&results, settings.out)?;
-    crate::bench::report(&results, settings.out)
+    report(&results, settings.out)
 }
 
 /// Tables and plots of what was measured.

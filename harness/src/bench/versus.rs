@@ -55,33 +55,45 @@ pub(super) fn all(
     Ok(())
 }
 
-/// Both sides in turns; medians of what each says it took. The first turn, which also warms up,
-/// counts only where one turn is long enough to be the last.
+/// Medians of both sides.
+struct Times {
+    seconds: f64,
+    peer_seconds: f64,
+    runs: usize,
+}
+
+impl Times {
+    fn of(self, subject: &Subject, task: Task, tokens: usize, detail: String) -> Versus {
+        let Self { seconds, peer_seconds, runs } = self;
+        let model = subject.label.clone();
+        Versus { model, task, tokens, seconds, peer_seconds, runs, detail }
+    }
+}
+
+/// Both sides in turns, ours once before, to warm up. The peer's first turn warms it up, and counts
+/// only where it is long enough to be its last.
 fn in_turns(
     mut ours: impl FnMut() -> Result<()>,
     mut theirs: impl FnMut() -> Result<f64>,
-) -> Result<(f64, f64, usize)> {
-    let (mut seconds, mut peer_seconds) = (Vec::new(), Vec::new());
+) -> Result<Times> {
+    ours()?;
+    let (mut seconds, mut peer_seconds) = (Vec::new(), vec![theirs()?]);
     let begun = Instant::now();
-    while seconds.len() < TURNS + 1 && (seconds.len() < 2 || begun.elapsed().as_secs_f64() < LONG) {
+    loop {
         let clock = Instant::now();
         ours()?;
         seconds.push(clock.elapsed().as_secs_f64());
-        peer_seconds.push(theirs()?);
         if peer_seconds[0] > LONG {
-            // Ours is still cold: it gets a second turn, which is short.
-            let clock = Instant::now();
-            ours()?;
-            seconds.push(clock.elapsed().as_secs_f64());
+            break;
+        }
+        peer_seconds.push(theirs()?);
+        if seconds.len() == TURNS || begun.elapsed().as_secs_f64() > LONG {
+            peer_seconds.remove(0);
             break;
         }
     }
-    seconds.remove(0);
-    if peer_seconds.len() > 1 {
-        peer_seconds.remove(0);
-    }
     let runs = peer_seconds.len();
-    Ok((middle(&mut seconds), middle(&mut peer_seconds), runs))
+    Ok(Times { seconds: middle(&mut seconds), peer_seconds: middle(&mut peer_seconds), runs })
 }
 
 fn forward(subject: &Subject, peer: &mut Peer, tokens: usize) -> Result<Versus> {
@@ -95,7 +107,7 @@ fn forward(subject: &Subject, peer: &mut Peer, tokens: usize) -> Result<Versus> 
     ensure!(same == tokens, "forward: {} of {tokens} argmaxes differ", tokens - same);
     let difference = relative(&ours.get(-1), &numbers(&answer["last"])?)?;
     ensure!(difference < 1e-4, "forward: logits differ by {difference:.1e} of the largest");
-    let (seconds, peer_seconds, runs) = in_turns(
+    let times = in_turns(
         || {
             let _ = subject.logits(&ids);
             Ok(())
@@ -103,15 +115,7 @@ fn forward(subject: &Subject, peer: &mut Peer, tokens: usize) -> Result<Versus> 
         || seconds(&peer.ask("forward", request.clone())?),
     )?;
     let detail = format!("all argmaxes equal, logits within {difference:.0e}");
-    Ok(Versus {
-        model: subject.label.clone(),
-        task: Task::Forward,
-        tokens,
-        seconds,
-        peer_seconds,
-        runs,
-        detail,
-    })
+    Ok(times.of(subject, Task::Forward, tokens, detail))
 }
 
 fn ment(subject: &Subject, peer: &mut Peer, tokens: usize, errors: usize) -> Result<Versus> {
@@ -123,13 +127,13 @@ fn ment(subject: &Subject, peer: &mut Peer, tokens: usize, errors: usize) -> Res
             "quota": config.quota.0, "coefficient": config.estimate.coefficient.0,
         })
     };
-    let (mut times, mut peer_times, mut runs) = (0.0, 0.0, usize::MAX);
+    let mut times = Times { seconds: 0.0, peer_seconds: 0.0, runs: usize::MAX };
     let (mut rounds, mut layers) = (Vec::new(), Vec::new());
     for wrong in &errors {
         let ours = subject.repair(wrong, &config)?;
         rounds.push(ours.neurons.len());
         layers.extend(ours.located.iter().map(|neuron| neuron.layer));
-        let (seconds, peer_seconds, turns) = in_turns(
+        let own = in_turns(
             || subject.repair(wrong, &config).map(drop),
             || {
                 let answer = peer.ask("ment", request(wrong))?;
@@ -137,9 +141,9 @@ fn ment(subject: &Subject, peer: &mut Peer, tokens: usize, errors: usize) -> Res
                 seconds(&answer)
             },
         )?;
-        times += seconds / errors.len() as f64;
-        peer_times += peer_seconds / errors.len() as f64;
-        runs = runs.min(turns);
+        times.seconds += own.seconds / errors.len() as f64;
+        times.peer_seconds += own.peer_seconds / errors.len() as f64;
+        times.runs = times.runs.min(own.runs);
     }
     let below = layers.iter().sum::<usize>() as f64 / layers.len() as f64;
     let detail = format!(
@@ -148,15 +152,7 @@ fn ment(subject: &Subject, peer: &mut Peer, tokens: usize, errors: usize) -> Res
         errors.len(),
         subject.model.spec().layers
     );
-    Ok(Versus {
-        model: subject.label.clone(),
-        task: Task::Ment,
-        tokens,
-        seconds: times,
-        peer_seconds: peer_times,
-        runs,
-        detail,
-    })
+    Ok(times.of(subject, Task::Ment, tokens, detail))
 }
 
 /// The same neurons located, the same patched in the same order, the same end.
@@ -225,21 +221,13 @@ fn probe(subject: &Subject, peer: &mut Peer) -> Result<Versus> {
         near && close,
         "probing: {equal} of {PROBED} ranks equal, probabilities close: {close}"
     );
-    let (seconds, peer_seconds, runs) = in_turns(
+    let times = in_turns(
         || observe(&probes.after(&edit), target).map(drop),
         || seconds(&peer.ask("probe", request.clone())?),
     )?;
     let layers: Vec<usize> = edit.0.iter().map(|column| column.neuron.layer).collect();
     let detail = format!("{PROBED} prompts, edit in layers {layers:?}, {equal} ranks equal");
-    Ok(Versus {
-        model: subject.label.clone(),
-        task: Task::Probe,
-        tokens,
-        seconds,
-        peer_seconds,
-        runs,
-        detail,
-    })
+    Ok(times.of(subject, Task::Probe, tokens, detail))
 }
 
 fn integrated_gradients(subject: &Subject, peer: &mut Peer) -> Result<Versus> {
@@ -251,7 +239,7 @@ fn integrated_gradients(subject: &Subject, peer: &mut Peer) -> Result<Versus> {
         "ids": wrong.ids, "target": wrong.target, "steps": STEPS, "last_logits_only": true,
     });
     let mut difference = f64::INFINITY;
-    let (seconds, peer_seconds, runs) = in_turns(
+    let times = in_turns(
         || {
             let _ = subject.integrated_gradients(&wrong, STEPS);
             Ok(())
@@ -272,15 +260,7 @@ fn integrated_gradients(subject: &Subject, peer: &mut Peer) -> Result<Versus> {
     )?;
     let detail =
         format!("{STEPS} steps, every layer; scores within {difference:.0e} of the largest");
-    Ok(Versus {
-        model: subject.label.clone(),
-        task: Task::IntegratedGradients,
-        tokens,
-        seconds,
-        peer_seconds,
-        runs,
-        detail,
-    })
+    Ok(times.of(subject, Task::IntegratedGradients, tokens, detail))
 }
 
 /// Largest difference, relative to the largest entry of the reference.

@@ -103,7 +103,7 @@ pub enum Order {
 }
 
 /// `[execution]`
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Execution {
     /// How candidate edits are simulated.
@@ -115,7 +115,7 @@ pub struct Execution {
     pub unrelated_probes: usize,
     /// Memory for what is kept or run at once, over the weights, in MiB. It decides the size of
     /// batches, not what is computed, and so is no part of a run's identity.
-    pub memory_mib: MemoryMib,
+    pub memory_mib: Positive,
     /// Whether f32 matrix products on CUDA may round their inputs to TF32 (10 bits of mantissa).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub tf32: bool,
@@ -124,18 +124,19 @@ pub struct Execution {
 impl Execution {
     /// [`Execution::memory_mib`] in bytes.
     pub fn memory(&self) -> usize {
-        self.memory_mib.0.0 << 20
+        self.memory_mib.0 << 20
     }
 }
 
-/// MiB of memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct MemoryMib(pub Positive);
-
-impl Default for MemoryMib {
+impl Default for Execution {
     fn default() -> Self {
-        Self(Positive(512))
+        Self {
+            engine: Engine::default(),
+            too_long: TooLong::default(),
+            unrelated_probes: 0,
+            memory_mib: Positive(512),
+            tf32: false,
+        }
     }
 }
 

@@ -1,4 +1,6 @@
-//! Which sequences run together: those of like length, so that little is filled up.
+//! Which sequences run together: those of like length, so that little is filled up. And back.
+
+use tch::Tensor;
 
 /// The largest share of a batch that may be filling.
 const FILLING: f64 = 0.1;
@@ -25,6 +27,15 @@ pub fn batches(lengths: &[usize], tokens: usize) -> Vec<Vec<usize>> {
         held = length;
     }
     batches
+}
+
+/// `rows` `[N,..]`, of which row r belongs at `places[r]`, each at its place.
+pub(super) fn in_order(rows: &Tensor, places: &[usize]) -> Tensor {
+    let mut row_of = vec![0_i64; places.len()];
+    for (row, &place) in places.iter().enumerate() {
+        row_of[place] = row as i64;
+    }
+    rows.index_select(0, &Tensor::from_slice(&row_of).to_device(rows.device()))
 }
 
 #[cfg(test)]

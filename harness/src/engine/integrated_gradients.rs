@@ -52,7 +52,7 @@ pub fn integrated_gradients(
     budget: usize,
 ) -> Tensor {
     let spec = model.spec();
-    let pasts = pasts(model, prompts);
+    let pasts = pasts(model, prompts, layers.start);
     let mut rows = Vec::with_capacity(layers.len() * prompts.len() * points.len());
     let mut costs = Vec::with_capacity(rows.capacity());
     for layer in layers.clone() {
@@ -72,7 +72,8 @@ pub fn integrated_gradients(
             .chunk_by(|a, b| (a.layer, a.prompt) == (b.layer, b.prompt))
             .map(|rows| Group { layer: rows[0].layer, prompt: rows[0].prompt, rows })
             .collect();
-        let gradients = climb(model, prompts, &pasts, &groups, wanted);
+        let skipped = groups[0].layer - layers.start;
+        let gradients = climb(model, prompts, &pasts[skipped..], &groups, wanted);
         for (group, gradient) in groups.iter().zip(gradients) {
             let active = activation(prompts[group.prompt].0, group.layer);
             let score = (active * gradient.sum_dim_intlist([0_i64].as_slice(), true, None))
@@ -86,6 +87,7 @@ pub fn integrated_gradients(
 }
 
 /// Runs all groups to the last layer and back; for each, the weighted gradients `[rows, F]`.
+/// `pasts` begin at the layer of the first group.
 fn climb(
     model: &dyn CausalLm,
     prompts: &[(&Trace, u32)],
@@ -99,8 +101,7 @@ fn climb(
     let mut batch: Vec<Vec<Tensor>> = prompts.iter().map(|_| Vec::new()).collect();
     let mut values: Vec<Vec<(f64, u32)>> = prompts.iter().map(|_| Vec::new()).collect();
     let mut waiting = groups.iter().peekable();
-    let lowest = groups.first().map_or(0, |group| group.layer);
-    for (layer, pasts) in pasts.iter().enumerate().skip(lowest) {
+    for (layer, pasts) in (groups[0].layer..).zip(pasts) {
         if batch.iter().any(|rows| !rows.is_empty()) {
             let own: Vec<Tensor> =
                 batch.iter().filter(|rows| !rows.is_empty()).map(|r| Tensor::cat(r, 0)).collect();
@@ -170,13 +171,13 @@ fn activation(trace: &Trace, layer: usize) -> Tensor {
     trace.at_ends_of(layer + 1, &trace.post_activation[layer]).squeeze_dim(1)
 }
 
-/// Keys and values of all tokens before the last, by layer and prompt.
-fn pasts(model: &dyn CausalLm, prompts: &[(&Trace, u32)]) -> Vec<Vec<KeysValues>> {
+/// Keys and values of all tokens before the last, by layer from `first` on, and prompt.
+fn pasts(model: &dyn CausalLm, prompts: &[(&Trace, u32)], first: usize) -> Vec<Vec<KeysValues>> {
     let past = |trace: &Trace, layer: usize| {
         let input = model.attention_input(layer, &trace.residual[layer]);
         model.attention(layer).keys_values(&input).prefix(trace.tokens() as usize - 1)
     };
-    (0..model.spec().layers)
+    (first..model.spec().layers)
         .map(|layer| prompts.iter().map(|(trace, _)| past(trace, layer)).collect())
         .collect()
 }

@@ -1,10 +1,11 @@
 //! Probing: what edits do to the next-token predictions after given prompts. The prompts are
 //! traced once, and every edit is replayed on the traces.
 
-use super::batches::batches;
+use super::batches::{batches, in_order};
 use super::memory::in_pieces;
 use super::replay::{Replay, block_bytes};
 use super::trace::Trace;
+use crate::device::tokens_at_once;
 use crate::edit::Edit;
 use crate::model::{CausalLm, Sequences};
 use anyhow::Result;
@@ -41,7 +42,7 @@ impl<'m> Probes<'m> {
     pub fn new(model: &'m dyn CausalLm, prompts: &[Vec<u32>], budget: usize) -> Self {
         let spec = model.spec();
         let lengths: Vec<usize> = prompts.iter().map(Vec::len).collect();
-        let tokens = budget / 2 / block_bytes(spec);
+        let tokens = tokens_at_once(spec.device).min(budget / 2 / block_bytes(spec));
         let mut left = budget;
         let mut before: Vec<Tensor> = Vec::new();
         let batches: Vec<Batch> = batches(&lengths, tokens)
@@ -65,7 +66,7 @@ impl<'m> Probes<'m> {
             .collect();
         let before = match before.as_slice() {
             [] => Tensor::zeros([0, spec.vocabulary as i64], (spec.kind, spec.device)),
-            logits => in_order(&batches, logits),
+            logits => of_all(&batches, logits),
         };
         Self { model, batches, before, budget }
     }
@@ -90,7 +91,7 @@ impl<'m> Probes<'m> {
                 }
             })
             .collect();
-        let states = in_order(&self.batches, &states);
+        let states = of_all(&self.batches, &states);
         // The head is the largest matrix: all prompts share it.
         let row = self.model.spec().vocabulary * self.model.spec().kind.elt_size_in_bytes();
         let costs = vec![row; states.size()[0] as usize];
@@ -110,14 +111,9 @@ impl<'m> Probes<'m> {
 }
 
 /// Rows of the batches, in the order of the prompts.
-fn in_order(batches: &[Batch], rows: &[Tensor]) -> Tensor {
+fn of_all(batches: &[Batch], rows: &[Tensor]) -> Tensor {
     let places: Vec<usize> = batches.iter().flat_map(|batch| batch.prompts.clone()).collect();
-    let mut row_of = vec![0_i64; places.len()];
-    for (row, &place) in places.iter().enumerate() {
-        row_of[place] = row as i64;
-    }
-    let rows = Tensor::cat(rows, 0);
-    rows.index_select(0, &Tensor::from_slice(&row_of).to_device(rows.device()))
+    in_order(&Tensor::cat(rows, 0), &places)
 }
 
 fn trace_bytes(trace: &Trace) -> usize {

@@ -2,6 +2,7 @@
 //! activation times delta, so only the layers above it are run again. Edits are taken in the
 //! order of their lowest layer; the batch grows on the way up and one pass serves them all.
 
+use super::batches::in_order;
 use super::block::{block, block_at, contribution};
 use super::memory::in_pieces;
 use super::trace::Trace;
@@ -59,21 +60,15 @@ impl<'m> Replay<'m> {
         let starts: Vec<usize> = (0..self.candidates.len()).map(|row| self.start(row)).collect();
         let mut order: Vec<usize> = (0..starts.len()).collect();
         order.sort_by_key(|&row| starts[row]);
-        let tokens = self.trace.tokens() as usize * self.trace.ends.sequences();
-        let row = tokens * block_bytes(self.model.spec());
+        let (spec, sequences) = (self.model.spec(), self.trace.ends.sequences());
+        let row = self.trace.tokens() as usize * sequences * block_bytes(spec);
         let costs: Vec<usize> =
             order.iter().map(|&candidate| if starts[candidate] > last { 0 } else { row }).collect();
-        let spec = self.model.spec();
         let most = self.budget.min(tokens_at_once(spec.device) * block_bytes(spec));
+        let width = spec.d_model as i64;
         let finals = in_pieces(&costs, most, |piece| self.climb(&order[piece], &starts));
-        let finals = Tensor::cat(&finals, 0);
-        let (spec, sequences) = (self.model.spec(), self.trace.ends.sequences() as i64);
-        let finals = finals.view([-1, sequences, spec.d_model as i64]);
-        let mut row_of = vec![0_i64; order.len()];
-        for (row, &candidate) in order.iter().enumerate() {
-            row_of[candidate] = row as i64;
-        }
-        finals.index_select(0, &Tensor::from_slice(&row_of).to_device(spec.device))
+        let finals = Tensor::cat(&finals, 0).view([-1, sequences as i64, width]);
+        in_order(&finals, &order)
     }
 
     /// Makes `candidate` part of the trace's edit.
@@ -84,11 +79,6 @@ impl<'m> Replay<'m> {
             states.retain(|&layer, _| layer <= first);
         }
         self.trace.commit(self.model, &edit);
-    }
-
-    /// The trace under what was committed.
-    pub fn trace(&self) -> &Trace {
-        &self.trace
     }
 
     /// The layer that `candidate` enters first in the next pass; L where nothing is left to run.
@@ -146,15 +136,13 @@ impl<'m> Replay<'m> {
         if let Some(state) = self.states[candidate].get(&layer) {
             return state.shallow_clone();
         }
-        let trace = &self.trace;
         let own = self.own_layer(candidate);
-        let (mut residual, mut active) =
-            (trace.residual[own + 1].shallow_clone(), trace.post_activation[own].shallow_clone());
-        if layer == self.model.spec().layers {
-            residual = trace.at_ends_of(layer, &residual);
-            active = trace.at_ends_of(layer, &active);
-        }
-        let mut residual = residual.copy();
+        let of_trace = |states: &Tensor| match layer == self.model.spec().layers {
+            true => self.trace.at_ends_of(layer, states),
+            false => states.shallow_clone(),
+        };
+        let active = of_trace(&self.trace.post_activation[own]);
+        let mut residual = of_trace(&self.trace.residual[own + 1]).copy();
         for column in self.candidates[candidate].of_layer(own) {
             residual += contribution(&active, column);
         }

@@ -187,7 +187,7 @@ impl Trace {
     /// Runs the layers from `first` on, with graphs of the `graphs` layers below the last.
     fn run_from(&mut self, model: &dyn CausalLm, first: usize, graphs: usize) {
         let last = model.spec().layers - 1;
-        self.graphs.truncate(0);
+        self.graphs.clear();
         self.graphs.resize_with(last, || None);
         for layer in first..=last {
             let residual = &self.residual[layer];

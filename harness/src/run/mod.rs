@@ -115,7 +115,7 @@ fn manifest(
             libtorch: device::TORCH_VERSION.into(),
             threads: usize::try_from(tch::get_num_threads()).unwrap_or(0),
             tf32: device::tf32(),
-            memory_mib: config.execution.memory_mib.0.0,
+            memory_mib: config.execution.memory_mib.0,
             platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
         },
     }

@@ -53,8 +53,8 @@ impl<'a> Patching<'a> {
         self.repair_all()
     }
 
-    /// Teacher forcing without edits: where is the model wrong? The batches are those of the whole
-    /// run, also when some of their data are recorded already: the same numbers come out.
+    /// Teacher forcing without edits: where is the model wrong? The batches are those of all data of
+    /// this process, also when some are recorded already: the same numbers come out.
     fn predict_all(&mut self) -> Result<()> {
         let bar = progress::bar("predict", self.own.len());
         let lengths: Vec<usize> = self.own.iter().map(|prompt| prompt.length()).collect();
@@ -192,8 +192,9 @@ impl<'a> Patching<'a> {
                 trial.outcome
             } else {
                 let clock = Clock::start(model.spec().device);
+                // Bystanders have half of the memory, if there are any; methods half of the rest.
                 let memory = self.config.execution.memory();
-                // Methods get the other half.
+                let memory = if bystanders.data.is_empty() { memory } else { memory / 2 };
                 let trace = trace.get_or_insert_with(|| {
                     Trace::with_graphs(model, &sequences, standing.clone(), memory / 2)
                 });
@@ -231,7 +232,7 @@ impl<'a> Patching<'a> {
         let chosen: Vec<&Prompt<'_>> =
             chosen.into_iter().map(|index| &self.prompts[index]).collect();
         let ids: Vec<Vec<u32>> = chosen.iter().map(|prompt| prompt.ids.prompt.clone()).collect();
-        let memory = self.config.execution.memory();
+        let memory = self.config.execution.memory() / 2;
         Bystanders {
             data: chosen.iter().map(|p| (p.planned.dataset, p.planned.datum)).collect(),
             probes: Probes::new(self.loaded.model.as_ref(), &ids, memory),

@@ -8,16 +8,18 @@ use crate::edit::{ColumnDelta, Neuron};
 use anyhow::Result;
 use tch::{Kind, Tensor};
 
-/// What to add to the column of each of `neurons`, in their order.
+/// What to add to the column of each of `neurons`, in their order. `logits` `[V]` are those at the
+/// error.
 pub(super) fn columns(
     scene: &Scene<'_>,
     error: &LlmError,
+    logits: &Tensor,
     neurons: &[Neuron],
     config: &MentConfig,
     oracle: &Oracle,
 ) -> Result<Vec<ColumnDelta>> {
     let config = &config.estimate;
-    let output = normalize(&output_side(scene, error, config, oracle)?, config.normalize);
+    let output = normalize(&output_side(scene, error, logits, config, oracle)?, config.normalize);
     let input =
         config.input_side.then(|| normalize(&input_side(scene, error.at), config.normalize));
     let spec = scene.model.spec();
@@ -39,10 +41,11 @@ pub(super) fn columns(
 fn output_side(
     scene: &Scene<'_>,
     error: &LlmError,
+    logits: &Tensor,
     config: &Estimate,
     oracle: &Oracle,
 ) -> Result<Tensor> {
-    let wanted = over_vocabulary(scene, error, config, oracle.rows())?;
+    let wanted = over_vocabulary(scene, error, logits, config, oracle.rows())?;
     let mut representation = oracle.representation(&wanted);
     if config.final_norm == FinalNorm::Invert {
         let (weight, bias) = scene.model.final_norm_affine();
@@ -58,6 +61,7 @@ fn output_side(
 fn over_vocabulary(
     scene: &Scene<'_>,
     error: &LlmError,
+    logits: &Tensor,
     config: &Estimate,
     rows: usize,
 ) -> Result<Tensor> {
@@ -65,16 +69,13 @@ fn over_vocabulary(
     if config.distribution == Distribution::OneHotDifference {
         return Ok(one_hot_difference(error, rows).to_device(device));
     }
-    let mut logits = scene.trace.logits_at(scene.model, error.at);
     let actual = if config.distribution == Distribution::Logits {
-        if let Some(bias) =
-            scene.model.head_bias().filter(|_| config.head_bias == HeadBias::Subtract)
-        {
-            logits -= bias;
+        match scene.model.head_bias().filter(|_| config.head_bias == HeadBias::Subtract) {
+            Some(bias) => (logits - bias).to_kind(Kind::Float),
+            None => logits.to_kind(Kind::Float),
         }
-        logits.to_kind(Kind::Float)
     } else {
-        softmax(&logits)
+        softmax(logits)
     };
     let actual = actual.narrow(0, 0, rows as i64);
     let mut wanted = raise_to_top(&actual, error.target);

@@ -19,6 +19,7 @@ use crate::record::{Patched, Phases};
 use anyhow::Result;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use tch::Tensor;
 
 /// MENT under one setting.
 pub struct Ment {
@@ -68,10 +69,12 @@ impl Method for Ment {
         seconds.locate = clock.seconds();
 
         let clock = Clock::start(scene.model.spec().device);
-        let candidates = estimate::columns(scene, error, &neurons, &self.config, &self.oracle)?;
+        let logits = scene.trace.logits_at(scene.model, error.at);
+        let candidates =
+            estimate::columns(scene, error, &logits, &neurons, &self.config, &self.oracle)?;
         seconds.estimate = clock.seconds();
 
-        self.plan(scene, error, &candidates, seconds)
+        self.plan(scene, error, &logits.unsqueeze(0), &candidates, seconds)
     }
 
     fn deviations(&self) -> Vec<String> {
@@ -81,18 +84,19 @@ impl Method for Ment {
 
 impl Ment {
     /// Step 3: tries every candidate on top of the edits so far and commits the best, until the
-    /// target is the argmax or the quota is spent. A neuron may be chosen again.
+    /// target is the argmax or the quota is spent. A neuron may be chosen again. `logits` `[1,V]`
+    /// are those at the error, before any.
     fn plan(
         &self,
         scene: &Scene<'_>,
         error: &LlmError,
+        logits: &Tensor,
         candidates: &[ColumnDelta],
         mut seconds: Phases,
     ) -> Result<Repair> {
         let clock = Clock::start(scene.model.spec().device);
-        let logits = scene.trace.logits_at(scene.model, error.at).unsqueeze(0);
-        let mut now = observe(&logits, error.target)?[0];
-        let mut ratio = log_ratio(&logits, error.target, error.argmax)?[0];
+        let mut now = observe(logits, error.target)?[0];
+        let mut ratio = log_ratio(logits, error.target, error.argmax)?[0];
         let edits: Vec<Edit> = candidates.iter().map(|c| Edit(vec![c.clone()])).collect();
         let mut simulation = Simulation::new(scene, error, edits.clone());
         let mut edit = Edit::none();
