@@ -48,7 +48,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [64, 256, 1024])]
     pub tokens: Vec<usize>,
     /// Errors repaired at each length (of a model with random weights: one).
-    #[arg(long, value_name = "N", default_value = "3")]
+    #[arg(long, value_name = "N", default_value = "5")]
     pub errors: std::num::NonZeroUsize,
     /// Leave out integrated gradients, for which the peer takes many minutes.
     #[arg(long)]

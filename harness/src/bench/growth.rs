@@ -5,6 +5,7 @@ use super::measure::median;
 use super::subject::Subject;
 use super::{Against, Growth};
 use crate::config::{MentConfig, Positive};
+use crate::model::tokenizer::Joint;
 use crate::{progress, signal};
 use anyhow::Result;
 use std::path::PathBuf;
@@ -54,10 +55,10 @@ pub(super) fn tokens_and_candidates(subject: &Subject, found: &mut Vec<Growth>) 
 }
 
 /// `folders` hold one shape, with more and more layers.
-pub(super) fn layers(folders: &[PathBuf], text: &[u32], found: &mut Vec<Growth>) -> Result<()> {
+pub(super) fn layers(folders: &[PathBuf], tasks: &[Joint], found: &mut Vec<Growth>) -> Result<()> {
     let bar = progress::bar("layers", folders.len());
     for folder in folders {
-        let subject = Subject::load("CodeGen-350M's shape", folder, text, Device::Cpu)?;
+        let subject = Subject::load("CodeGen-350M's shape", folder, tasks, Device::Cpu)?;
         let size = subject.model.spec().layers;
         let (model, against) = (subject.label.clone(), Against::Layers);
         let seconds = seconds(&subject, FIXED, 10)?;

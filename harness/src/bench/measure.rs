@@ -97,7 +97,7 @@ fn resident(what: &str) -> Result<u64> {
 pub(super) fn bf16(subject: &Subject, folder: &Path) -> Result<[Alone; 2]> {
     const TOKENS: usize = 64;
     let ids = subject.prompt(TOKENS, 0);
-    let half = Subject::load_as(&subject.label, folder, &ids, Device::Cpu, Kind::BFloat16)?;
+    let half = Subject::load_as(&subject.label, folder, &[], Device::Cpu, Kind::BFloat16)?;
     let argmax = subject.logits(&ids).argmax(-1, false);
     let kept = half.logits(&ids).argmax(-1, false).eq_tensor(&argmax);
     let kept = f64::try_from(kept.to_kind(Kind::Float).mean(Kind::Float))?;

@@ -166,11 +166,15 @@ pub fn bench(settings: &Settings<'_>) -> Result<(Vec<Table>, Vec<PathBuf>)> {
         alone: Vec::new(),
         growth: Vec::new(),
     };
-    let text = subject::text(&settings.models[0].1)?;
+    let tasks = subject::tasks(&settings.models[0].1)?;
+    let most = tasks.iter().map(|task| task.prompt.len()).min().unwrap_or_default();
+    if let Some(tokens) = settings.tokens.iter().find(|&&tokens| tokens == 0 || tokens > most) {
+        return Err(InputError::new(format!("--tokens {tokens}: must be from 1 to {most}")));
+    }
     for (label, folder) in &settings.models {
         signal::check()?;
         let bar = progress::bar(label, settings.tokens.len() * 2 + 2);
-        let subject = Subject::load(label, folder, &text, Device::Cpu)?;
+        let subject = Subject::load(label, folder, &tasks, Device::Cpu)?;
         // First of all: later work leaves memory behind that would hide the peak.
         bar.set_message("memory");
         results.alone.push(measure::memory(&subject)?);
@@ -189,7 +193,7 @@ pub fn bench(settings: &Settings<'_>) -> Result<(Vec<Table>, Vec<PathBuf>)> {
         write(&results, settings.out)?;
         bar.finish_and_clear();
     }
-    growth::layers(&settings.depths, &text, &mut results.growth)?;
+    growth::layers(&settings.depths, &tasks, &mut results.growth)?;
     write(&results, settings.out)?;
     report(&results, settings.out)
 }

@@ -1,16 +1,17 @@
-//! A model under measurement, and the work it is given: prompts of a wanted length at whose end
-//! it predicts a wrong token.
+//! A model under measurement, and the work it is given: prompts of RQ1, of a wanted length, at whose
+//! end it predicts a wrong token.
 
-use crate::config::{Engine, MentConfig, Positive, Quantity};
-use crate::dataset::DatasetName;
+use crate::config::{DatasetConfig, Engine, MentConfig, Order, Positive, Quantity};
+use crate::dataset::{DatasetName, Pair};
 use crate::edit::Edit;
 use crate::engine::integrated_gradients::{Point, integrated_gradients};
 use crate::engine::trace::Trace;
 use crate::engine::{forward, probe::Probes};
 use crate::method::ment::Ment;
 use crate::method::{LlmError, Method, Oracle, Repair, Scene};
-use crate::model::tokenizer::Tokenizer;
+use crate::model::tokenizer::{Joint, Tokenizer};
 use crate::model::{CausalLm, Sequences, load_weights, read_config};
+use crate::prompt::render;
 use anyhow::{Result, ensure};
 use std::path::Path;
 use std::rc::Rc;
@@ -26,7 +27,7 @@ pub(super) struct Subject {
     /// Whether the weights mean anything. A repair of a random model is cut short after one round.
     pub(super) trained: bool,
     oracle: Rc<Oracle>,
-    ids: Vec<u32>,
+    tasks: Vec<Joint>,
 }
 
 /// A prompt at whose end the prediction is wrong.
@@ -36,32 +37,49 @@ pub(super) struct Wrong {
     pub(super) target: u32,
 }
 
-/// Python with comments, as ids of the tokenizer in `folder`: the CoNaLa sample in one piece.
-pub(super) fn text(folder: &Path) -> Result<Vec<u32>> {
-    let dataset = DatasetName::Conala.load(Path::new("benchmark/conala/sample"))?;
-    let pairs = dataset.retrieval.iter().chain(&dataset.inference);
-    let text: String = pairs.map(|pair| format!("# {}\n{}\n\n", pair.input, pair.output)).collect();
-    Tokenizer::load(folder)?.encode(&text)
+/// The tasks of the CoNaLa sample, each after as many demonstrations as there are, each task after
+/// others; ids of the tokenizer in `folder`. What precedes the wanted length is cut off.
+pub(super) fn tasks(folder: &Path) -> Result<Vec<Joint>> {
+    let config: DatasetConfig =
+        toml::from_str("name = \"conala\"\nfrom = \"benchmark/conala/sample\"")?;
+    let dataset = DatasetName::Conala.load(&config.from)?;
+    let tokenizer = Tokenizer::load(folder)?;
+    let task = |(index, query): (usize, &Pair)| {
+        let mut demonstrations: Vec<&Pair> = dataset.retrieval.iter().collect();
+        let shift = index * 3 % demonstrations.len();
+        demonstrations.rotate_left(shift);
+        let prompt = render(&config, Order::MostSimilarLast, &demonstrations, &query.input);
+        tokenizer.encode_joint(&prompt, &query.output)
+    };
+    dataset.inference.iter().enumerate().map(task).collect()
 }
 
 impl Subject {
-    pub(super) fn load(label: &str, folder: &Path, text: &[u32], device: Device) -> Result<Self> {
-        Self::load_as(label, folder, text, device, Kind::Float)
+    pub(super) fn load(
+        label: &str,
+        folder: &Path,
+        tasks: &[Joint],
+        device: Device,
+    ) -> Result<Self> {
+        Self::load_as(label, folder, tasks, device, Kind::Float)
     }
 
     pub(super) fn load_as(
         label: &str,
         folder: &Path,
-        text: &[u32],
+        tasks: &[Joint],
         device: Device,
         kind: Kind,
     ) -> Result<Self> {
         let (model, _) = load_weights(folder, &read_config(folder)?, device, kind)?;
         let vocabulary = model.spec().vocabulary;
         let oracle = Rc::new(Oracle::new(model.as_ref(), vocabulary));
-        let ids = text.iter().map(|&id| id % vocabulary as u32).collect();
+        let within = |ids: &[u32]| ids.iter().map(|&id| id % vocabulary as u32).collect();
+        let within =
+            |task: &Joint| Joint { prompt: within(&task.prompt), gold: within(&task.gold) };
+        let tasks = tasks.iter().map(within).collect();
         let trained = folder.join("tokenizer.json").is_file();
-        Ok(Self { label: label.into(), model, trained, oracle, ids })
+        Ok(Self { label: label.into(), model, trained, oracle, tasks })
     }
 
     /// MENT with the settings of a run, or one round of it.
@@ -71,32 +89,43 @@ impl Subject {
         MentConfig { quota, ..default }
     }
 
-    /// A prompt of `tokens` tokens, the `index`-th.
+    /// The last `tokens` tokens of the prompt of a task, counted round.
     pub(super) fn prompt(&self, tokens: usize, index: usize) -> Vec<u32> {
-        // Starts that share no divisor with the text spread over all of it.
-        let start = index * 101 % (self.ids.len() - tokens);
-        self.ids[start..start + tokens].to_vec()
+        self.before(&self.tasks[index % self.tasks.len()], 0, tokens)
     }
 
-    /// `count` prompts of `tokens` tokens after which the text goes on otherwise than predicted. To
-    /// a random model no text means anything; its second choice is the target.
+    /// The `tokens` tokens before the gold token at `position`.
+    fn before(&self, task: &Joint, position: usize, tokens: usize) -> Vec<u32> {
+        let given = [&task.prompt[..], &task.gold[..position]].concat();
+        given[given.len() - tokens..].to_vec()
+    }
+
+    /// One wrong prediction of gold in each of `count` tasks, the first after the position that
+    /// begins with the task's place, so that all parts of gold are met. To a random model no text
+    /// means anything; its second choice is the target.
     pub(super) fn errors(&self, tokens: usize, count: usize) -> Result<Vec<Wrong>> {
         let mut found = Vec::new();
-        for index in 0..self.ids.len() {
-            if found.len() == count {
-                return Ok(found);
-            }
-            let mut ids = self.prompt(tokens + 1, index);
-            let target = ids.pop().expect("at least one token");
-            let (_, best) = self.logits(&ids).get(-1).topk(2, 0, true, true);
-            let best = Vec::<i64>::try_from(best)?;
-            if !self.trained {
-                found.push(Wrong { ids, target: best[1] as u32 });
-            } else if best[0] != i64::from(target) {
-                found.push(Wrong { ids, target });
+        for (index, task) in self.tasks.iter().enumerate() {
+            for step in 0..task.gold.len() {
+                if found.len() == count {
+                    return Ok(found);
+                }
+                let position = (index + step) % task.gold.len();
+                let ids = self.before(task, position, tokens);
+                let (_, best) = self.logits(&ids).get(-1).topk(2, 0, true, true);
+                let best = Vec::<i64>::try_from(best)?;
+                let gold = task.gold[position];
+                if !self.trained {
+                    found.push(Wrong { ids, target: best[1] as u32 });
+                    break;
+                }
+                if best[0] != i64::from(gold) {
+                    found.push(Wrong { ids, target: gold });
+                    break;
+                }
             }
         }
-        ensure!(found.len() == count, "the text holds too few wrong predictions");
+        ensure!(found.len() == count, "the tasks hold too few wrong predictions");
         Ok(found)
     }
 
