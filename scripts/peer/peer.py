@@ -157,16 +157,21 @@ class Peer:
         _ = self.oracle  # made once a process, outside the clock
 
         def repair() -> Json:
-            logits, neurons = self.locate(predict, ids, request["candidates"])
+            logits, neurons, ties = self.locate(predict, ids, request["candidates"])
             with torch.inference_mode():
                 columns = self.estimate(logits, neurons, request)
-                return self.plan(predict, ids, logits, neurons, columns, request)
+                answer = self.plan(predict, ids, logits, neurons, columns, request)
+            return answer | {"ties": ties}
 
         seconds, answer = self.timed(repair)
         return {"seconds": seconds, **answer}
 
-    def locate(self, predict: Predict, ids: Tensor, count: int) -> tuple[Tensor, list[Neuron]]:
-        """The last logits, and the neurons with most input × gradient of P(argmax), best first."""
+    def locate(self, predict, ids: Tensor, count: int) -> tuple[Tensor, list[Neuron], list]:
+        """The last logits, and the neurons with most input × gradient of P(argmax), best first.
+
+        And the neurons that score within a thousandth of the last of these: whoever adds in
+        another order may locate another of them.
+        """
         activations: list[Tensor] = []
         with hooked(self.ffn_outputs, lambda _, args: activations.append(args[0].requires_grad_())):
             logits = predict(ids)[0]
@@ -174,8 +179,9 @@ class Peer:
         gradients = torch.autograd.grad(attributed, activations)
         products = [(a.detach() * g)[0].float() for a, g in zip(activations, gradients)]
         scores = torch.stack([product.square().sum(0).sqrt() for product in products])
-        top = scores.flatten().topk(min(count, scores.numel())).indices.tolist()
-        return logits.detach(), [divmod(flat, scores.shape[1]) for flat in top]
+        values, top = scores.flatten().topk(min(count, scores.numel()))
+        ties = ((scores / values[-1] - 1).abs() < 1e-3).nonzero().tolist()
+        return logits.detach(), [divmod(flat, scores.shape[1]) for flat in top.tolist()], ties
 
     def estimate(self, logits: Tensor, neurons: list[Neuron], request: Json) -> list[Column]:
         """What is added to each neuron's column, from the change of distribution that is wanted."""
