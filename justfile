@@ -12,11 +12,24 @@ setup *args:
 
 # RQ1 on the sample data sets: Table III (arguments go to `ment run`).
 rq1 *args: build
-    cargo run --quiet -- run configs/rq1.toml "$@"
+    cargo run --quiet -- run configs/patching.toml --tables table3 "$@"
 
-# The settings of MENT compared, on data that no table reports.
+# RQ2, from the records of RQ1 and what they lack: Tables IV and V, Figure 6.
+rq2 *args: build
+    cargo run --quiet -- run configs/patching.toml --tables table4,table5,figure6,beside_paper,phases "$@"
+
+# A sweep: `just sweep variants` runs configs/sweeps/variants.toml.
+sweep name *args: build
+    @shift; cargo run --quiet -- run "configs/sweeps/{{name}}.toml" --out "results/{{name}}" "$@"
+
+# A config checked without loading a model.
+check config: build
+    @cargo run --quiet -- check "$1"
+
+# The settings of MENT and of Knowledge Neurons compared, on data that no table reports.
 calibrate *args: build
     cargo run --quiet -- run configs/calibration.toml "$@"
+    cargo run --quiet -- run configs/calibration-kn.toml "$@"
 
 # The tables of a run again, from its records.
 report run: build

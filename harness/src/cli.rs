@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::report::TABLES;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -21,10 +22,22 @@ pub struct Cli {
 pub enum Command {
     /// Run an experiment, or continue it, and print its tables.
     Run(RunArgs),
+    /// Check a config and its data without loading a model, and say what it would run.
+    Check(ConfigArgs),
     /// Build the tables of a run again from its records; needs no model.
     Report {
         /// Folder of the run.
         run: PathBuf,
+        /// Print only these tables, separated by commas (all are written).
+        #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = TABLES)]
+        tables: Vec<String>,
+    },
+    /// Print all that is known of a trial: prompt, tokens, neurons, gains, times.
+    Show {
+        /// Folder of the run.
+        run: PathBuf,
+        /// Its id, or the beginning of it; without, all trials are listed.
+        trial: Option<String>,
     },
     /// Print the most probable next tokens after a prompt.
     Predict(PredictArgs),
@@ -58,11 +71,31 @@ pub struct BenchArgs {
     pub threads: Option<std::num::NonZeroUsize>,
 }
 
+/// A config, and what the command line changes in it.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// The experiment, a TOML file.
+    pub config: PathBuf,
+    /// Only these data sets of the config.
+    #[arg(long, value_name = "NAME")]
+    pub dataset: Vec<String>,
+    /// Read the data sets from this folder (official files) instead of the config's.
+    #[arg(long, value_name = "DIR")]
+    pub from: Option<PathBuf>,
+    /// Prompt at most this many pairs of each data set.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<std::num::NonZeroUsize>,
+    /// Another model than the config's: a Hugging Face folder.
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+}
+
 /// Arguments of `ment run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// The experiment, a TOML file.
-    pub config: PathBuf,
+    #[command(flatten)]
+    /// What is run.
+    pub experiment: ConfigArgs,
     /// Where records and tables go [default: results/<name of the config>].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -76,18 +109,9 @@ pub struct RunArgs {
     /// the folder of the run, one process each; the tables cover all that is there.
     #[arg(long, value_name = "I/N")]
     pub shard: Option<crate::plan::Shard>,
-    /// Only these data sets of the config.
-    #[arg(long, value_name = "NAME")]
-    pub dataset: Vec<String>,
-    /// Read the data sets from this folder (official files) instead of the config's.
-    #[arg(long, value_name = "DIR")]
-    pub from: Option<PathBuf>,
-    /// Prompt at most this many pairs of each data set.
-    #[arg(long, value_name = "N")]
-    pub limit: Option<std::num::NonZeroUsize>,
-    /// Another model than the config's: a Hugging Face folder.
-    #[arg(long, value_name = "DIR")]
-    pub model: Option<PathBuf>,
+    /// Print only these tables, separated by commas (all are written).
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = TABLES)]
+    pub tables: Vec<String>,
 }
 
 /// Arguments of `ment predict`.

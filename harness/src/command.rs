@@ -1,6 +1,6 @@
 //! The commands: arguments in, work done, results printed.
 
-use crate::cli::{BenchArgs, PredictArgs, RunArgs};
+use crate::cli::{BenchArgs, ConfigArgs, PredictArgs, RunArgs};
 use crate::config::Config;
 use crate::dataset::DatasetName;
 use crate::error::InputError;
@@ -11,16 +11,33 @@ use std::path::{Path, PathBuf};
 
 /// `ment run`
 pub fn run(args: RunArgs) -> Result<()> {
-    let config = resolve(&args)?;
-    let out = args.out.clone().unwrap_or_else(|| default_out(&args.config));
+    let config = resolve(&args.experiment)?;
+    let out = args.out.clone().unwrap_or_else(|| default_out(&args.experiment.config));
     run_config(&config, &args, &out)?;
-    report(&out)
+    report(&out, &args.tables)
 }
 
-/// `ment report`
-pub fn report(folder: &Path) -> Result<()> {
+/// `ment check`
+pub fn check(args: &ConfigArgs) -> Result<()> {
+    print!("{}", crate::check::check(&resolve(args)?)?);
+    Ok(())
+}
+
+/// `ment show`
+pub fn show(run: &Path, trial: Option<&str>) -> Result<()> {
+    let text = match trial {
+        Some(trial) => crate::show::trial(run, trial)?,
+        None => crate::show::list(run)?,
+    };
+    print!("{text}");
+    Ok(())
+}
+
+/// `ment report`; prints the `wanted` tables, or all.
+pub fn report(folder: &Path, wanted: &[String]) -> Result<()> {
     let report = crate::report::report(folder)?;
-    print_tables(&report.tables);
+    let printed = |table: &&Table| wanted.is_empty() || wanted.iter().any(|n| n == table.name);
+    print_tables(report.tables.iter().filter(printed));
     if !report.deviations.is_empty() {
         println!("departures from the paper:");
     }
@@ -34,7 +51,7 @@ pub fn report(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn print_tables(tables: &[Table]) {
+fn print_tables<'t>(tables: impl Iterator<Item = &'t Table>) {
     let width = terminal_width();
     for table in tables {
         println!("{}", table.terminal(width));
@@ -42,7 +59,7 @@ fn print_tables(tables: &[Table]) {
 }
 
 /// The config as written, then what the command line says.
-fn resolve(args: &RunArgs) -> Result<Config> {
+fn resolve(args: &ConfigArgs) -> Result<Config> {
     let mut config = Config::read(&args.config)?;
     if !args.dataset.is_empty() {
         let wanted = args
@@ -135,12 +152,13 @@ pub fn bench(args: BenchArgs) -> Result<()> {
         threads: args.threads,
         out: &args.out,
     };
-    let (tables, files) = crate::bench::bench(&settings)?;
-    print_tables(&tables);
+    let bench = crate::bench::bench(&settings)?;
+    print_tables(bench.tables.iter());
     println!("written:");
-    for file in files {
+    for file in bench.files {
         println!("  {}", file.display());
     }
+    anyhow::ensure!(bench.failures.is_empty(), "not counted: {}", bench.failures.join("; "));
     Ok(())
 }
 

@@ -7,6 +7,7 @@
 
 #[cfg(feature = "torch")]
 pub mod bench;
+pub mod check;
 pub mod cli;
 pub mod command;
 pub mod config;
@@ -19,6 +20,7 @@ pub mod plan;
 pub mod prompt;
 pub mod record;
 pub mod report;
+pub mod show;
 pub mod store;
 
 #[cfg(feature = "torch")]

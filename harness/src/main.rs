@@ -24,7 +24,9 @@ fn main() -> ExitCode {
 fn dispatch(command: Command) -> Result<()> {
     match command {
         Command::Run(args) => ment::command::run(args),
-        Command::Report { run } => ment::command::report(&run),
+        Command::Check(args) => ment::command::check(&args),
+        Command::Report { run, tables } => ment::command::report(&run, &tables),
+        Command::Show { run, trial } => ment::command::show(&run, trial.as_deref()),
         Command::Predict(args) => ment::command::predict(args),
         Command::Bench(args) => ment::command::bench(args),
     }

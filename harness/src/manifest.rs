@@ -4,7 +4,7 @@
 use crate::config::Config;
 use crate::record::FORMAT;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
@@ -17,8 +17,11 @@ pub struct Manifest {
     pub run: String,
     /// All that determines the results.
     pub identity: Identity,
-    /// Departures from the paper's text, for the reader of the tables.
+    /// Departures of model, data and prompts from the paper's text, for the reader of the tables.
     pub deviations: Vec<String>,
+    /// Those of each method, by label, a clause each.
+    #[serde(default)]
+    pub method_deviations: BTreeMap<String, Vec<String>>,
     /// Where the run was made.
     pub environment: Environment,
 }
@@ -26,8 +29,12 @@ pub struct Manifest {
 /// All that determines the results of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Identity {
-    /// The resolved config, without paths: contents count, not places.
+    /// The resolved config, without paths (contents count, not places) and methods.
     pub config: Value,
+    /// The resolved settings of each method, by label, in the order of the tables. A run may be
+    /// continued with others.
+    #[serde(default)]
+    pub methods: Map<String, Value>,
     /// `cpu` or `cuda`.
     pub device: String,
     /// SHA-256 of every file that took part: weights, tokenizer, encoder, data.
@@ -55,17 +62,59 @@ pub struct Environment {
     pub platform: String,
 }
 
+impl Manifest {
+    /// Adds the methods that only `other`, a manifest of the same run, knows. Those of `self` come
+    /// first in the tables.
+    pub fn absorb(&mut self, other: &Self) {
+        for (label, settings) in &other.identity.methods {
+            self.identity.methods.entry(label).or_insert_with(|| settings.clone());
+        }
+        for (label, clauses) in &other.method_deviations {
+            self.method_deviations.entry(label.clone()).or_insert_with(|| clauses.clone());
+        }
+    }
+
+    /// Every departure, a sentence each; those of several methods once.
+    pub fn all_deviations(&self) -> Vec<String> {
+        let mut clauses: Vec<(&str, Vec<&str>)> = Vec::new();
+        for label in self.identity.methods.keys() {
+            for clause in self.method_deviations.get(label).into_iter().flatten() {
+                match clauses.iter_mut().find(|(known, _)| known == clause) {
+                    Some((_, labels)) => labels.push(label),
+                    None => clauses.push((clause, vec![label])),
+                }
+            }
+        }
+        let mut found = self.deviations.clone();
+        found.extend(
+            clauses.iter().map(|(clause, labels)| format!("{}: {clause}", labels.join("; "))),
+        );
+        found
+    }
+}
+
 impl Identity {
     /// The identity of `config` run on `device` with `contents`.
     pub fn new(config: &Config, device: &str, contents: BTreeMap<String, String>) -> Self {
-        let mut config = serde_json::to_value(config).expect("a config is plain data");
-        strip_paths(&mut config);
-        Self { config, device: device.into(), contents }
+        let mut value = serde_json::to_value(config).expect("a config is plain data");
+        strip_paths(&mut value);
+        let keys = value.as_object_mut().expect("a config is a table");
+        let mut methods = Map::new();
+        for kind in METHODS {
+            let Some(Value::Array(settings)) = keys.remove(kind) else { continue };
+            for mut settings in settings {
+                settings["kind"] = kind.into();
+                let label = settings["label"].as_str().unwrap_or_default().to_string();
+                methods.insert(label, settings);
+            }
+        }
+        Self { config: value, methods, device: device.into(), contents }
     }
 
     /// The quota of neurons of every method, by label.
     pub fn quotas(&self) -> BTreeMap<String, f64> {
-        let methods = self.config["ment"].as_array().into_iter().flatten();
+        let before = self.config["ment"].as_array().into_iter().flatten(); // format 1
+        let methods = self.methods.values().chain(before);
         methods
             .filter_map(|method| {
                 Some((method["label"].as_str()?.into(), method["quota"].as_f64()?))
@@ -73,21 +122,28 @@ impl Identity {
             .collect()
     }
 
-    /// Short hash, 16 hex digits.
+    /// Short hash of all but the methods, 16 hex digits.
     pub fn hash(&self) -> String {
-        let text = serde_json::to_string(&(FORMAT, self)).expect("an identity is plain data");
-        format!("{:x}", Sha256::digest(text))[..16].to_string()
+        short_hash(&(FORMAT, &self.config, &self.device, &self.contents))
     }
 
-    /// The keys in which two identities differ, as `key: ours → theirs`.
+    /// Short hash of all that determines the trials of the method `label` but their places.
+    pub fn trials_of(&self, label: &str) -> String {
+        short_hash(&(self.hash(), &self.methods.get(label)))
+    }
+
+    /// The keys in which two identities differ, as `key: theirs → ours`. Methods that only one of
+    /// them has are no difference.
     pub fn differences(&self, theirs: &Self) -> Vec<String> {
-        let flat = |identity: &Self| {
+        let flat = |identity: &Self, other: &Self| {
+            let mut identity = identity.clone();
+            identity.methods.retain(|label, _| other.methods.contains_key(label));
             let mut out = BTreeMap::new();
             let value = serde_json::to_value(identity).expect("an identity is plain data");
             flatten(String::new(), &value, &mut out);
             out
         };
-        let (ours, theirs) = (flat(self), flat(theirs));
+        let (ours, theirs) = (flat(self, theirs), flat(theirs, self));
         let mut keys: Vec<&String> = ours.keys().chain(theirs.keys()).collect();
         keys.sort();
         keys.dedup();
@@ -99,6 +155,14 @@ impl Identity {
             .map(|key| format!("{key}: {} → {}", show(&theirs, key), show(&ours, key)))
             .collect()
     }
+}
+
+/// The arrays of a config that hold methods, in the order of the tables.
+const METHODS: [&str; 3] = ["no_edit", "kn", "ment"];
+
+fn short_hash(value: &impl Serialize) -> String {
+    let text = serde_json::to_string(value).expect("plain data");
+    format!("{:x}", Sha256::digest(text))[..16].to_string()
 }
 
 /// Paths name places of one machine (the contents are hashed instead), and its memory is its own.

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// Version of the format of manifests and records. A reader refuses newer ones.
-pub const FORMAT: u32 = 1;
+///
+/// 1 had no texts of prompts and tokens, and one hash for all methods of a run.
+pub const FORMAT: u32 = 2;
 
 /// One line of `trials.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,6 +67,9 @@ pub struct DatumRecord {
     pub demonstrations: Vec<usize>,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
+    /// The prompt as text.
+    #[serde(default)]
+    pub prompt_text: String,
     /// Gold token ids.
     pub gold: Vec<u32>,
     /// The gold ids as text.
@@ -180,6 +185,9 @@ pub struct TrialRecord {
     pub position: usize,
     /// Gold token id.
     pub target: u32,
+    /// Its tokens as text.
+    #[serde(default)]
+    pub texts: Texts,
     /// How it ended.
     pub outcome: Outcome,
     /// Before this error's edit.
@@ -188,6 +196,9 @@ pub struct TrialRecord {
     pub after: Observation,
     /// Neurons patched, in order; of a skipped error: those tried.
     pub neurons: Vec<Patched>,
+    /// Parallel prompts that neurons were located on, by a method that uses such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallel: Option<usize>,
     /// Side effects on other data, where the config asks for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unrelated: Vec<UnrelatedProbe>,
@@ -196,6 +207,17 @@ pub struct TrialRecord {
     pub halvings: u32,
     /// Where the time went.
     pub seconds: Phases,
+}
+
+/// Tokens of a trial as text.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Texts {
+    /// The target.
+    pub target: String,
+    /// The argmax before the edit.
+    pub before: String,
+    /// The argmax after it.
+    pub after: String,
 }
 
 fn is_zero(count: &u32) -> bool {
@@ -217,22 +239,28 @@ pub struct PredictionRecord {
     pub predicted_text: String,
 }
 
-/// Identity of a trial: a hash of the run it belongs to and its place in it.
+/// Identity of a trial: a hash of the model, data and method it belongs to, and its place in them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TrialId(String);
 
 impl TrialId {
-    /// The trial of `method` on the error at gold `position` of `datum`, in the run `run`.
-    pub fn new(
-        run: &str,
-        dataset: DatasetName,
-        datum: usize,
-        method: &str,
-        position: usize,
-    ) -> Self {
-        let place = format!("{run}\n{dataset}\n{datum}\n{method}\n{position}");
+    /// The trial on the error at gold `position` of `datum`, under the setting that
+    /// [`Identity::trials_of`](crate::manifest::Identity::trials_of) names.
+    pub fn new(setting: &str, dataset: DatasetName, datum: usize, position: usize) -> Self {
+        let place = format!("{setting}\n{dataset}\n{datum}\n{position}");
         Self(format!("{:x}", Sha256::digest(place))[..16].to_string())
+    }
+
+    /// The hash, or its beginning, as users write it.
+    pub fn starts_with(&self, beginning: &str) -> bool {
+        self.0.starts_with(beginning)
+    }
+}
+
+impl std::fmt::Display for TrialId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

@@ -52,7 +52,14 @@ impl Store {
             }
         };
         if folder.join(MANIFEST).is_file() {
-            check_same_run(folder, manifest)?;
+            let found = read_manifest(folder)?;
+            check_same_run(folder, &found, manifest)?;
+            let mut whole = manifest.clone();
+            whole.absorb(&found);
+            if whole.identity.methods.len() > found.identity.methods.len() {
+                whole.environment = found.environment;
+                write_manifest(folder, &whole)?;
+            }
         } else {
             create(folder, manifest)?;
         }
@@ -143,16 +150,27 @@ fn create(folder: &Path, manifest: &Manifest) -> Result<()> {
             folder.display()
         )));
     }
-    // Shards may begin at the same time; each writes the same, and the last name change stands.
+    write_manifest(folder, manifest)
+}
+
+/// Shards may begin at the same time; each writes the same, and the last name change stands.
+fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<()> {
     let partial = folder.join(format!("{MANIFEST}.{}", std::process::id()));
     let text = serde_json::to_string_pretty(manifest).expect("a manifest is plain data");
     std::fs::write(&partial, text + "\n").map_err(|error| write_error(&partial, &error))?;
     std::fs::rename(&partial, folder.join(MANIFEST)).map_err(|error| write_error(&partial, &error))
 }
 
-fn check_same_run(folder: &Path, manifest: &Manifest) -> Result<()> {
-    let found = read_manifest(folder)?;
-    if found.run == manifest.run {
+fn check_same_run(folder: &Path, found: &Manifest, manifest: &Manifest) -> Result<()> {
+    if found.format < FORMAT {
+        return Err(InputError::new(format!(
+            "{}: written in format {}, which is read but no longer continued; use --out DIR",
+            folder.display(),
+            found.format
+        )));
+    }
+    let mut differences = manifest.identity.differences(&found.identity);
+    if differences.is_empty() {
         let (begun, now) = (&found.environment.commit, &manifest.environment.commit);
         if begun != now {
             eprintln!(
@@ -162,7 +180,6 @@ fn check_same_run(folder: &Path, manifest: &Manifest) -> Result<()> {
         }
         return Ok(());
     }
-    let mut differences = manifest.identity.differences(&found.identity);
     let more = differences.len().saturating_sub(5);
     differences.truncate(5);
     let more = if more > 0 { format!("\n  … and {more} more") } else { String::new() };

@@ -52,6 +52,8 @@ pub(crate) struct Results {
     pub(crate) alone: Vec<Alone>,
     /// Time per error against one size at a time.
     pub(crate) growth: Vec<Growth>,
+    /// What could not be measured, or must not count, as results differ.
+    pub(crate) failures: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -135,12 +137,22 @@ pub(crate) enum Against {
     Candidates,
 }
 
-/// Measures, writes `bench.json`, tables and plots into `settings.out`, and returns the tables and
-/// the files.
+/// What was measured, and what was not.
+#[derive(Debug)]
+pub struct Bench {
+    /// As they are printed.
+    pub tables: Vec<Table>,
+    /// What was written.
+    pub files: Vec<PathBuf>,
+    /// Work whose results differ from the peer's, or that failed: no time of it counts.
+    pub failures: Vec<String>,
+}
+
+/// Measures, and writes `bench.json`, tables and plots into `settings.out`.
 ///
 /// # Errors
-/// If a model, the peer or the folder is not to be had, or the results of both sides differ.
-pub fn bench(settings: &Settings<'_>) -> Result<(Vec<Table>, Vec<PathBuf>)> {
+/// If a model, the peer or the folder is not to be had.
+pub fn bench(settings: &Settings<'_>) -> Result<Bench> {
     for (_, folder) in &settings.models {
         if !folder.join("config.json").is_file() {
             return Err(InputError::new(format!(
@@ -165,6 +177,7 @@ pub fn bench(settings: &Settings<'_>) -> Result<(Vec<Table>, Vec<PathBuf>)> {
         versus: Vec::new(),
         alone: Vec::new(),
         growth: Vec::new(),
+        failures: Vec::new(),
     };
     let tasks = subject::tasks(&settings.models[0].1)?;
     let most = tasks.iter().map(|task| task.prompt.len()).min().unwrap_or_default();
@@ -181,7 +194,11 @@ pub fn bench(settings: &Settings<'_>) -> Result<(Vec<Table>, Vec<PathBuf>)> {
         let mut peer = Peer::start(&settings.python, folder, threads)?;
         results.environment.peer.clone_from(&peer.versions);
         versus::all(&subject, &mut peer, settings, &bar, &mut |found| {
-            results.versus.push(found);
+            signal::check()?;
+            match found {
+                Ok(found) => results.versus.push(found),
+                Err(error) => results.failures.push(format!("{label}: {error:#}")),
+            }
             write(&results, settings.out)
         })?;
         drop(peer);
@@ -195,18 +212,18 @@ pub fn bench(settings: &Settings<'_>) -> Result<(Vec<Table>, Vec<PathBuf>)> {
     }
     growth::layers(&settings.depths, &tasks, &mut results.growth)?;
     write(&results, settings.out)?;
-    report(&results, settings.out)
+    report(results, settings.out)
 }
 
 /// Tables and plots of what was measured.
-fn report(results: &Results, out: &Path) -> Result<(Vec<Table>, Vec<PathBuf>)> {
-    let tables = tables::all(results);
+fn report(results: Results, out: &Path) -> Result<Bench> {
+    let tables = tables::all(&results);
     let mut files = vec![out.join("bench.json")];
     for table in &tables {
         files.extend(crate::report::export::write(table, out)?);
     }
-    files.extend(plot::all(results, out)?);
-    Ok((tables, files))
+    files.extend(plot::all(&results, out)?);
+    Ok(Bench { tables, files, failures: results.failures })
 }
 
 /// Measured so far; nothing is lost if the rest fails.

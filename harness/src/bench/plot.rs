@@ -1,7 +1,8 @@
 //! The measurements as pictures.
 
 use super::{Against, Growth, Results, Task};
-use anyhow::{Result, anyhow};
+use crate::report::plot::{self, Area, Drawn};
+use anyhow::Result;
 use plotters::prelude::*;
 use std::path::{Path, PathBuf};
 
@@ -10,24 +11,19 @@ const COLOURS: [RGBColor; 2] = [RGBColor(27, 78, 130), RGBColor(224, 139, 60)];
 
 /// Writes every plot.
 pub(super) fn all(results: &Results, out: &Path) -> Result<Vec<PathBuf>> {
-    let (ratio, growth) = (out.join("versus.svg"), out.join("growth.svg"));
-    versus(results, &ratio).map_err(|error| anyhow!("{}: {error}", ratio.display()))?;
-    self::growth(results, &growth).map_err(|error| anyhow!("{}: {error}", growth.display()))?;
-    Ok(vec![ratio, growth])
+    let height = 90 + 26 * results.versus.len() as u32;
+    let versus = plot::write(out, "versus", (860, height), |area| versus(results, area))?;
+    let growth = plot::write(out, "growth", (1080, 380), |area| growth(results, area))?;
+    Ok([versus, growth].concat())
 }
 
-type Drawn = Result<(), Box<dyn std::error::Error>>;
-
 /// How many times as fast as the peer, a bar a task and length, on a logarithmic scale.
-fn versus(results: &Results, path: &Path) -> Drawn {
+fn versus(results: &Results, root: &Area<'_>) -> Drawn {
     let bars = results.versus.len();
-    let height = 90 + 26 * bars as u32;
-    let root = SVGBackend::new(path, (860, height)).into_drawing_area();
-    root.fill(&WHITE)?;
     let ratios: Vec<f64> =
         results.versus.iter().map(|found| found.peer_seconds / found.seconds).collect();
     let most = ratios.iter().copied().fold(10.0, f64::max) * 3.0;
-    let mut chart = ChartBuilder::on(&root)
+    let mut chart = ChartBuilder::on(root)
         .caption("Times as fast as the Python peer", ("sans-serif", 18))
         .margin(10)
         .margin_right(20)
@@ -68,14 +64,11 @@ fn versus(results: &Results, path: &Path) -> Drawn {
     }
     // As fast as the peer.
     chart.draw_series([PathElement::new(vec![(1.0, 0.0), (1.0, bars as f64)], BLACK)])?;
-    root.present()?;
     Ok(())
 }
 
 /// Time per error against one size at a time.
-fn growth(results: &Results, path: &Path) -> Drawn {
-    let root = SVGBackend::new(path, (1080, 380)).into_drawing_area();
-    root.fill(&WHITE)?;
+fn growth(results: &Results, root: &Area<'_>) -> Drawn {
     let panels = [
         (Against::Tokens, "tokens of the prompt"),
         (Against::Candidates, "candidates (256 tokens)"),
@@ -130,6 +123,5 @@ fn growth(results: &Results, path: &Path) -> Drawn {
             .background_style(WHITE)
             .draw()?;
     }
-    root.present()?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::engine::integrated_gradients::{Point, integrated_gradients};
 use crate::engine::trace::Trace;
 use crate::engine::{forward, probe::Probes};
 use crate::method::ment::Ment;
-use crate::method::{LlmError, Method, Oracle, Repair, Scene};
+use crate::method::{LlmError, Method, NoParallelPrompts, Oracle, Repair, Scene};
 use crate::model::tokenizer::{Joint, Tokenizer};
 use crate::model::{CausalLm, Sequences, load_weights, read_config};
 use crate::prompt::render;
@@ -148,6 +148,8 @@ impl Subject {
             trace: &trace,
             engine: Engine::Replay,
             memory: MEMORY / 2,
+            parallel: &NoParallelPrompts,
+            seed: 0,
         };
         let method = Ment::new(config.clone(), Rc::clone(&self.oracle));
         method.repair(&scene, &LlmError { at, target: wrong.target, argmax })

@@ -61,6 +61,7 @@ fn versus(results: &Results) -> Table {
         let (model, task, tokens) = (&found.model, name(found.task), found.tokens);
         format!("{model}: {task}, {tokens} tokens: {}; {} runs", found.detail, found.runs)
     }));
+    notes.extend(results.failures.iter().map(|failure| format!("not counted: {failure}")));
     table("versus", "The engine and its Python peer.", "Work", &columns, notes)
         .with(results.versus.iter().map(row).collect())
 }

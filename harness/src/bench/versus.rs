@@ -7,7 +7,6 @@ use super::{Settings, Task, Versus};
 use crate::config::MentConfig;
 use crate::edit::Neuron;
 use crate::method::{Repair, observe};
-use crate::signal;
 use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
@@ -25,31 +24,29 @@ const TURNS: usize = 9;
 /// Turns end when the peer has worked this long.
 const LONG: f64 = 15.0;
 
-/// All tasks on `subject`; each is handed to `done` when it is measured.
+/// All tasks on `subject`; each is handed to `done` when it is measured. One whose results differ,
+/// or that fails, is handed on as its error, and the others go on.
 pub(super) fn all(
     subject: &Subject,
     peer: &mut Peer,
     settings: &Settings<'_>,
     bar: &ProgressBar,
-    done: &mut dyn FnMut(Versus) -> Result<()>,
+    done: &mut dyn FnMut(Result<Versus>) -> Result<()>,
 ) -> Result<()> {
     for &tokens in &settings.tokens {
         bar.set_message(format!("forward, {tokens} tokens"));
-        done(forward(subject, peer, tokens)?)?;
+        done(forward(subject, peer, tokens))?;
         bar.inc(1);
-        signal::check()?;
         bar.set_message(format!("MENT, {tokens} tokens"));
-        done(ment(subject, peer, tokens, settings.errors)?)?;
+        done(ment(subject, peer, tokens, settings.errors))?;
         bar.inc(1);
-        signal::check()?;
     }
     bar.set_message("probing");
-    done(probe(subject, peer)?)?;
+    done(probe(subject, peer))?;
     bar.inc(1);
     if settings.integrated_gradients && subject.trained {
-        signal::check()?;
         bar.set_message("integrated gradients: the peer takes its time");
-        done(integrated_gradients(subject, peer)?)?;
+        done(integrated_gradients(subject, peer))?;
     }
     bar.inc(1);
     Ok(())
@@ -257,7 +254,8 @@ fn integrated_gradients(subject: &Subject, peer: &mut Peer) -> Result<Versus> {
                 .collect::<Result<_>>()?;
             let ours = subject.integrated_gradients(&wrong, STEPS);
             difference = relative(&ours, &Tensor::stack(&theirs, 0))?;
-            ensure!(difference < 1e-4, "integrated gradients differ by {difference:.1e}");
+            // Of a probability, in f32, in two orders of summation.
+            ensure!(difference < 1e-3, "integrated gradients differ by {difference:.1e}");
             seconds(&answer)
         },
     )?;

@@ -1,9 +1,12 @@
 //! `[[ment]]`: the settings of MENT.
 
-use super::value::{Coefficient, Positive};
+use super::value::{Coefficient, Positive, Share};
 use serde::{Deserialize, Serialize};
 
-/// `[[ment]]`: one setting of MENT. The paper leaves several choices open; each is a key here,
+/// `[[ment]]`: one setting of MENT, in three stages that combine freely. Its eight variants (paper, II)
+/// each change one of them: `[loc.-actv]` and `[loc.-rand]` are `locate.score`; `[est.-onehot]` and
+/// `[est.-switch]` are `estimate.virtual_distribution`, `[est.-pathway]` is `estimate.pathways`;
+/// `[plan-rank]`, `[plan-prob]` and `[plan-score]` are `plan`. The paper leaves several choices open; each is a key here,
 /// and the defaults are what the committed calibration supports (`configs/calibration.toml`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -18,6 +21,8 @@ pub struct MentConfig {
     pub locate: Locate,
     /// Step 2, estimating.
     pub estimate: Estimate,
+    /// Step 3, planning.
+    pub plan: Plan,
     /// What becomes of an edit when the next error of the same datum is repaired.
     pub across_errors: AcrossErrors,
 }
@@ -30,8 +35,53 @@ impl Default for MentConfig {
             candidates: Positive(10),
             locate: Locate::default(),
             estimate: Estimate::default(),
+            plan: Plan::default(),
             across_errors: AcrossErrors::default(),
         }
+    }
+}
+
+impl MentConfig {
+    /// Refuses what each key allows and together means nothing.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let (locate, estimate) = (&self.locate, &self.estimate);
+        let differentiated = (AttributedToken::default(), Quantity::default());
+        let refuse = |what: &str| Err(format!("`{}`: {what}", self.label));
+        if locate.score != Score::InputTimesGradient
+            && (locate.token, locate.quantity) != differentiated
+        {
+            return refuse(
+                "locate.token and locate.quantity say what is differentiated, and locate.score \
+                 differentiates nothing; leave them out",
+            );
+        }
+        if locate.score == Score::Random && locate.positions != Positions::default() {
+            return refuse("locate.positions means nothing to random scores; leave it out");
+        }
+        if estimate.distribution == Distribution::OneHotDifference
+            && estimate.virtual_distribution != Virtual::default()
+        {
+            return refuse(
+                "estimate.distribution = \"one_hot_difference\" has no place for a virtual \
+                 distribution; leave estimate.virtual_distribution out",
+            );
+        }
+        if estimate.distribution == Distribution::Logits
+            && estimate.virtual_distribution == Virtual::OneHot
+        {
+            return refuse(
+                "a one-hot distribution is made of probabilities, not of logits; choose another \
+                 estimate.distribution",
+            );
+        }
+        if self.plan == Plan::Score && self.quota.0 > self.candidates.0 {
+            return refuse(&format!(
+                "plan = \"score\" patches each located neuron once, and {} located ones cannot \
+                 fill a quota of {}",
+                self.candidates.0, self.quota.0
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -39,6 +89,8 @@ impl Default for MentConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Locate {
+    /// What a neuron is scored by.
+    pub score: Score,
     /// Whose prediction is attributed.
     pub token: AttributedToken,
     /// Which function of that token's logit is differentiated.
@@ -47,6 +99,19 @@ pub struct Locate {
     pub positions: Positions,
     /// In which layers neurons are looked for.
     pub layers: Layers,
+}
+
+/// What a neuron is scored by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Score {
+    /// Post-activation times its gradient.
+    #[default]
+    InputTimesGradient,
+    /// Post-activation alone: `[loc.-actv]`.
+    Activation,
+    /// Chance, the same in every run of one `execution.seed`: `[loc.-rand]`.
+    Random,
 }
 
 /// Whose prediction is attributed.
@@ -100,6 +165,8 @@ pub enum Layers {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Estimate {
+    /// The distribution in which the target leads.
+    pub virtual_distribution: Virtual,
     /// What the pseudoinverse of the output head is applied to.
     pub distribution: Distribution,
     /// Scale of each end of the interpolation.
@@ -117,11 +184,16 @@ pub struct Estimate {
     pub head_bias: HeadBias,
     /// Rows of the output head that take part.
     pub vocabulary: Vocabulary,
+    /// Share of the vector's entries that are added, those of the largest magnitude: each is a
+    /// pathway from the neuron to one entry of the residual stream. `[est.-pathway]`: 0.25, which
+    /// is the paper's 256 of 1,024.
+    pub pathways: Share,
 }
 
 impl Default for Estimate {
     fn default() -> Self {
         Self {
+            virtual_distribution: Virtual::default(),
             distribution: Distribution::default(),
             normalize: Normalize::default(),
             coefficient: Coefficient(0.25),
@@ -130,17 +202,31 @@ impl Default for Estimate {
             final_norm: FinalNorm::default(),
             head_bias: HeadBias::default(),
             vocabulary: Vocabulary::default(),
+            pathways: Share(1.0),
         }
     }
+}
+
+/// The distribution in which the target leads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Virtual {
+    /// The target climbs, what it passes steps down: Algorithm 1.
+    #[default]
+    Raised,
+    /// Target and argmax change places: `[est.-switch]`.
+    Switched,
+    /// All on the target: `[est.-onehot]`.
+    OneHot,
 }
 
 /// What the pseudoinverse of the output head is applied to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Distribution {
-    /// The virtual distribution of Algorithm 1, as written.
+    /// The virtual distribution, as written.
     Probabilities,
-    /// Algorithm 1 on the logits.
+    /// The virtual distribution made of logits.
     Logits,
     /// Virtual minus actual probabilities: what is to change.
     #[default]
@@ -205,6 +291,22 @@ pub enum Vocabulary {
     All,
     /// Those the tokenizer has a token for.
     Tokenizer,
+}
+
+/// Which candidate is patched next (Equation 3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Plan {
+    /// The one whose simulated edit gains most: in rank of the target, then in
+    /// ln(P target / P argmax).
+    #[default]
+    Gain,
+    /// Gain in rank only; of equals the best located: `[plan-rank]`.
+    Rank,
+    /// Gain in ln(P target / P argmax) only: `[plan-prob]`.
+    Probability,
+    /// In the order of the attribution scores, nothing simulated: `[plan-score]`.
+    Score,
 }
 
 /// Edits across the errors of one datum.

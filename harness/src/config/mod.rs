@@ -1,10 +1,14 @@
 //! A run as written in TOML: data sets, model, prompt, methods. Every key is documented here and
 //! has a default unless it says otherwise; a wrong key or value is refused with its line.
 
+mod kn;
 mod ment;
+mod no_edit;
 mod value;
 
+pub use self::kn::*;
 pub use self::ment::*;
+pub use self::no_edit::*;
 pub use self::value::*;
 
 use crate::dataset::DatasetName;
@@ -30,7 +34,13 @@ pub struct Config {
     pub execution: Execution,
     /// `[[dataset]]`, at least one.
     pub dataset: Vec<DatasetConfig>,
-    /// `[[ment]]`: each entry is one row of the tables.
+    /// `[[no_edit]]`: each entry of this and the following is one row of the tables.
+    #[serde(default)]
+    pub no_edit: Vec<NoEditConfig>,
+    /// `[[kn]]`
+    #[serde(default)]
+    pub kn: Vec<KnConfig>,
+    /// `[[ment]]`
     #[serde(default)]
     pub ment: Vec<MentConfig>,
 }
@@ -116,6 +126,8 @@ pub struct Execution {
     /// Memory for what is kept or run at once, over the weights, in MiB. It decides the size of
     /// batches, not what is computed, and so is no part of a run's identity.
     pub memory_mib: Positive,
+    /// What chance depends on, where a method makes use of it.
+    pub seed: u64,
     /// Whether f32 matrix products on CUDA may round their inputs to TF32 (10 bits of mantissa).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub tf32: bool,
@@ -135,6 +147,7 @@ impl Default for Execution {
             too_long: TooLong::default(),
             unrelated_probes: 0,
             memory_mib: Positive(512),
+            seed: 0,
             tf32: false,
         }
     }
@@ -216,6 +229,13 @@ impl Config {
         Ok(config)
     }
 
+    /// The labels of all methods, in the order of the tables.
+    pub fn labels(&self) -> impl Iterator<Item = &String> + Clone {
+        let no_edit = self.no_edit.iter().map(|method| &method.label);
+        let kn = self.kn.iter().map(|method| &method.label);
+        no_edit.chain(kn).chain(self.ment.iter().map(|method| &method.label))
+    }
+
     /// What no single key shows.
     pub fn check(&self) -> Result<(), String> {
         if self.dataset.is_empty() {
@@ -225,9 +245,9 @@ impl Config {
         if let Some(name) = first_duplicate(names) {
             return Err(format!("data set `{name}` is listed twice"));
         }
-        let labels = std::iter::once(&self.model.label)
-            .chain(self.ment.iter().map(|ment| &ment.label))
-            .cloned();
+        self.kn.iter().try_for_each(KnConfig::check)?;
+        self.ment.iter().try_for_each(MentConfig::check)?;
+        let labels = std::iter::once(&self.model.label).chain(self.labels()).cloned();
         if let Some(label) =
             labels.clone().find(|label| label.trim().is_empty() || label.contains('\n'))
         {

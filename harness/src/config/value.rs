@@ -46,6 +46,28 @@ impl From<Coefficient> for f64 {
     }
 }
 
+/// A share, above 0 and at most 1.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Share(pub f64);
+
+impl TryFrom<f64> for Share {
+    type Error = String;
+    fn try_from(value: f64) -> Result<Self, String> {
+        if value > 0.0 && value <= 1.0 {
+            Ok(Self(value))
+        } else {
+            Err(format!("{value} is not a share, above 0 and at most 1"))
+        }
+    }
+}
+
+impl From<Share> for f64 {
+    fn from(value: Share) -> Self {
+        value.0
+    }
+}
+
 macro_rules! template {
     ($(#[$doc:meta])* $name:ident, $default:literal, [$($slot:literal),+]) => {
         $(#[$doc])*

@@ -1,6 +1,9 @@
 //! Methods: an LLM error in, an [`Edit`] out. A method never touches the weights.
 
+mod in_order;
+pub mod kn;
 pub mod ment;
+mod no_edit;
 mod observe;
 mod oracle;
 mod simulate;
@@ -40,6 +43,30 @@ pub struct Scene<'a> {
     pub engine: Engine,
     /// Bytes that a method may take for what it keeps or runs at once.
     pub memory: usize,
+    /// Where prompts that go on with a wanted token come from.
+    pub parallel: &'a dyn ParallelPrompts,
+    /// What chance depends on.
+    pub seed: u64,
+}
+
+/// Ids of a prompt that goes on with a wanted token.
+pub type ParallelPrompt = Vec<u32>;
+
+/// Prompts of the datum's kind that go on with a wanted token.
+pub trait ParallelPrompts {
+    /// At most `count` prompts that go on with `target`, nearest to the datum first; whether each
+    /// has `demonstrations` of its own.
+    fn find(&self, target: u32, count: usize, demonstrations: bool) -> Result<Vec<ParallelPrompt>>;
+}
+
+/// There are none.
+#[derive(Clone, Copy, Debug)]
+pub struct NoParallelPrompts;
+
+impl ParallelPrompts for NoParallelPrompts {
+    fn find(&self, _: u32, _: usize, _: bool) -> Result<Vec<ParallelPrompt>> {
+        Ok(Vec::new())
+    }
 }
 
 /// What a method did about an error.
@@ -53,6 +80,8 @@ pub struct Repair {
     pub located: Vec<Neuron>,
     /// Neurons in the order of patching; of a skipped error, those tried.
     pub neurons: Vec<Patched>,
+    /// Parallel prompts that neurons were located on, by a method that uses such.
+    pub parallel: Option<usize>,
     /// The prediction under the edit; of a skipped error, under what was tried.
     pub after: Observation,
     /// Where the time went.
@@ -73,5 +102,5 @@ pub trait Method {
 
 /// Every method of `config`, in the order of the tables. One line a method.
 pub fn all(config: &Config, loaded: &Loaded) -> Vec<Box<dyn Method>> {
-    ment::all(config, loaded)
+    no_edit::all(config).chain(kn::all(config)).chain(ment::all(config, loaded)).collect()
 }

@@ -1,112 +1,159 @@
-//! What the edits cost, a row a method: the measures of RQ2 (paper, III-E) side by side.
+//! What edits cost, by data set and method: the measures of RQ2 (paper, III-E). Several tables are
+//! made of them.
 
 use super::frame::{Order, lookup, trials};
-use super::table::{self, Better, Format, Group, Row, Table};
-use crate::record::Record;
+use super::table::{Better, Column, Format, Group, Row};
+use crate::record::{Phases, Record};
 use anyhow::{Result, ensure};
 use polars::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-/// `None` where no method was run.
-///
-/// Data sets stand side by side and, where there are several, all their errors together.
-///
-/// A skipped error counts as one neuron more than the method's quota (paper, III-E: 11); `quotas`
-/// holds the quota by label.
-pub(super) fn build(records: &[Record], quotas: &BTreeMap<String, f64>) -> Result<Option<Table>> {
-    let order = Order::of(records);
-    let frame = trials(records)?;
-    if frame.height() == 0 {
-        return Ok(None);
-    }
-    let methods = frame.column("method")?.str()?;
-    let skipped: Vec<f64> = methods
-        .iter()
-        .map(|method| 1.0 + quotas.get(method.unwrap_or_default()).unwrap_or(&10.0))
-        .collect();
-    let frame = frame.hstack(&[Column::new("skip cost".into(), skipped)])?;
-    let cost = when(col("patched").is_null()).then(col("skip cost")).otherwise(col("patched"));
-    let names = ["errors", "skipped", "patched", "nc", "seconds", "kept", "skip cost"];
-    let mut groups: Vec<&str> = order.datasets.iter().map(|dataset| dataset.label()).collect();
-    let mut frame = frame;
-    if groups.len() > 1 {
-        groups.push("All");
-        let together = frame.clone().lazy().with_column(lit("All").alias("dataset")).collect()?;
-        frame.vstack_mut(&together)?;
-    }
-    let costs = frame
-        .lazy()
-        .with_column(cost.alias("nc"))
-        .group_by([col("dataset"), col("method")])
-        .agg([
-            len().alias("errors"),
-            col("skipped").mean(),
-            col("patched").mean(),
-            col("nc").mean(),
-            col("seconds").mean(),
-            col("kept").mean(),
-            col("skip cost").first(),
-        ])
-        .collect()?;
-    let costs = lookup(&costs, &names)?;
-    for ((dataset, method), values) in &costs {
-        check_identity(values).map_err(|error| error.context(format!("{method} on {dataset}")))?;
-    }
-    let probed = costs.values().any(|values| values[5].is_some());
-    let columns = [
-        ("Errors", Better::Neither, Format::Count),
-        ("Skip", Better::Lower, Format::Percent),
-        ("#Patched", Better::Lower, Format::Three),
-        ("NC", Better::Lower, Format::Three),
-        ("TC", Better::Lower, Format::Seconds),
-        ("Kept", Better::Higher, Format::Percent),
-    ]
-    .map(|(title, better, format)| table::Column { title, better, format });
-    let columns = if probed { &columns[..] } else { &columns[..5] };
+/// All data sets together.
+pub(super) const ALL: &str = "All";
 
-    let rows = order
-        .methods
-        .iter()
-        .filter(|method| costs.keys().any(|(_, known)| known == *method))
-        .map(|method| {
-            let of_group = |group: &&str| {
-                let found = costs.get(&(group.to_string(), method.clone()));
-                (0..columns.len())
-                    .map(|column| found.and_then(|values| values[column]))
-                    .collect::<Vec<_>>()
+/// Means over the errors of one data set under one method.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cost {
+    pub(super) errors: f64,
+    /// Share of errors skipped.
+    pub(super) skipped: f64,
+    /// Neurons of an edit; `None` where every error was skipped.
+    pub(super) patched: Option<f64>,
+    /// NeuronCost: neurons patched, one more than the quota where skipped.
+    pub(super) nc: f64,
+    /// TimeCost and its phases, seconds.
+    pub(super) phases: Phases,
+    /// Share of unrelated predictions that edits keep, where they were probed.
+    pub(super) kept: Option<f64>,
+    /// Parallel prompts, of a method that uses such.
+    pub(super) parallel: Option<f64>,
+}
+
+/// Costs by data set (and [`ALL`], where there are several) and method.
+pub(super) struct Costs {
+    pub(super) datasets: Vec<&'static str>,
+    /// Those with trials, in the order of the tables.
+    pub(super) methods: Vec<String>,
+    found: HashMap<(String, String), Cost>,
+}
+
+const NAMES: [&str; 12] = [
+    "errors",
+    "skipped",
+    "patched",
+    "nc",
+    "trace",
+    "locate",
+    "estimate",
+    "plan",
+    "apply",
+    "kept",
+    "parallel",
+    "skip cost",
+];
+
+impl Costs {
+    /// `None` where no method was run. `quotas` holds the quota by label.
+    pub(super) fn of(
+        records: &[Record],
+        order: &Order,
+        quotas: &BTreeMap<String, f64>,
+    ) -> Result<Option<Self>> {
+        let frame = trials(records)?;
+        if frame.height() == 0 {
+            return Ok(None);
+        }
+        let labels = frame.column("method")?.str()?;
+        let skip_cost: Vec<f64> = labels
+            .iter()
+            .map(|label| 1.0 + quotas.get(label.unwrap_or_default()).unwrap_or(&10.0))
+            .collect();
+        let mut frame =
+            frame.hstack(&[polars::prelude::Column::new("skip cost".into(), skip_cost)])?;
+        let mut datasets: Vec<&str> =
+            order.datasets.iter().map(|dataset| dataset.label()).collect();
+        if datasets.len() > 1 {
+            datasets.push(ALL);
+            let together = frame.clone().lazy().with_column(lit(ALL).alias("dataset")).collect()?;
+            frame.vstack_mut(&together)?;
+        }
+        let cost = when(col("patched").is_null()).then(col("skip cost")).otherwise(col("patched"));
+        let means = NAMES[1..11].iter().map(|name| col(*name).mean());
+        let costs = frame
+            .lazy()
+            .with_column(cost.alias("nc"))
+            .group_by([col("dataset"), col("method")])
+            .agg([vec![len().alias("errors"), col("skip cost").first()], means.collect()].concat())
+            .collect()?;
+        let mut found = HashMap::new();
+        for (key, values) in lookup(&costs, &NAMES)? {
+            check_identity(&values)
+                .map_err(|error| error.context(format!("{} on {}", key.1, key.0)))?;
+            found.insert(key, Cost::of(&values));
+        }
+        let mut methods = order.methods.clone();
+        methods.retain(|method| found.keys().any(|(_, known)| known == method));
+        Ok(Some(Self { datasets, methods, found }))
+    }
+
+    pub(super) fn get(&self, dataset: &str, method: &str) -> Option<Cost> {
+        self.found.get(&(dataset.to_string(), method.to_string())).copied()
+    }
+
+    /// The mean over all data.
+    pub(super) fn over_all(&self, method: &str) -> Option<Cost> {
+        self.get(self.datasets.last()?, method)
+    }
+
+    /// A column group: one figure, a column a data set.
+    pub(super) fn group(&self, title: &str, better: Better, format: Format) -> Group {
+        let column = |&title: &&'static str| Column { title, better, format };
+        Group { title: title.into(), columns: self.datasets.iter().map(column).collect() }
+    }
+
+    /// A row a method, its cells those of `figures`, each for every data set.
+    pub(super) fn rows(&self, figures: &[fn(&Cost) -> Option<f64>]) -> Vec<Row> {
+        let row = |method: &String| {
+            let of = |figure: &fn(&Cost) -> Option<f64>| {
+                let cell = |dataset: &&str| self.get(dataset, method).as_ref().and_then(figure);
+                self.datasets.iter().map(cell).collect::<Vec<_>>()
             };
-            let cells = groups.iter().flat_map(of_group).collect();
-            Row { label: method.clone(), cells, format: None }
-        })
-        .collect();
-    let mut notes = vec![
-        "NC = skip·(quota+1) + (1−skip)·#Patched, checked; TC is wall time an error, tracing and \
-         all steps, on the machine that made the run"
-            .into(),
-    ];
-    if probed {
-        notes.push(
-            "Kept: share of next-token predictions after prompts of other data that an edit that \
-             solved its error leaves as they were"
-                .into(),
-        );
+            Row {
+                label: method.clone(),
+                cells: figures.iter().flat_map(of).collect(),
+                format: None,
+            }
+        };
+        self.methods.iter().map(row).collect()
     }
-    let group = |title: &&str| Group { title: title.to_string(), columns: columns.to_vec() };
-    Ok(Some(Table {
-        name: "costs",
-        title: "Costs of editing executions (the measures of Tables IV and V).".into(),
-        stub: "Approach",
-        groups: groups.iter().map(group).collect(),
-        rows,
-        notes,
-        deviations: Vec::new(),
-    }))
+}
+
+impl Cost {
+    /// From the values of [`NAMES`].
+    fn of(values: &[Option<f64>]) -> Self {
+        let value = |index: usize| values[index].unwrap_or_default();
+        Self {
+            errors: value(0),
+            skipped: value(1),
+            patched: values[2],
+            nc: value(3),
+            phases: Phases {
+                trace: value(4),
+                locate: value(5),
+                estimate: value(6),
+                plan: value(7),
+                apply: value(8),
+            },
+            kept: values[9],
+            parallel: values[10],
+        }
+    }
 }
 
 /// The identity that ties NeuronCost to its parts.
 fn check_identity(values: &[Option<f64>]) -> Result<()> {
     let (skip, nc) = (values[1].unwrap_or(0.0), values[3].unwrap_or(0.0));
-    let skip_cost = values[6].unwrap_or(0.0);
+    let skip_cost = values[11].unwrap_or(0.0);
     let expected = skip * skip_cost + (1.0 - skip) * values[2].unwrap_or(0.0);
     ensure!(
         (nc - expected).abs() < 1e-9,

@@ -91,13 +91,22 @@ impl Table {
         format!("{}{}", column.title, arrow(column))
     }
 
+    /// Of the columns; the first of a group makes up for a head that is wider than its columns.
     fn widths(&self) -> Vec<usize> {
-        (0..self.columns().count())
+        let mut widths: Vec<usize> = (0..self.columns().count())
             .map(|column| {
                 let cells = self.rows.iter().map(|row| self.text(row, column).chars().count());
                 cells.chain([self.head(column).chars().count()]).max().unwrap_or(0)
             })
-            .collect()
+            .collect();
+        for (group, Group { title, .. }) in self.groups.iter().enumerate() {
+            let range = self.range(group);
+            let own: usize = widths[range.clone()].iter().map(|width| width + 1).sum();
+            if let Some(first) = widths.get_mut(range.start) {
+                *first += title.chars().count().saturating_sub(own);
+            }
+        }
+        widths
     }
 }
 

@@ -13,8 +13,9 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// Data sets in the paper's order; methods as recorded, the unedited model first.
-    pub(super) fn of(records: &[Record]) -> Self {
+    /// Data sets in the paper's order; the unedited model first, then methods as in `known`, and any
+    /// others as recorded.
+    pub(super) fn of<'k>(records: &[Record], known: impl Iterator<Item = &'k String>) -> Self {
         let mut order = Self { datasets: Vec::new(), methods: Vec::new() };
         for record in records {
             let Record::Prediction(prediction) = record else { continue };
@@ -26,13 +27,16 @@ impl Order {
             }
         }
         order.datasets.sort();
+        let known: HashMap<&String, usize> = known.zip(1..).collect();
+        let place = |method: &String| known.get(method).copied().unwrap_or(usize::MAX);
+        order.methods.get_mut(1..).unwrap_or_default().sort_by_key(place);
         order
     }
 }
 
 /// One row an error that a method had to do with: dataset, method, skipped (0/1), patched (null
-/// where skipped), seconds, and the share of unrelated predictions kept (null where none was
-/// probed). Errors that an earlier edit had solved already cost nothing and are no row.
+/// where skipped), seconds by phase, the share of unrelated predictions kept (null where none was
+/// probed), and the number of parallel prompts (null where the method uses none). Errors that an earlier edit had solved already cost nothing and are no row.
 pub(super) fn trials(records: &[Record]) -> Result<DataFrame> {
     let trials: Vec<&TrialRecord> = records
         .iter()
@@ -53,11 +57,16 @@ pub(super) fn trials(records: &[Record]) -> Result<DataFrame> {
         Column::new("method".into(), method),
         number("skipped", |t| Some(f64::from(t.outcome == Outcome::Skipped))),
         number("patched", |t| (t.outcome == Outcome::Solved).then_some(t.neurons.len() as f64)),
-        number("seconds", |t| Some(t.seconds.total())),
+        number("trace", |t| Some(t.seconds.trace)),
+        number("locate", |t| Some(t.seconds.locate)),
+        number("estimate", |t| Some(t.seconds.estimate)),
+        number("plan", |t| Some(t.seconds.plan)),
+        number("apply", |t| Some(t.seconds.apply)),
         number("kept", |t| {
             let kept = t.unrelated.iter().filter(|probe| probe.argmax_kept).count();
             (!t.unrelated.is_empty()).then(|| kept as f64 / t.unrelated.len() as f64)
         }),
+        number("parallel", |t| t.parallel.map(|count| count as f64)),
     ])?)
 }
 

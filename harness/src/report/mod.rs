@@ -1,12 +1,22 @@
 //! Records to tables. Never loads a model.
 
+mod beside_paper;
 mod costs;
 pub mod export;
+mod figure6;
 mod frame;
+mod phases;
+pub(crate) mod plot;
+mod published;
 mod scores;
+mod side_effects;
 pub mod table;
 mod table3;
+mod table4;
+mod table5;
 
+use self::costs::Costs;
+use self::frame::Order;
 use crate::error::InputError;
 use crate::manifest::Manifest;
 use crate::record::Record;
@@ -39,23 +49,38 @@ pub fn report(folder: &Path) -> Result<Report> {
         )));
     }
     let tables = tables(&records, &manifest)?;
-    let files = tables
+    let mut files = tables
         .iter()
         .map(|table| export::write(table, folder))
         .collect::<Result<Vec<_>>>()?
         .concat();
-    Ok(Report { tables, deviations: manifest.deviations, files })
+    if let Some(table) = tables.iter().find(|table| table.name == figure6::NAME) {
+        files.extend(figure6::draw(table, folder)?);
+    }
+    Ok(Report { tables, deviations: manifest.all_deviations(), files })
 }
+
+/// The names of all tables, as files and on the command line.
+pub const TABLES: [&str; 7] =
+    ["table3", "table4", "table5", figure6::NAME, "beside_paper", "phases", "side_effects"];
 
 /// Every table the records can fill. One line a table.
 ///
 /// # Errors
 /// If the records contradict each other.
 pub fn tables(records: &[Record], manifest: &Manifest) -> Result<Vec<Table>> {
-    let mut tables = vec![table3::build(records)?];
-    tables.extend(costs::build(records, &manifest.identity.quotas())?);
+    let order = Order::of(records, manifest.identity.methods.keys());
+    let mut tables = vec![table3::build(records, &order)?];
+    if let Some(costs) = Costs::of(records, &order, &manifest.identity.quotas())? {
+        tables.push(table4::build(&costs));
+        tables.push(table5::build(&costs));
+        tables.push(figure6::build(records, &costs)?);
+        tables.extend(beside_paper::build(&costs));
+        tables.push(phases::build(&costs));
+        tables.extend(side_effects::build(&costs));
+    }
     for table in &mut tables {
-        table.deviations = manifest.deviations.clone();
+        table.deviations = manifest.all_deviations();
     }
     Ok(tables)
 }

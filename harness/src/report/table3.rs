@@ -12,8 +12,7 @@ use polars::prelude::*;
 const METRICS: [&str; 5] = ["EM", "BM", "LM", "BLEU", "ROUGE"];
 
 /// Token metrics and ROUGE-L are means over data, BLEU is over the corpus.
-pub(super) fn build(records: &[Record]) -> Result<Table> {
-    let order = Order::of(records);
+pub(super) fn build(records: &[Record], order: &Order) -> Result<Table> {
     let groups = scores(records)?
         .lazy()
         .group_by([col("dataset"), col("method")])

@@ -3,7 +3,6 @@
 use super::prepare::Prompt;
 use crate::config::{Config, Division, Dtype};
 use crate::dataset::{Dataset, DatasetName};
-use crate::method::Method;
 use crate::model::Loaded;
 
 /// Retrieval and inference pairs of Table I.
@@ -20,7 +19,6 @@ pub(super) fn list(
     config: &Config,
     datasets: &[Dataset],
     loaded: &Loaded,
-    methods: &[Box<dyn Method>],
     prompts: &[Prompt<'_>],
 ) -> Vec<String> {
     let mut found = Vec::new();
@@ -68,26 +66,5 @@ pub(super) fn list(
         }
         found.extend(dataset.deviations.iter().map(|text| format!("{label}: {text}")));
     }
-    found.extend(of_methods(methods));
     found
-}
-
-/// The departures of the methods, those of several methods once.
-fn of_methods(methods: &[Box<dyn Method>]) -> Vec<String> {
-    let mut clauses: Vec<(String, Vec<&str>)> = Vec::new();
-    for method in methods {
-        for clause in method.deviations() {
-            match clauses.iter_mut().find(|(known, _)| *known == clause) {
-                Some((_, labels)) => labels.push(method.label()),
-                None => clauses.push((clause, vec![method.label()])),
-            }
-        }
-    }
-    clauses
-        .into_iter()
-        .map(|(clause, labels)| match labels.len() {
-            several if several > 1 && several == methods.len() => format!("all methods: {clause}"),
-            _ => format!("{}: {clause}", labels.join("; ")),
-        })
-        .collect()
 }

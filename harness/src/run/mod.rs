@@ -1,10 +1,12 @@
 //! A run from config to records. The only place that sees data, retrieval, model and methods.
 
 mod deviations;
+mod parallel;
 mod patching;
 mod prepare;
 mod resume;
 
+use self::parallel::Corpus;
 use self::patching::Patching;
 use crate::config::Config;
 use crate::dataset::Dataset;
@@ -14,11 +16,12 @@ use crate::model::{self, Loaded};
 use crate::plan::{Shard, plan};
 use crate::record::FORMAT;
 use crate::store::Store;
-use crate::{device, signal};
+use crate::{check, device, signal};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
+use tch::Tensor;
 
 /// How a run is carried out; no part of what it is.
 #[derive(Debug)]
@@ -46,17 +49,16 @@ pub fn run(config: &Config, place: &Place<'_>) -> Result<()> {
     if let Some(warning) = device::warning(device, config.model.dtype) {
         eprintln!("note: {warning}");
     }
-    let datasets = config
-        .dataset
-        .iter()
-        .map(|dataset| dataset.name.load(&dataset.from))
-        .collect::<Result<Vec<_>>>()?;
+    let datasets = check::datasets(config)?;
     let planned = plan(config, &datasets);
-    let (demonstrations, encoder) = prepare::demonstrations(config, &datasets, &planned, device)?;
+    let prepare::Retrieved { demonstrations, embeddings, encoder } =
+        prepare::retrieve(config, &datasets, &planned, device)?;
     signal::check()?;
     let loaded = model::load(&config.model.path, device, device::kind(config.model.dtype))
         .with_context(|| format!("model `{}` cannot be loaded", config.model.label))?;
     let prompts = prepare::prompts(config, &datasets, &planned, demonstrations, &loaded)?;
+    let queries: Vec<Tensor> = embeddings.iter().map(|of| of.queries.shallow_clone()).collect();
+    let corpora = corpora(config, &datasets, embeddings, &loaded)?;
     let methods = method::all(config, &loaded);
     let manifest = manifest(config, &datasets, &loaded, encoder, &methods, &prompts);
     let (store, records) = Store::open(out, &manifest, place.shard)?;
@@ -79,8 +81,26 @@ pub fn run(config: &Config, place: &Place<'_>) -> Result<()> {
         if records.is_empty() { "" } else { " (continued)" },
     );
     let done = resume::Done::new(records);
-    let (loaded, methods, prompts, run) = (&loaded, &methods, &prompts, manifest.run);
-    Patching { config, loaded, methods, prompts, own, run, store, done }.run()
+    let (loaded, methods, prompts) = (&loaded, &methods, &prompts);
+    let identity = &manifest.identity;
+    let parallel = patching::Parallel { corpora: &corpora, queries };
+    Patching { config, loaded, methods, prompts, own, identity, parallel, store, done }.run()
+}
+
+/// What parallel prompts are made of, where a method asks for them: one a data set.
+fn corpora<'a>(
+    config: &'a Config,
+    datasets: &'a [Dataset],
+    embeddings: Vec<prepare::Embeddings>,
+    loaded: &'a Loaded,
+) -> Result<Vec<Corpus<'a>>> {
+    if config.kn.is_empty() {
+        return Ok(Vec::new());
+    }
+    let of_datasets = datasets.iter().zip(embeddings).enumerate();
+    of_datasets
+        .map(|(index, (dataset, of))| Corpus::new(config, index, dataset, of.corpus, loaded))
+        .collect()
 }
 
 fn manifest(
@@ -108,7 +128,11 @@ fn manifest(
         format: FORMAT,
         run: identity.hash(),
         identity,
-        deviations: deviations::list(config, datasets, loaded, methods, prompts),
+        deviations: deviations::list(config, datasets, loaded, prompts),
+        method_deviations: methods
+            .iter()
+            .map(|method| (method.label().to_string(), method.deviations()))
+            .collect(),
         environment: Environment {
             harness: env!("CARGO_PKG_VERSION").into(),
             commit: env!("MENT_COMMIT").into(),

@@ -1,9 +1,10 @@
 //! The patching experiment (paper, III-A): every datum is predicted, every wrong token is
 //! repaired by every method, and what comes out is recorded.
 
+use super::parallel::{Corpus, Neighbourhood};
 use super::prepare::Prompt;
 use super::resume::Done;
-use crate::config::Config;
+use crate::config::{Config, Execution};
 use crate::dataset::DatasetName;
 use crate::device::Clock;
 use crate::edit::Edit;
@@ -12,12 +13,15 @@ use crate::engine::memory::halvings;
 use crate::engine::probe::Probes;
 use crate::engine::{forward, trace::Trace};
 use crate::error::InputError;
-use crate::method::{LlmError, Method, Repair, Scene, observe, observe_each};
+use crate::manifest::Identity;
+use crate::method::{
+    LlmError, Method, NoParallelPrompts, ParallelPrompts, Repair, Scene, observe, observe_each,
+};
 use crate::model::{Loaded, Sequences};
-use crate::plan::spread;
+use crate::plan::{Planned, spread};
 use crate::record::{
-    DatumRecord, Observation, Outcome, Phases, PredictionRecord, Record, TrialId, TrialRecord,
-    UnrelatedProbe,
+    DatumRecord, Observation, Outcome, Phases, PredictionRecord, Record, Texts, TrialId,
+    TrialRecord, UnrelatedProbe,
 };
 use crate::store::Store;
 use crate::{device, progress, signal};
@@ -34,10 +38,31 @@ pub(super) struct Patching<'a> {
     pub(super) prompts: &'a [Prompt<'a>],
     /// Those that this process runs.
     pub(super) own: Vec<&'a Prompt<'a>>,
-    /// Hash of the run's identity.
-    pub(super) run: String,
+    pub(super) identity: &'a Identity,
+    pub(super) parallel: Parallel<'a>,
     pub(super) store: Store,
     pub(super) done: Done,
+}
+
+/// What parallel prompts are found in; both are empty where no method asks for them.
+pub(super) struct Parallel<'a> {
+    /// One a data set.
+    pub(super) corpora: &'a [Corpus<'a>],
+    /// Embeddings of the planned data of each data set, `[N, width]`.
+    pub(super) queries: Vec<Tensor>,
+}
+
+impl<'a> Parallel<'a> {
+    fn around(&self, datum: &Planned<'_>) -> Box<dyn ParallelPrompts + 'a> {
+        match self.corpora.get(datum.dataset) {
+            None => Box::new(NoParallelPrompts),
+            Some(corpus) => Box::new(Neighbourhood {
+                corpus,
+                query: self.queries[datum.dataset].get(datum.place as i64),
+                excluded: datum.excluded,
+            }),
+        }
+    }
 }
 
 /// Prompts of other data, on which edits are probed.
@@ -127,6 +152,7 @@ impl<'a> Patching<'a> {
                     datum: prompt.planned.datum,
                     demonstrations: prompt.demonstrations.clone(),
                     prompt_tokens: prompt.ids.prompt.len(),
+                    prompt_text: self.loaded.tokenizer.decode(&prompt.ids.prompt)?,
                     gold: prompt.ids.gold.clone(),
                     gold_text: self.loaded.tokenizer.decode(&prompt.ids.gold)?,
                     argmax: seen.iter().map(|o| o.argmax).collect(),
@@ -170,7 +196,8 @@ impl<'a> Patching<'a> {
         let record = self.done.datum(dataset, datum).expect("every datum is predicted").clone();
         let errors: Vec<usize> = record.errors().collect();
         let finished = self.done.predicted(dataset, datum, method.label());
-        let id = |position| TrialId::new(&self.run, dataset, datum, method.label(), position);
+        let setting = self.identity.trials_of(method.label());
+        let id = |position| TrialId::new(&setting, dataset, datum, position);
         if finished && errors.iter().all(|&position| self.done.trial(&id(position)).is_some()) {
             bar.inc(errors.len() as u64);
             return Ok(());
@@ -181,6 +208,7 @@ impl<'a> Patching<'a> {
 
         let ids = prompt.tensor(model.spec().device);
         let sequences = Sequences::one(&ids);
+        let parallel = self.parallel.around(&prompt.planned);
         let mut standing = Edit::none();
         let mut trace: Option<Trace> = None; // of the standing edit; made when an error needs it
         let mut predicted = record.argmax.clone();
@@ -198,10 +226,12 @@ impl<'a> Patching<'a> {
                 let trace = trace.get_or_insert_with(|| {
                     Trace::with_graphs(model, &sequences, standing.clone(), memory / 2)
                 });
-                let engine = self.config.execution.engine;
-                let scene = Scene { model, ids: &ids, trace, engine, memory: memory / 2 };
-                let (trial, edit) =
+                let Execution { engine, seed, .. } = self.config.execution;
+                let (ids, memory, parallel) = (&ids, memory / 2, parallel.as_ref());
+                let scene = Scene { model, ids, trace, engine, memory, parallel, seed };
+                let (mut trial, edit) =
                     repair(method, &scene, prompt, (id, dataset, position), bystanders, clock)?;
+                trial.texts = self.texts(&trial)?;
                 let outcome = trial.outcome;
                 if self.done.trial(&trial.id).is_none() {
                     self.write(Record::Trial(trial))?;
@@ -237,6 +267,16 @@ impl<'a> Patching<'a> {
             data: chosen.iter().map(|p| (p.planned.dataset, p.planned.datum)).collect(),
             probes: Probes::new(self.loaded.model.as_ref(), &ids, memory),
         }
+    }
+
+    /// The tokens of a trial as text, for whoever reads the record.
+    fn texts(&self, trial: &TrialRecord) -> Result<Texts> {
+        let text = |id: u32| self.loaded.tokenizer.decode(&[id]);
+        Ok(Texts {
+            target: text(trial.target)?,
+            before: text(trial.before.argmax)?,
+            after: text(trial.after.argmax)?,
+        })
     }
 
     fn dataset(&self, prompt: &Prompt<'_>) -> DatasetName {
@@ -299,7 +339,7 @@ fn repair(
         let repair = method.repair(scene, &LlmError { at, target, argmax: before.argmax })?;
         (if repair.solved { Outcome::Solved } else { Outcome::Skipped }, repair)
     };
-    let Repair { edit, neurons, after, mut seconds, .. } = repair;
+    let Repair { edit, neurons, parallel, after, mut seconds, .. } = repair;
     seconds.trace = tracing;
     let unrelated = if edit.first_layer().is_some() {
         probe(prompt, &scene.trace.edit.and(&edit), target, bystanders)?
@@ -315,10 +355,12 @@ fn repair(
         method,
         position,
         target,
+        texts: Texts::default(),
         outcome,
         before,
         after,
         neurons,
+        parallel,
         unrelated,
         halvings: halvings() - halved,
         seconds,
@@ -329,8 +371,8 @@ fn repair(
 /// An error that an earlier edit of the same datum has solved.
 fn untouched(now: Observation) -> Repair {
     let seconds = Phases::default();
-    let (located, neurons) = (Vec::new(), Vec::new());
-    Repair { edit: Edit::none(), solved: true, located, neurons, after: now, seconds }
+    let (located, neurons, parallel) = (Vec::new(), Vec::new(), None);
+    Repair { edit: Edit::none(), solved: true, located, neurons, parallel, after: now, seconds }
 }
 
 /// What `edit` does to the next-token predictions after prompts of other data.

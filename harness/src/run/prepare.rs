@@ -49,20 +49,40 @@ impl Prompt<'_> {
     }
 }
 
-/// The nearest demonstrations of every planned datum, nearest first, and the hash of the encoder
-/// that found them (`None` where no demonstrations are asked for).
-pub(super) fn demonstrations(
+/// What the encoder of `[retrieval]` says.
+pub(super) struct Retrieved {
+    /// The nearest demonstrations of every planned datum, nearest first.
+    pub(super) demonstrations: Vec<Vec<usize>>,
+    /// Of every data set; none where nothing is retrieved.
+    pub(super) embeddings: Vec<Embeddings>,
+    /// Hash of the encoder.
+    pub(super) encoder: Option<String>,
+}
+
+/// Embedded inputs of a data set, unit length.
+pub(super) struct Embeddings {
+    /// Of its planned data, `[N, width]`.
+    pub(super) queries: Tensor,
+    /// Of its retrieval division, `[N, width]`.
+    pub(super) corpus: Tensor,
+}
+
+/// Demonstrations of every planned datum, and where methods need them, or there are
+/// demonstrations, embeddings.
+pub(super) fn retrieve(
     config: &Config,
     datasets: &[Dataset],
     planned: &[Planned<'_>],
     device: Device,
-) -> Result<(Vec<Vec<usize>>, Option<String>)> {
+) -> Result<Retrieved> {
     let wanted = config.retrieval.demonstrations;
-    if wanted == 0 {
-        return Ok((vec![Vec::new(); planned.len()], None));
+    let mut demonstrations = Vec::with_capacity(planned.len());
+    let mut embeddings = Vec::new();
+    if wanted == 0 && config.kn.is_empty() {
+        demonstrations.resize(planned.len(), Vec::new());
+        return Ok(Retrieved { demonstrations, embeddings, encoder: None });
     }
     let encoder = MiniLm::load(&config.retrieval.encoder, device)?;
-    let mut found = Vec::with_capacity(planned.len());
     for (index, dataset) in datasets.iter().enumerate() {
         let own: Vec<&Planned<'_>> = planned.iter().filter(|p| p.dataset == index).collect();
         let queries: Vec<&str> = own.iter().map(|p| p.pair.input.as_str()).collect();
@@ -77,9 +97,14 @@ pub(super) fn demonstrations(
         let (queries, corpus) = (embed(&queries)?, embed(&corpus)?);
         bar.finish_and_clear();
         let excluded: Vec<Option<usize>> = own.iter().map(|p| p.excluded).collect();
-        found.extend(retrieval::nearest(&queries, &corpus, wanted, &excluded)?);
+        demonstrations.extend(if wanted == 0 {
+            vec![Vec::new(); own.len()]
+        } else {
+            retrieval::nearest(&queries, &corpus, wanted, &excluded)?
+        });
+        embeddings.push(Embeddings { queries, corpus });
     }
-    Ok((found, Some(encoder.sha256)))
+    Ok(Retrieved { demonstrations, embeddings, encoder: Some(encoder.sha256) })
 }
 
 /// Every planned datum as a prompt that fits the model.

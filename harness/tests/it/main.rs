@@ -12,6 +12,10 @@ mod bench;
 #[cfg(feature = "torch")]
 mod engine;
 #[cfg(feature = "torch")]
+mod knowledge_neurons;
+#[cfg(feature = "torch")]
+mod methods;
+#[cfg(feature = "torch")]
 mod model_parity;
 #[cfg(feature = "torch")]
 mod predict;

@@ -3,16 +3,22 @@
 
 use crate::config::{
     AcrossErrors, AttributedToken, Distribution, Estimate, FinalNorm, HeadBias, Layers, Locate,
-    MentConfig, Normalize, Positions, Quantity, Vocabulary,
+    MentConfig, Normalize, Plan, Positions, Quantity, Score, Virtual, Vocabulary,
 };
 
 /// One clause a departure, in the order of the method's steps.
 pub(super) fn list(config: &MentConfig) -> Vec<String> {
-    let MentConfig { label: _, quota, candidates, locate, estimate, across_errors } = config;
+    let MentConfig { label: _, quota, candidates, locate, estimate, plan, across_errors } = config;
     let mut found = self::locate(locate);
     found.extend(self::estimate(estimate));
-    found.push("a gain in rank (Equation 3) is an improvement, not an absolute change".into());
-    found.push("the argmax of Equation 3 is the error's own, also once another token leads".into());
+    if matches!(plan, Plan::Gain | Plan::Rank) {
+        found.push("a gain in rank (Equation 3) is an improvement, not an absolute change".into());
+    }
+    if matches!(plan, Plan::Gain | Plan::Probability) {
+        found.push(
+            "the argmax of Equation 3 is the error's own, also once another token leads".into(),
+        );
+    }
     if quota.0 != 10 {
         found.push(format!("the quota is {} neurons, not 10", quota.0));
     }
@@ -26,8 +32,11 @@ pub(super) fn list(config: &MentConfig) -> Vec<String> {
 }
 
 fn locate(config: &Locate) -> Vec<String> {
-    let Locate { token, quantity, positions, layers } = config;
+    let Locate { score, token, quantity, positions, layers } = config;
     let mut found = Vec::new();
+    if *score == Score::Activation {
+        found.push("an activation is scored by its L2 norm over positions".into());
+    }
     if *token == AttributedToken::Target {
         found.push("the target is attributed, not the argmax".into());
     }
@@ -47,6 +56,7 @@ fn locate(config: &Locate) -> Vec<String> {
 
 fn estimate(config: &Estimate) -> Vec<String> {
     let Estimate {
+        virtual_distribution,
         distribution,
         normalize,
         coefficient,
@@ -55,11 +65,15 @@ fn estimate(config: &Estimate) -> Vec<String> {
         final_norm,
         head_bias,
         vocabulary,
+        pathways,
     } = config;
     let mut found: Vec<String> = Vec::new();
     match distribution {
         Distribution::Probabilities => {}
-        Distribution::Logits => found.push("Algorithm 1 is applied to logits".into()),
+        Distribution::Logits => found.push(match virtual_distribution {
+            Virtual::Switched => "logits change places, not probabilities".into(),
+            Virtual::Raised | Virtual::OneHot => "Algorithm 1 is applied to logits".into(),
+        }),
         Distribution::Difference => found.push(
             "the pseudoinverse is applied to the virtual minus the actual distribution".into(),
         ),
@@ -83,6 +97,12 @@ fn estimate(config: &Estimate) -> Vec<String> {
     }
     if *head_bias == HeadBias::Subtract {
         found.push("the head's bias is taken off the logits".into());
+    }
+    if pathways.0 < 1.0 {
+        found.push(format!(
+            "the pathways edited are the {:.0} % of the vector's entries of the largest magnitude",
+            pathways.0 * 100.0
+        ));
     }
     if *vocabulary == Vocabulary::Tokenizer {
         found.push("rows of the head without a token take no part".into());

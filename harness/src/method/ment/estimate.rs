@@ -2,8 +2,10 @@
 //! side and the output side; a neuron's new column is its old one plus its layer's vector.
 
 use super::super::{LlmError, Oracle, Scene, softmax};
-use super::raise_to_top;
-use crate::config::{Depth, Distribution, Estimate, FinalNorm, HeadBias, MentConfig, Normalize};
+use super::virtual_distribution::{raise_to_top, switch};
+use crate::config::{
+    Depth, Distribution, Estimate, FinalNorm, HeadBias, MentConfig, Normalize, Virtual,
+};
 use crate::edit::{ColumnDelta, Neuron};
 use anyhow::Result;
 use tch::{Kind, Tensor};
@@ -31,7 +33,8 @@ pub(super) fn columns(
             if let Some(input) = &input {
                 vector += input * (1.0 - depth);
             }
-            let delta = (vector * config.coefficient.0).to_kind(spec.kind);
+            let vector = largest(&vector, config.pathways.0) * config.coefficient.0;
+            let delta = vector.to_kind(spec.kind);
             ColumnDelta { neuron, delta }
         })
         .collect())
@@ -78,25 +81,48 @@ fn over_vocabulary(
         softmax(logits)
     };
     let actual = actual.narrow(0, 0, rows as i64);
-    let mut wanted = raise_to_top(&actual, error.target);
+    let mut wanted = match config.virtual_distribution {
+        Virtual::Raised => raise_to_top(&actual, error.target),
+        Virtual::Switched => switch(&actual, error.target, error.argmax),
+        Virtual::OneHot => {
+            one_hot(rows, &[(error.target, 1.0)]).to_device(device).to_kind(actual.kind())
+        }
+    };
     if config.distribution == Distribution::Difference {
         wanted -= actual;
         if i64::try_from(wanted.count_nonzero(None))? == 0 {
-            // The target ties with the argmax: Algorithm 1 has nothing to swap.
+            // The target ties with the argmax: there is nothing to swap.
             wanted = one_hot_difference(error, rows).to_device(device);
         }
     }
     Ok(wanted)
 }
 
-/// One at the target, minus one at the argmax (which may be a row that takes no part).
+/// One at the target, minus one at the argmax.
 fn one_hot_difference(error: &LlmError, rows: usize) -> Tensor {
+    one_hot(rows, &[(error.target, 1.0), (error.argmax, -1.0)])
+}
+
+/// Zero but at some tokens (which may be rows that take no part), `[rows]`.
+fn one_hot(rows: usize, tokens: &[(u32, f32)]) -> Tensor {
     let mut wanted = vec![0_f32; rows];
-    wanted[error.target as usize] = 1.0;
-    if let Some(argmax) = wanted.get_mut(error.argmax as usize) {
-        *argmax = -1.0;
+    for &(token, value) in tokens {
+        if let Some(entry) = wanted.get_mut(token as usize) {
+            *entry = value;
+        }
     }
     Tensor::from_slice(&wanted)
+}
+
+/// `vector` `[D]` with all but a `share` of its entries, the largest in magnitude, set to zero.
+fn largest(vector: &Tensor, share: f64) -> Tensor {
+    let entries = vector.numel();
+    let kept = ((entries as f64 * share).round() as i64).max(1);
+    if kept == entries as i64 {
+        return vector.shallow_clone();
+    }
+    let (_, places) = vector.abs().topk(kept, 0, true, false);
+    vector.zeros_like().scatter(0, &places, &vector.gather(0, &places, false))
 }
 
 /// Whether the distribution stands for a state, rather than for a change of it.

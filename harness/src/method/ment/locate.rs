@@ -1,13 +1,14 @@
 //! Step 1: which neurons speak for the wrong token (Equation 1).
 
 use super::super::{LlmError, Scene};
-use crate::config::{AttributedToken, Layers, Locate, MentConfig, Positions};
+use crate::config::{AttributedToken, Layers, Locate, MentConfig, Positions, Score};
 use crate::edit::Neuron;
 use crate::engine::gradient::gradients;
 use crate::engine::integrated_gradients::{Point, integrated_gradients};
 use crate::engine::trace::Trace;
 use crate::model::CausalLm;
-use tch::{Kind, Tensor};
+use sha2::{Digest, Sha256};
+use tch::{Device, Kind, Tensor};
 
 /// The neurons with the highest scores, best first.
 pub(super) fn locate(scene: &Scene<'_>, error: &LlmError, config: &MentConfig) -> Vec<Neuron> {
@@ -16,8 +17,14 @@ pub(super) fn locate(scene: &Scene<'_>, error: &LlmError, config: &MentConfig) -
         AttributedToken::Argmax => error.argmax,
         AttributedToken::Target => error.target,
     };
-    let at = (error.at, token);
-    let scores = attribution(scene.model, scene.trace, at, first, &config.locate, scene.memory / 2);
+    let scores = match config.locate.score {
+        Score::InputTimesGradient => {
+            let at = (error.at, token);
+            attribution(scene.model, scene.trace, at, first, &config.locate, scene.memory / 2)
+        }
+        Score::Activation => activation(scene.trace, error.at, first, config.locate.positions),
+        Score::Random => random(scene, error, first),
+    };
     let width = scores.size()[1] as usize;
     let k = config.candidates.0.min(scores.numel()) as i64;
     let (_, top) = scores.flatten(0, -1).topk(k, 0, true, true);
@@ -26,6 +33,37 @@ pub(super) fn locate(scene: &Scene<'_>, error: &LlmError, config: &MentConfig) -
         .map(|flat| flat as usize)
         .map(|flat| Neuron { layer: first + flat / width, index: flat % width })
         .collect()
+}
+
+/// Size of every neuron's post-activation in layers `first..`, `[layers, F]`, f32: at position `at`,
+/// or its L2 norm over all up to there.
+fn activation(trace: &Trace, at: usize, first: usize, positions: Positions) -> Tensor {
+    let scores: Vec<Tensor> = trace.post_activation[first..]
+        .iter()
+        .map(|active| {
+            let active = match positions {
+                Positions::All => active.narrow(1, 0, at as i64 + 1),
+                Positions::Last => active.narrow(1, at as i64, 1),
+            };
+            let active = active.squeeze_dim(0).to_kind(Kind::Float);
+            active.norm_scalaropt_dim(2.0, [0_i64].as_slice(), false)
+        })
+        .collect();
+    Tensor::stack(&scores, 0)
+}
+
+/// Uniform scores `[layers, F]` that depend on the seed, the text up to the error and the target:
+/// not on what was run before, so that a continued run draws the same.
+fn random(scene: &Scene<'_>, error: &LlmError, first: usize) -> Tensor {
+    let spec = scene.model.spec();
+    let ids = scene.ids.narrow(0, 0, error.at as i64 + 1);
+    let ids = Vec::<i64>::try_from(ids).expect("ids are integers");
+    let digest = Sha256::digest(format!("{} {} {ids:?}", scene.seed, error.target));
+    let seed = i64::from_le_bytes(digest[..8].try_into().expect("a digest has 32 bytes"));
+    tch::manual_seed(seed);
+    let shape = [(spec.layers - first) as i64, spec.d_ff as i64];
+    // Drawn on the CPU, whose generator every device shares.
+    Tensor::rand(shape, (Kind::Float, Device::Cpu)).to_device(spec.device)
 }
 
 fn first_layer(scene: &Scene<'_>, config: &Locate) -> usize {

@@ -1,4 +1,4 @@
-//! Algorithm 1: the distribution in which the target is the most likely token.
+//! Distributions in which the target is the most likely token: Algorithm 1, and the plain switch.
 
 use tch::{Kind, Tensor};
 
@@ -29,9 +29,21 @@ pub fn raise_to_top(values: &Tensor, target: u32) -> Tensor {
     values.index_put(&[Some(takers)], &ladder, false)
 }
 
+/// `values` `[V]` with those of `target` and `argmax` in each other's place: `[est.-switch]`. An
+/// argmax beyond `values` (a row that takes no part) leaves them as they are.
+pub(super) fn switch(values: &Tensor, target: u32, argmax: u32) -> Tensor {
+    if i64::from(argmax) >= values.size()[0] {
+        return values.copy();
+    }
+    let places = Tensor::from_slice(&[i64::from(target), i64::from(argmax)]);
+    let places = places.to_device(values.device());
+    let swapped = values.index_select(0, &places.flip([0]));
+    values.index_put(&[Some(places)], &swapped, false)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::raise_to_top;
+    use super::{raise_to_top, switch};
     use proptest::prelude::*;
     use tch::Tensor;
 
@@ -58,7 +70,40 @@ mod tests {
         assert_eq!(raised(&[0.1, 0.4, 0.2, 0.3], 0), [0.4, 0.3, 0.1, 0.2]);
     }
 
+    #[test]
+    fn two_tokens_change_places() {
+        let values = Tensor::from_slice(&[0.1_f32, 0.4, 0.2, 0.3]);
+        let switched = |argmax| Vec::<f32>::try_from(switch(&values, 0, argmax)).unwrap();
+        assert_eq!(switched(1), [0.4, 0.1, 0.2, 0.3]);
+        assert_eq!(switched(4), [0.1, 0.4, 0.2, 0.3]);
+    }
+
     proptest! {
+        /// What Algorithm 1 promises: the target leads, nobody else overtakes anybody, and no
+        /// probability is made or lost.
+        #[test]
+        fn the_target_leads_and_all_else_keeps_its_order(
+            values in prop::collection::hash_set(0_u16..2000, 1..60),
+            target in any::<prop::sample::Index>(),
+        ) {
+            let values: Vec<f32> = values.into_iter().map(f32::from).collect();
+            let target = target.index(values.len());
+            let raised = raised(&values, target);
+            prop_assert!(raised.iter().all(|value| *value <= raised[target]));
+            let order = |values: &[f32]| {
+                let mut others: Vec<usize> = (0..values.len()).filter(|i| *i != target).collect();
+                others.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
+                others
+            };
+            prop_assert_eq!(order(&raised), order(&values));
+            let multiset = |values: &[f32]| {
+                let mut values = values.to_vec();
+                values.sort_by(f32::total_cmp);
+                values
+            };
+            prop_assert_eq!(multiset(&raised), multiset(&values));
+        }
+
         #[test]
         fn equal_to_the_algorithm_as_written(
             // Few distinct values, so that ties are common.

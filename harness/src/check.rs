@@ -1,0 +1,84 @@
+//! `ment check`: what a config asks for, and whether it can be had, before any model is loaded.
+
+use crate::config::{Config, KnConfig};
+use crate::dataset::Dataset;
+use crate::error::InputError;
+use crate::plan::plan;
+use anyhow::Result;
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// Data sets, plan and files of `config`; what it comes to, for the reader.
+///
+/// # Errors
+/// If something is missing, or makes no sense with the data at hand.
+pub fn check(config: &Config) -> Result<String> {
+    let datasets = datasets(config)?;
+    let planned = plan(config, &datasets);
+    let folder = &config.model.path;
+    need(
+        &folder.join("config.json"),
+        "no model in Hugging Face layout; `just setup` makes the default",
+    )?;
+    need(&folder.join("tokenizer.json"), "the model has no tokenizer")?;
+    if config.retrieval.demonstrations > 0 || !config.kn.is_empty() {
+        need(
+            &config.retrieval.encoder.join("config.json"),
+            "no sentence encoder, by which demonstrations and parallel prompts are found; \
+             `just setup` makes the default",
+        )?;
+    }
+    let mut out = format!("model    {} ({})\n", config.model.label, folder.display());
+    for (index, dataset) in datasets.iter().enumerate() {
+        let prompted = planned.iter().filter(|datum| datum.dataset == index).count();
+        let _ = writeln!(
+            out,
+            "data     {}: {prompted} data prompted, {} pairs to retrieve from",
+            dataset.name.label(),
+            dataset.retrieval.len()
+        );
+    }
+    for label in config.labels() {
+        let _ = writeln!(out, "method   {label}");
+    }
+    let methods = config.labels().count();
+    let _ = writeln!(out, "plan     {} data × {methods} methods", planned.len());
+    Ok(out)
+}
+
+/// The data sets of `config`, read and found fit for its methods.
+///
+/// # Errors
+/// If one cannot be read, or a method needs more of it.
+pub fn datasets(config: &Config) -> Result<Vec<Dataset>> {
+    let datasets = config
+        .dataset
+        .iter()
+        .map(|dataset| dataset.name.load(&dataset.from))
+        .collect::<Result<Vec<_>>>()?;
+    for dataset in &datasets {
+        if let Some(kn) = config.kn.iter().find(|kn| too_few(kn, dataset)) {
+            return Err(InputError::new(format!(
+                "{}: `{}` needs at least {} parallel prompts for each error, and there are {} pairs \
+                 to make them of; lower parallel.at_least or add pairs",
+                dataset.name,
+                kn.label,
+                kn.parallel.at_least.0,
+                dataset.retrieval.len()
+            )));
+        }
+    }
+    Ok(datasets)
+}
+
+/// Whether no error can ever have enough parallel prompts.
+fn too_few(kn: &KnConfig, dataset: &Dataset) -> bool {
+    dataset.retrieval.len() + usize::from(kn.parallel.own) < kn.parallel.at_least.0
+}
+
+fn need(path: &Path, what: &str) -> Result<()> {
+    if path.is_file() {
+        return Ok(());
+    }
+    Err(InputError::new(format!("{}: {what}", path.display())))
+}

@@ -1,0 +1,122 @@
+//! `[[kn]]`: the settings of Knowledge Neurons.
+
+use super::Quantity;
+use super::value::{Positive, Share};
+use serde::{Deserialize, Serialize};
+
+/// `[[kn]]`: one setting of Knowledge Neurons (Dai et al. 2022), adapted to a generative model: its
+/// prompts are parallel ones, retrieved, that go on with the same token. The paper under study says
+/// little about the adaptation; each choice is a key here, and the defaults are what the committed
+/// calibration supports (`configs/calibration-kn.toml`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KnConfig {
+    /// Row label in the tables; must be unique.
+    pub label: String,
+    /// Neurons that may be doubled for one error before it is skipped (paper, III-F: 10).
+    pub quota: Positive,
+    /// Steps of the integral (paper, III-B: 20, and 1 for a faster version).
+    pub steps: Positive,
+    /// Where the steps lie.
+    pub quadrature: Quadrature,
+    /// Which function of the target's logit is differentiated.
+    pub quantity: Quantity,
+    /// The prompts that neurons are attributed on.
+    pub parallel: Parallel,
+    /// Neurons count in a prompt that score at least this share of its highest score (original:
+    /// 0.2).
+    pub threshold: Share,
+    /// Neurons are kept that count in at least this share of the prompts (original: 0.7).
+    pub share: Share,
+}
+
+impl Default for KnConfig {
+    fn default() -> Self {
+        Self {
+            label: "KN (step=20)".into(),
+            quota: Positive(10),
+            steps: Positive(20),
+            quadrature: Quadrature::default(),
+            quantity: Quantity::default(),
+            parallel: Parallel::default(),
+            threshold: Share(0.2),
+            share: Share(0.7),
+        }
+    }
+}
+
+impl KnConfig {
+    /// Refuses what each key allows and together means nothing.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let Parallel { prompts, at_least, own, .. } = self.parallel;
+        if at_least.0 > prompts.0 + usize::from(own) {
+            return Err(format!(
+                "`{}`: parallel.at_least = {} can never be met with parallel.prompts = {}",
+                self.label, at_least.0, prompts.0
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// `parallel.*`: prompts that go on with the target of the error. A pair of the retrieval division
+/// gives one if its output holds the target: its input, and the output before the target's first
+/// place. Nearest inputs come first; the pair at hand is never among them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Parallel {
+    /// How many are wanted (paper, III-F: 10). Where there are fewer, those there are serve.
+    pub prompts: Positive,
+    /// With fewer than this, the error is skipped.
+    pub at_least: Positive,
+    /// Whether each has demonstrations of its own, as the prompt at hand has.
+    pub demonstrations: bool,
+    /// Whether the prompt at hand is one more of them.
+    pub own: bool,
+}
+
+impl Default for Parallel {
+    fn default() -> Self {
+        Self { prompts: Positive(10), at_least: Positive(1), demonstrations: true, own: false }
+    }
+}
+
+/// Where, between 0 and the activation, the m gradients of the integral are taken; each weighs 1/m.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quadrature {
+    /// i/m for i = 0 … m−1, as in the code of Knowledge Neurons. With one step: at 0.
+    #[default]
+    Left,
+    /// m points from 0 to 1, both included. With one step: at 0.
+    Inclusive,
+    /// (i+½)/m for i = 0 … m−1.
+    Midpoint,
+}
+
+impl Quadrature {
+    /// The `steps` places between 0 and 1.
+    pub fn places(self, steps: usize) -> Vec<f64> {
+        let m = steps as f64;
+        let place = |i: f64| match self {
+            Self::Left => i / m,
+            Self::Inclusive if steps == 1 => 0.0,
+            Self::Inclusive => i / (m - 1.0),
+            Self::Midpoint => (i + 0.5) / m,
+        };
+        (0..steps).map(|i| place(i as f64)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Quadrature::{Inclusive, Left, Midpoint};
+
+    #[test]
+    fn places_of_each_rule() {
+        assert_eq!(Left.places(4), [0.0, 0.25, 0.5, 0.75]);
+        assert_eq!(Inclusive.places(5), [0.0, 0.25, 0.5, 0.75, 1.0]);
+        assert_eq!(Midpoint.places(2), [0.25, 0.75]);
+        assert_eq!([Left, Inclusive, Midpoint].map(|rule| rule.places(1)[0]), [0.0, 0.0, 0.5]);
+    }
+}

@@ -1,0 +1,166 @@
+//! Knowledge Neurons (Dai et al. 2022), adapted to a generative model: integrated gradients of the
+//! target on parallel prompts say which neurons carry it, and their activations are doubled, one
+//! more neuron at a time, until the target is predicted.
+
+mod attributions;
+mod select;
+
+use self::attributions::{Attributions, Integral};
+use super::in_order::{Patching, patch};
+use super::{LlmError, Method, ParallelPrompt, Repair, Scene};
+use crate::config::{Config, KnConfig, Quadrature, Quantity};
+use crate::device::Clock;
+use crate::edit::{ColumnDelta, Edit, Neuron};
+use crate::model::CausalLm;
+use crate::record::Phases;
+use anyhow::Result;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+pub use self::select::select;
+
+/// Knowledge Neurons under one setting.
+struct KnowledgeNeurons {
+    config: KnConfig,
+    /// Of prompts met before: a parallel prompt serves many errors.
+    attributions: Rc<RefCell<Attributions>>,
+}
+
+/// One a `[[kn]]` entry; those that attribute alike share what they attributed.
+pub(super) fn all(config: &Config) -> impl Iterator<Item = Box<dyn Method>> {
+    let mut known: Vec<Rc<RefCell<Attributions>>> = Vec::new();
+    config.kn.iter().map(move |config| {
+        let integral = Integral::of(config);
+        let alike = known.iter().find(|known| known.borrow().integral == integral).map(Rc::clone);
+        let attributions = alike.unwrap_or_else(|| {
+            known.push(Rc::new(RefCell::new(Attributions::new(integral))));
+            Rc::clone(&known[known.len() - 1])
+        });
+        Box::new(KnowledgeNeurons { config: config.clone(), attributions }) as Box<dyn Method>
+    })
+}
+
+impl Method for KnowledgeNeurons {
+    fn label(&self) -> &str {
+        &self.config.label
+    }
+
+    fn keeps_edits(&self) -> bool {
+        false
+    }
+
+    fn repair(&self, scene: &Scene<'_>, error: &LlmError) -> Result<Repair> {
+        let mut seconds = Phases::default();
+        let clock = Clock::start(scene.model.spec().device);
+        let prompts = self.prompts(scene, error)?;
+        let (located, saved) = if prompts.len() < self.config.parallel.at_least.0 {
+            (Vec::new(), 0.0)
+        } else {
+            self.locate(scene, error, &prompts)?
+        };
+        // An attribution met before takes no time here; the method's cost is that of a first time.
+        seconds.locate = clock.seconds() + saved;
+
+        let clock = Clock::start(scene.model.spec().device);
+        let quota = located.len().min(self.config.quota.0);
+        let columns: Vec<ColumnDelta> =
+            located[..quota].iter().map(|&neuron| doubled(scene.model, neuron)).collect();
+        seconds.estimate = clock.seconds();
+
+        let clock = Clock::start(scene.model.spec().device);
+        let logits = scene.trace.logits_at(scene.model, error.at);
+        let Patching { edit, neurons, after } = patch(scene, error, &logits, &columns)?;
+        seconds.plan = clock.seconds();
+
+        let solved = after.target_rank == 1;
+        let edit = if solved { edit } else { Edit::none() };
+        let parallel = Some(prompts.len());
+        Ok(Repair { edit, solved, located, neurons, parallel, after, seconds })
+    }
+
+    fn deviations(&self) -> Vec<String> {
+        let KnConfig {
+            label: _,
+            quota,
+            steps: _,
+            quadrature,
+            quantity,
+            parallel,
+            threshold,
+            share,
+        } = &self.config;
+        let mut found = vec![
+            format!(
+                "Knowledge Neurons adapted: neurons that score at least {} of the highest in at \
+                 least {} of the parallel prompts, in the order of their mean scores",
+                threshold.0, share.0
+            ),
+            format!(
+                "up to {} parallel prompts, nearest inputs of the retrieval division whose output \
+                 holds the target{}; where there are fewer, those serve",
+                parallel.prompts.0,
+                if parallel.demonstrations { ", with demonstrations of their own" } else { "" }
+            ),
+            "an activation is doubled at every position, by adding its column to itself".into(),
+        ];
+        if quota.0 != 10 {
+            found.push(format!("the quota is {} neurons, not 10", quota.0));
+        }
+        match quadrature {
+            Quadrature::Left => {}
+            Quadrature::Inclusive => found.push("steps include both ends of the path".into()),
+            Quadrature::Midpoint => found.push("steps lie in the middle of their intervals".into()),
+        }
+        match quantity {
+            Quantity::Probability => {}
+            Quantity::LogProbability => found.push("log-probabilities are attributed".into()),
+            Quantity::Logit => found.push("logits are attributed".into()),
+        }
+        if parallel.own {
+            found.push("the prompt at hand is one more of the parallel ones".into());
+        }
+        if parallel.at_least.0 > 1 {
+            let least = parallel.at_least.0;
+            found.push(format!("errors with fewer than {least} parallel prompts are skipped"));
+        }
+        found
+    }
+}
+
+impl KnowledgeNeurons {
+    /// What neurons are attributed on.
+    fn prompts(&self, scene: &Scene<'_>, error: &LlmError) -> Result<Vec<ParallelPrompt>> {
+        let wanted = &self.config.parallel;
+        let mut prompts =
+            scene.parallel.find(error.target, wanted.prompts.0, wanted.demonstrations)?;
+        if wanted.own {
+            let ids = scene.ids.narrow(0, 0, error.at as i64 + 1);
+            let ids = Vec::<i64>::try_from(ids)?.into_iter().map(|id| id as u32);
+            prompts.insert(0, ids.collect());
+        }
+        Ok(prompts)
+    }
+
+    /// The knowledge neurons of the target, best first, and the seconds that attributions met before
+    /// have saved.
+    fn locate(
+        &self,
+        scene: &Scene<'_>,
+        error: &LlmError,
+        prompts: &[ParallelPrompt],
+    ) -> Result<(Vec<Neuron>, f64)> {
+        let mut attributions = self.attributions.borrow_mut();
+        let (scores, saved) = attributions.of(scene, prompts, error.target);
+        let width = scores.size()[2] as usize;
+        let flat = scores.flatten(1, 2);
+        let chosen = select(&flat, self.config.threshold.0, self.config.share.0)?;
+        let neuron = |flat: usize| Neuron { layer: flat / width, index: flat % width };
+        Ok((chosen.into_iter().map(neuron).collect(), saved))
+    }
+}
+
+/// The edit that doubles a neuron: its column added to itself.
+fn doubled(model: &dyn CausalLm, neuron: Neuron) -> ColumnDelta {
+    let delta = model.ffn_output_matrix(neuron.layer).select(1, neuron.index as i64).contiguous();
+    ColumnDelta { neuron, delta }
+}

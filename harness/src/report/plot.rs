@@ -1,0 +1,62 @@
+//! Pictures: drawn as SVG, and rendered from it as PNG with a font of the program's own, so that
+//! every machine writes the same pixels.
+
+use anyhow::{Context, Result};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use resvg::{tiny_skia, usvg};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A surface to draw on.
+pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// What drawing comes to.
+pub(crate) type Drawn = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// Pixels of the PNG for each unit of the SVG.
+const SCALE: f32 = 2.0;
+
+/// Draws a picture of `size` and writes it as `name.svg` and `name.png` into `folder`; the files.
+///
+/// # Errors
+/// If it cannot be drawn, or a file not be written.
+pub(crate) fn write(
+    folder: &Path,
+    name: &str,
+    size: (u32, u32),
+    draw: impl FnOnce(&Area<'_>) -> Drawn,
+) -> Result<Vec<PathBuf>> {
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        let drawn = area.fill(&WHITE).map_err(Into::into).and_then(|()| draw(&area));
+        let drawn = drawn.and_then(|()| Ok(area.present()?));
+        drawn.map_err(|error| anyhow::anyhow!("{name}: cannot be drawn ({error})"))?;
+    }
+    let png = png(&svg).with_context(|| format!("{name}: cannot be rendered"))?;
+    [("svg", svg.into_bytes()), ("png", png)]
+        .into_iter()
+        .map(|(form, bytes)| {
+            let path = folder.join(format!("{name}.{form}"));
+            std::fs::write(&path, bytes)
+                .with_context(|| format!("{}: cannot be written", path.display()))?;
+            Ok(path)
+        })
+        .collect()
+}
+
+fn png(svg: &str) -> Result<Vec<u8>> {
+    let mut fonts = usvg::fontdb::Database::new();
+    fonts.load_font_data(epaint_default_fonts::UBUNTU_LIGHT.to_vec());
+    let family = fonts.faces().next().and_then(|face| face.families.first().cloned());
+    fonts.set_sans_serif_family(family.context("the font has a name")?.0);
+    let options = usvg::Options { fontdb: Arc::new(fonts), ..usvg::Options::default() };
+    let tree = usvg::Tree::from_str(svg, &options)?;
+    let (width, height) = (tree.size().width() * SCALE, tree.size().height() * SCALE);
+    let mut pixels =
+        tiny_skia::Pixmap::new(width as u32, height as u32).context("a picture has a size")?;
+    let scale = tiny_skia::Transform::from_scale(SCALE, SCALE);
+    resvg::render(&tree, scale, &mut pixels.as_mut());
+    Ok(pixels.encode_png()?)
+}
