@@ -20,7 +20,7 @@ rq2 *args: build
 
 # A sweep: `just sweep variants` runs configs/sweeps/variants.toml.
 sweep name *args: build
-    @shift; cargo run --quiet -- run "configs/sweeps/{{name}}.toml" --out "results/{{name}}" "$@"
+    @shift; cargo run --quiet -- run "configs/sweeps/{{name}}.toml" "$@"
 
 # A config checked without loading a model.
 check config: build

@@ -27,9 +27,27 @@ const METHODS: usize = 12;
 /// data, 24 % predictions and 74 % trials.
 const TRIALS: usize = 37;
 
+/// The published run, of MENT alone, and a manifest that names every method of its copies.
 fn published() -> (Manifest, Vec<Record>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results/published/rq1");
-    store::read(&folder).expect("the published run")
+    let (mut manifest, mut records) = store::read(&folder).expect("the published run");
+    let unedited = manifest.identity.config["model"]["label"].clone();
+    records.retain(|record| match record {
+        Record::Datum(_) => true,
+        Record::Trial(trial) => trial.method == "MENT",
+        Record::Prediction(prediction) => {
+            prediction.method == "MENT" || unedited == prediction.method.as_str()
+        }
+    });
+    for method in 1..METHODS {
+        let settings = serde_json::json!({ "kind": "ment", "label": label(method), "quota": 10 });
+        manifest.identity.methods.insert(label(method), settings);
+    }
+    (manifest, records)
+}
+
+fn label(method: usize) -> String {
+    format!("MENT {method:02}")
 }
 
 /// The first `count` records of a run over as many data as it takes: those of the published run
@@ -48,7 +66,6 @@ fn records(published: &[Record], count: usize) -> Vec<Record> {
 /// ends its texts, so that nothing can be remembered from one datum to the next.
 fn of_datum(published: &[Record], source: &DatumRecord, number: usize) -> Vec<Record> {
     let numbered = |text: &str| format!("{text} x{number}");
-    let label = |method: usize| format!("MENT {method:02}");
     let mut predictions: Vec<&PredictionRecord> = Vec::new();
     let mut trials: Vec<&TrialRecord> = Vec::new();
     for record in published {
@@ -62,7 +79,7 @@ fn of_datum(published: &[Record], source: &DatumRecord, number: usize) -> Vec<Re
             _ => {}
         }
     }
-    let [unedited, edited] = predictions[..] else { panic!("the published run has one method") };
+    let [unedited, edited] = predictions[..] else { panic!("the unedited model, and MENT") };
 
     let gold_text = numbered(&source.gold_text);
     let mut records =

@@ -21,7 +21,7 @@ pub fn check(config: &Config) -> Result<String> {
         "no model in Hugging Face layout; `just setup` makes the default",
     )?;
     need(&folder.join("tokenizer.json"), "the model has no tokenizer")?;
-    if config.retrieval.demonstrations > 0 || !config.kn.is_empty() {
+    if config.retrieval.demonstrations > 0 || config.needs_parallel_prompts() {
         need(
             &config.retrieval.encoder.join("config.json"),
             "no sentence encoder, by which demonstrations and parallel prompts are found; \

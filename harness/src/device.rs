@@ -178,3 +178,10 @@ fn load_library(path: &Path) -> Result<()> {
     std::mem::forget(library);
     Ok(())
 }
+
+/// The processor, as it calls itself.
+pub fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name"));
+    name.map_or("unknown".into(), |name| name.trim_start_matches([' ', '\t', ':']).into())
+}

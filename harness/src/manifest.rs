@@ -1,7 +1,7 @@
 //! What a run is, and where it was made. The identity decides whether a folder may be continued;
 //! the environment is for the reader.
 
-use crate::config::Config;
+use crate::config::{Config, METHOD_KINDS};
 use crate::record::FORMAT;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -22,8 +22,11 @@ pub struct Manifest {
     /// Those of each method, by label, a clause each.
     #[serde(default)]
     pub method_deviations: BTreeMap<String, Vec<String>>,
-    /// Where the run was made.
+    /// Where the run was begun.
     pub environment: Environment,
+    /// Where methods were begun that were added later, by label.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub added_in: BTreeMap<String, Environment>,
 }
 
 /// All that determines the results of a run.
@@ -42,7 +45,7 @@ pub struct Identity {
 }
 
 /// Where a run was made.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
     /// Version of the harness.
     pub harness: String,
@@ -60,18 +63,45 @@ pub struct Environment {
     pub memory_mib: usize,
     /// Operating system and architecture.
     pub platform: String,
+    /// The processor, as it calls itself; empty where it was not recorded.
+    #[serde(default)]
+    pub processor: String,
+}
+
+impl Environment {
+    /// Whether times taken in both can be compared.
+    pub fn keeps_time_with(&self, other: &Self) -> bool {
+        let of = |e: &Self| (e.threads, e.tf32, e.platform.clone(), e.processor.clone());
+        of(self) == of(other)
+    }
 }
 
 impl Manifest {
-    /// Adds the methods that only `other`, a manifest of the same run, knows. Those of `self` come
-    /// first in the tables.
-    pub fn absorb(&mut self, other: &Self) {
-        for (label, settings) in &other.identity.methods {
-            self.identity.methods.entry(label).or_insert_with(|| settings.clone());
+    /// This manifest with what `before`, that of the run it continues, knows besides: its methods
+    /// follow in the tables, and where it was begun.
+    pub fn continuing(&self, before: &Self) -> Self {
+        let mut whole = self.clone();
+        whole.environment = before.environment.clone();
+        whole.added_in = before.added_in.clone();
+        for label in self.identity.methods.keys() {
+            let new = !before.identity.methods.contains_key(label);
+            if new && self.environment != before.environment {
+                whole.added_in.insert(label.clone(), self.environment.clone());
+            }
         }
-        for (label, clauses) in &other.method_deviations {
-            self.method_deviations.entry(label.clone()).or_insert_with(|| clauses.clone());
+        for (label, settings) in &before.identity.methods {
+            whole.identity.methods.entry(label).or_insert_with(|| settings.clone());
         }
+        for (label, clauses) in &before.method_deviations {
+            whole.method_deviations.entry(label.clone()).or_insert_with(|| clauses.clone());
+        }
+        whole
+    }
+
+    /// Whether the times of two methods can be compared.
+    pub fn keep_time(&self, a: &str, b: &str) -> bool {
+        let of = |label: &str| self.added_in.get(label).unwrap_or(&self.environment);
+        of(a).keeps_time_with(of(b))
     }
 
     /// Every departure, a sentence each; those of several methods once.
@@ -94,21 +124,38 @@ impl Manifest {
 }
 
 impl Identity {
-    /// The identity of `config` run on `device` with `contents`.
-    pub fn new(config: &Config, device: &str, contents: BTreeMap<String, String>) -> Self {
+    /// The identity of `config` run on `device` with `contents`. `encoder` is the hash of what finds
+    /// demonstrations, which are the run's, and parallel prompts, which are a method's.
+    pub fn new(
+        config: &Config,
+        device: &str,
+        mut contents: BTreeMap<String, String>,
+        encoder: Option<&str>,
+    ) -> Self {
         let mut value = serde_json::to_value(config).expect("a config is plain data");
         strip_paths(&mut value);
         let keys = value.as_object_mut().expect("a config is a table");
+        if let Some(encoder) = encoder.filter(|_| config.retrieval.demonstrations > 0) {
+            contents.insert("encoder".into(), encoder.into());
+        }
         let mut methods = Map::new();
-        for kind in METHODS {
+        for kind in METHOD_KINDS {
             let Some(Value::Array(settings)) = keys.remove(kind) else { continue };
             for mut settings in settings {
                 settings["kind"] = kind.into();
+                if kind == "kn" {
+                    settings["encoder"] = encoder.into();
+                }
                 let label = settings["label"].as_str().unwrap_or_default().to_string();
                 methods.insert(label, settings);
             }
         }
         Self { config: value, methods, device: device.into(), contents }
+    }
+
+    /// Whether the method `label` is a control, which is compared with and does not compete.
+    pub fn is_control(&self, label: &str) -> bool {
+        self.methods.get(label).is_some_and(|settings| settings["kind"] == "no_edit")
     }
 
     /// The quota of neurons of every method, by label.
@@ -157,12 +204,11 @@ impl Identity {
     }
 }
 
-/// The arrays of a config that hold methods, in the order of the tables.
-const METHODS: [&str; 3] = ["no_edit", "kn", "ment"];
-
+/// Of the value, not of the order in which its keys happen to be declared.
 fn short_hash(value: &impl Serialize) -> String {
-    let text = serde_json::to_string(value).expect("plain data");
-    format!("{:x}", Sha256::digest(text))[..16].to_string()
+    let mut value = serde_json::to_value(value).expect("plain data");
+    value.sort_all_objects();
+    format!("{:x}", Sha256::digest(value.to_string()))[..16].to_string()
 }
 
 /// Paths name places of one machine (the contents are hashed instead), and its memory is its own.

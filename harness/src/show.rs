@@ -18,11 +18,12 @@ pub fn list(folder: &Path) -> Result<String> {
         let id = trial.id.to_string();
         let (dataset, datum, position) = (trial.dataset.label(), trial.datum, trial.position);
         let outcome = outcome(trial.outcome);
-        let texts = (&trial.texts.before, &trial.texts.target);
+        let was = token(&trial.texts.before, trial.before.argmax);
+        let target = token(&trial.texts.target, trial.target);
         let _ = writeln!(
             out,
-            "{id}  {dataset:<6} {datum:>5} {position:>4}  {outcome:<14} {:?} → {:?}  {}",
-            texts.0, texts.1, trial.method
+            "{id}  {dataset:<6} {datum:>5} {position:>4}  {outcome:<14} {was} → {target}  {}",
+            trial.method
         );
     }
     Ok(out)
@@ -63,6 +64,11 @@ fn trials(records: &[Record]) -> impl Iterator<Item = &TrialRecord> {
     })
 }
 
+/// A token as text, or by its id, where the record (of format 1) has no text.
+fn token(text: &str, id: u32) -> String {
+    if text.is_empty() { format!("(id {id})") } else { format!("{text:?} (id {id})") }
+}
+
 fn outcome(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Solved => "solved",
@@ -79,26 +85,29 @@ fn describe(trial: &TrialRecord, datum: Option<&DatumRecord>) -> String {
         trial.datum,
         outcome(trial.outcome)
     );
-    if let Some(datum) = datum {
+    if let Some(datum) = datum.filter(|datum| !datum.prompt_text.is_empty()) {
         let _ = writeln!(out, "prompt ({} tokens)", datum.prompt_tokens);
         for line in datum.prompt_text.lines() {
             let _ = writeln!(out, "  │ {line}");
         }
         let _ = writeln!(out, "gold\n  │ {}\n", datum.gold_text.replace('\n', "\n  │ "));
     }
-    let _ = writeln!(out, "target   {:?} (id {})", texts.target, trial.target);
+    let _ = writeln!(out, "target   {}", token(&texts.target, trial.target));
     let mut state = |head: &str, seen: &Observation, argmax: &str| {
         let _ = writeln!(
             out,
-            "{head}   argmax {argmax:?} (id {}) at {:.4}; target at rank {}, {:.4}",
-            seen.argmax, seen.argmax_probability, seen.target_rank, seen.target_probability
+            "{head}   argmax {} at {:.4}; target at rank {}, {:.4}",
+            token(argmax, seen.argmax),
+            seen.argmax_probability,
+            seen.target_rank,
+            seen.target_probability
         );
     };
     state("before", before, &texts.before);
     let tried = trial.outcome == Outcome::Skipped;
     state(if tried { "tried " } else { "after " }, after, &texts.after);
     if let Some(parallel) = trial.parallel {
-        let _ = writeln!(out, "located on {parallel} parallel prompts");
+        let _ = writeln!(out, "parallel prompts: {parallel}");
     }
     let head = if tried { "neurons tried, all undone" } else { "neurons" };
     if trial.neurons.is_empty() {

@@ -51,18 +51,7 @@ impl Store {
                 (own.clone(), lock(&own, File::try_lock)?, Some(guard))
             }
         };
-        if folder.join(MANIFEST).is_file() {
-            let found = read_manifest(folder)?;
-            check_same_run(folder, &found, manifest)?;
-            let mut whole = manifest.clone();
-            whole.absorb(&found);
-            if whole.identity.methods.len() > found.identity.methods.len() {
-                whole.environment = found.environment;
-                write_manifest(folder, &whole)?;
-            }
-        } else {
-            create(folder, manifest)?;
-        }
+        agree(folder, manifest)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)
             .with_context(|| format!("{}: cannot be read", path.display()))?;
@@ -142,6 +131,23 @@ fn lock(path: &Path, how: fn(&File) -> Result<(), TryLockError>) -> Result<File>
     }
 }
 
+/// Makes `manifest` that of `folder`, or checks that it continues the one there and adds what is new.
+/// One process at a time: shards may begin at once.
+fn agree(folder: &Path, manifest: &Manifest) -> Result<()> {
+    let held = File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
+    let _held = held.with_context(|| format!("{}: cannot be locked", folder.display()))?;
+    if !folder.join(MANIFEST).is_file() {
+        return create(folder, manifest);
+    }
+    let found = read_manifest(folder)?;
+    check_same_run(folder, &found, manifest)?;
+    let whole = manifest.continuing(&found);
+    if whole.identity.methods.len() > found.identity.methods.len() {
+        write_manifest(folder, &whole)?;
+    }
+    Ok(())
+}
+
 fn create(folder: &Path, manifest: &Manifest) -> Result<()> {
     let records = folder.join(RECORDS);
     if std::fs::metadata(&records).is_ok_and(|file| file.len() > 0) {
@@ -153,7 +159,7 @@ fn create(folder: &Path, manifest: &Manifest) -> Result<()> {
     write_manifest(folder, manifest)
 }
 
-/// Shards may begin at the same time; each writes the same, and the last name change stands.
+/// Whole or not at all.
 fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<()> {
     let partial = folder.join(format!("{MANIFEST}.{}", std::process::id()));
     let text = serde_json::to_string_pretty(manifest).expect("a manifest is plain data");

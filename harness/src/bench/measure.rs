@@ -22,17 +22,11 @@ pub(super) fn median(most: usize, mut work: impl FnMut()) -> f64 {
     middle(&mut seconds)
 }
 
-/// The median.
+/// The median; of an even number of values, the mean of the two in the middle.
 pub(super) fn middle(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-/// The processor, as it calls itself.
-pub(super) fn processor() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info.lines().find_map(|line| line.strip_prefix("model name"));
-    name.map_or("unknown".into(), |name| name.trim_start_matches([' ', '\t', ':']).into())
+    let count = values.len();
+    f64::midpoint(values[(count - 1) / 2], values[count / 2])
 }
 
 /// The rate of the best of several products of 2048 × 2048 matrices in f32, FLOP/s.

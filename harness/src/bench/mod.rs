@@ -167,7 +167,7 @@ pub fn bench(settings: &Settings<'_>) -> Result<Bench> {
     let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1);
     let mut results = Results {
         environment: Environment {
-            processor: measure::processor(),
+            processor: device::processor(),
             threads,
             commit: env!("MENT_COMMIT").into(),
             libtorch: device::TORCH_VERSION.into(),

@@ -39,7 +39,7 @@ fn versus(results: &Results) -> Table {
             Some(least),
             Some(aim),
         ];
-        Row { label, cells, format: None }
+        Row::new(label, cells)
     };
     let columns = [
         ("engine", Format::Duration),
@@ -84,7 +84,7 @@ fn alone(results: &Results) -> Table {
         let gib = f64::from(1 << 30);
         let value = if figure == Figure::MentMemory { value / gib } else { value };
         let label = format!("{model}: {label}");
-        Row { label, cells: vec![Some(value), least, aim], format: Some(format) }
+        Row { format: Some(format), ..Row::new(label, vec![Some(value), least, aim]) }
     };
     let columns = [("value", Format::Three), ("bound", Format::Three), ("aim", Format::Three)];
     let notes = vec![format!(

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// `[[kn]]`: one setting of Knowledge Neurons (Dai et al. 2022), adapted to a generative model: its
 /// prompts are parallel ones, retrieved, that go on with the same token. The paper under study says
-/// little about the adaptation; each choice is a key here, and the defaults are what the committed
-/// calibration supports (`configs/calibration-kn.toml`).
+/// little about the adaptation; each choice is a key here. The defaults are the original's code, where
+/// that says something; `configs/calibration-kn.toml` compares them with others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KnConfig {
@@ -48,6 +48,14 @@ impl Default for KnConfig {
 impl KnConfig {
     /// Refuses what each key allows and together means nothing.
     pub(super) fn check(&self) -> Result<(), String> {
+        let named = self.label.split_once("step=").map(|(_, rest)| rest.trim_end_matches(')'));
+        let steps = self.steps.0;
+        if let Some(named) = named.filter(|named| *named != steps.to_string()) {
+            return Err(format!(
+                "`{}` says step={named}, and its steps are {steps}; set its label",
+                self.label
+            ));
+        }
         let Parallel { prompts, at_least, own, .. } = self.parallel;
         if at_least.0 > prompts.0 + usize::from(own) {
             return Err(format!(
@@ -82,7 +90,7 @@ impl Default for Parallel {
 }
 
 /// Where, between 0 and the activation, the m gradients of the integral are taken; each weighs 1/m.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Quadrature {
     /// i/m for i = 0 … m−1, as in the code of Knowledge Neurons. With one step: at 0.

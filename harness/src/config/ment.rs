@@ -126,7 +126,7 @@ pub enum AttributedToken {
 }
 
 /// What is differentiated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Quantity {
     /// Softmax probability. (Log-probability differs by a factor an error, 1/P, so it ranks

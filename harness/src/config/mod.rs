@@ -45,6 +45,9 @@ pub struct Config {
     pub ment: Vec<MentConfig>,
 }
 
+/// The keys of a config that hold methods, in the order of the tables.
+pub const METHOD_KINDS: [&str; 3] = ["no_edit", "kn", "ment"];
+
 /// `[model]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -227,6 +230,11 @@ impl Config {
         let config: Self = toml::from_str(text).map_err(|error| explain(&error))?;
         config.check()?;
         Ok(config)
+    }
+
+    /// Whether some method attributes on prompts that are parallel to the one at hand.
+    pub fn needs_parallel_prompts(&self) -> bool {
+        !self.kn.is_empty()
     }
 
     /// The labels of all methods, in the order of the tables.

@@ -10,7 +10,7 @@ use anyhow::Result;
 use tch::Tensor;
 
 /// What became of an error.
-pub(super) struct Patching {
+pub(super) struct Patches {
     /// The patched columns, also where they did not suffice.
     pub(super) edit: Edit,
     pub(super) neurons: Vec<Patched>,
@@ -24,15 +24,15 @@ pub(super) fn patch(
     error: &LlmError,
     logits: &Tensor,
     columns: &[ColumnDelta],
-) -> Result<Patching> {
+) -> Result<Patches> {
     let logits = logits.unsqueeze(0);
-    let mut patching = Patching {
+    let mut patches = Patches {
         edit: Edit::none(),
         neurons: Vec::new(),
         after: observe(&logits, error.target)?[0],
     };
-    if columns.is_empty() || patching.after.target_rank == 1 {
-        return Ok(patching);
+    if columns.is_empty() || patches.after.target_rank == 1 {
+        return Ok(patches);
     }
     let beginnings: Vec<Edit> =
         (1..=columns.len()).map(|count| Edit(columns[..count].to_vec())).collect();
@@ -41,18 +41,18 @@ pub(super) fn patch(
     let seen = observe(&logits, error.target)?;
     let ratios = log_ratio(&logits, error.target, error.argmax)?;
     for (index, (after, edit)) in seen.into_iter().zip(beginnings).enumerate() {
-        patching.neurons.push(Patched {
+        patches.neurons.push(Patched {
             neuron: columns[index].neuron,
             candidate: index,
-            rank_gain: i64::from(patching.after.target_rank) - i64::from(after.target_rank),
+            rank_gain: i64::from(patches.after.target_rank) - i64::from(after.target_rank),
             log_ratio_gain: ratios[index] - ratio,
         });
         ratio = ratios[index];
-        patching.edit = edit;
-        patching.after = after;
+        patches.edit = edit;
+        patches.after = after;
         if after.target_rank == 1 {
             break;
         }
     }
-    Ok(patching)
+    Ok(patches)
 }

@@ -94,6 +94,8 @@ pub trait Method {
     fn label(&self) -> &str;
     /// Whether edits pile up within a datum.
     fn keeps_edits(&self) -> bool;
+    /// Whether it back-propagates through the datum's own sequence; graphs are then kept.
+    fn differentiates_the_datum(&self) -> bool;
     /// Tries to make the target of `error` the argmax.
     fn repair(&self, scene: &Scene<'_>, error: &LlmError) -> Result<Repair>;
     /// What a reader of its results must know: departures from the paper's text, a clause each.

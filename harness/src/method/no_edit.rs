@@ -23,6 +23,10 @@ impl Method for NoEdit {
         false
     }
 
+    fn differentiates_the_datum(&self) -> bool {
+        false
+    }
+
     fn repair(&self, scene: &Scene<'_>, error: &LlmError) -> Result<Repair> {
         let logits = scene.trace.logits_at(scene.model, error.at).unsqueeze(0);
         Ok(Repair {

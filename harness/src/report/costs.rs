@@ -3,8 +3,9 @@
 
 use super::frame::{Order, lookup, trials};
 use super::table::{Better, Column, Format, Group, Row};
-use crate::record::{Phases, Record};
-use anyhow::{Result, ensure};
+use crate::manifest::Identity;
+use crate::record::{Outcome, Phases, Record, TrialRecord};
+use anyhow::{Result, bail, ensure};
 use polars::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 
@@ -34,6 +35,8 @@ pub(super) struct Costs {
     pub(super) datasets: Vec<&'static str>,
     /// Those with trials, in the order of the tables.
     pub(super) methods: Vec<String>,
+    /// Those that do not compete.
+    controls: Vec<String>,
     found: HashMap<(String, String), Cost>,
 }
 
@@ -53,21 +56,28 @@ const NAMES: [&str; 12] = [
 ];
 
 impl Costs {
-    /// `None` where no method was run. `quotas` holds the quota by label.
+    /// `None` where no method was run.
+    ///
+    /// # Errors
+    /// If a record contradicts itself, or is of a method that `identity` does not know.
     pub(super) fn of(
         records: &[Record],
         order: &Order,
-        quotas: &BTreeMap<String, f64>,
+        identity: &Identity,
     ) -> Result<Option<Self>> {
+        let quotas = identity.quotas();
+        for record in records {
+            if let Record::Trial(trial) = record {
+                check_trial(trial, &quotas)?;
+            }
+        }
         let frame = trials(records)?;
         if frame.height() == 0 {
             return Ok(None);
         }
         let labels = frame.column("method")?.str()?;
-        let skip_cost: Vec<f64> = labels
-            .iter()
-            .map(|label| 1.0 + quotas.get(label.unwrap_or_default()).unwrap_or(&10.0))
-            .collect();
+        let skip_cost: Vec<f64> =
+            labels.iter().map(|label| 1.0 + quotas[label.unwrap_or_default()]).collect();
         let mut frame =
             frame.hstack(&[polars::prelude::Column::new("skip cost".into(), skip_cost)])?;
         let mut datasets: Vec<&str> =
@@ -93,7 +103,8 @@ impl Costs {
         }
         let mut methods = order.methods.clone();
         methods.retain(|method| found.keys().any(|(_, known)| known == method));
-        Ok(Some(Self { datasets, methods, found }))
+        let controls = methods.iter().filter(|label| identity.is_control(label)).cloned().collect();
+        Ok(Some(Self { datasets, methods, controls, found }))
     }
 
     pub(super) fn get(&self, dataset: &str, method: &str) -> Option<Cost> {
@@ -118,11 +129,8 @@ impl Costs {
                 let cell = |dataset: &&str| self.get(dataset, method).as_ref().and_then(figure);
                 self.datasets.iter().map(cell).collect::<Vec<_>>()
             };
-            Row {
-                label: method.clone(),
-                cells: figures.iter().flat_map(of).collect(),
-                format: None,
-            }
+            let competes = !self.controls.contains(method);
+            Row { competes, ..Row::new(method, figures.iter().flat_map(of).collect()) }
         };
         self.methods.iter().map(row).collect()
     }
@@ -148,6 +156,30 @@ impl Cost {
             parallel: values[10],
         }
     }
+}
+
+/// A solved error has its target on top and 1 to quota neurons; a skipped one has neither.
+fn check_trial(trial: &TrialRecord, quotas: &BTreeMap<String, f64>) -> Result<()> {
+    let TrialRecord { id, method, after, neurons, .. } = trial;
+    let Some(quota) = quotas.get(method) else {
+        bail!("trial {id} is of `{method}`, which the manifest does not name");
+    };
+    let sound = match trial.outcome {
+        Outcome::Solved => {
+            after.target_rank == 1 && (1.0..=*quota).contains(&(neurons.len() as f64))
+        }
+        Outcome::Skipped => after.target_rank > 1,
+        Outcome::AlreadySolved => neurons.is_empty(),
+    };
+    ensure!(
+        sound,
+        "trial {id} of `{method}` contradicts itself: {:?} with {} neurons of a quota of {quota}, the \
+         target at rank {}",
+        trial.outcome,
+        neurons.len(),
+        after.target_rank
+    );
+    Ok(())
 }
 
 /// The identity that ties NeuronCost to its parts.

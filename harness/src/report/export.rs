@@ -156,6 +156,7 @@ fn latex(table: &Table) -> String {
                 '\\' => "\\textbackslash{}".into(),
                 '~' => "\\textasciitilde{}".into(),
                 '^' => "\\textasciicircum{}".into(),
+                '[' => "{[}".into(), // after a line's end it would be an optional argument
                 'Δ' => "$\\Delta$".into(),
                 '–' => "--".into(),
                 other => other.to_string(),

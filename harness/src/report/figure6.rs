@@ -36,10 +36,8 @@ pub(super) fn build(records: &[Record], costs: &Costs) -> Result<Table> {
         let shares = counts[..shown].iter().map(share);
         [Some(all as f64)].into_iter().chain(shares).collect()
     };
-    let rows = costs.methods.iter().map(|method| Row {
-        label: method.clone(),
-        cells: costs.datasets.iter().flat_map(|dataset| cells(method, dataset)).collect(),
-        format: None,
+    let rows = costs.methods.iter().map(|method| {
+        Row::new(method, costs.datasets.iter().flat_map(|dataset| cells(method, dataset)).collect())
     });
     let column = |title, format| Column { title, better: Better::Neither, format };
     let shares = COUNTS[..shown].iter().map(|title| column(title, Format::Percent));
@@ -57,19 +55,21 @@ pub(super) fn build(records: &[Record], costs: &Costs) -> Result<Table> {
 }
 
 const PANEL: (u32, u32) = (260, 150);
-const LEFT: u32 = 150;
 const TOP: u32 = 56;
 
 /// The figure of `table`: a row of panels an approach, a panel a data set, bars over the number of
 /// neurons. Ink alone tells, no colour.
 pub(super) fn draw(table: &Table, folder: &Path) -> Result<Vec<PathBuf>> {
-    let drawn: Vec<&Row> =
-        table.rows.iter().filter(|row| row.cells.iter().flatten().any(|n| *n > 0.0)).collect();
+    let edited = |row: &&Row| row.cells.iter().flatten().any(|n| *n > 0.0);
+    let (drawn, rest): (Vec<&Row>, Vec<&Row>) = table.rows.iter().partition(edited);
     if drawn.is_empty() {
-        return Ok(Vec::new()); // nothing was edited
+        return Ok(Vec::new());
     }
+    let longest = drawn.iter().map(|row| row.label.chars().count()).max().unwrap_or(0);
+    let left = 20 + 8 * longest as u32;
     let (across, down) = (table.groups.len() as u32, drawn.len() as u32);
-    let size = (LEFT + PANEL.0 * across + 20, TOP + PANEL.1 * down + 40);
+    let size = (left + PANEL.0 * across + 20, TOP + PANEL.1 * down + 60);
+    let rest: Vec<&str> = rest.iter().map(|row| row.label.as_str()).collect();
     plot::write(folder, NAME, size, |area| {
         let (head, body) = area.split_vertically(TOP);
         head.draw(&Text::new(
@@ -78,16 +78,20 @@ pub(super) fn draw(table: &Table, folder: &Path) -> Result<Vec<PathBuf>> {
             ("sans-serif", 18),
         ))?;
         for (column, group) in table.groups.iter().enumerate() {
-            let at = (LEFT as i32 + column as i32 * PANEL.0 as i32 + 40, 34);
+            let at = (left as i32 + column as i32 * PANEL.0 as i32 + 40, 34);
             head.draw(&Text::new(group.title.clone(), at, ("sans-serif", 15)))?;
         }
         let (body, foot) = body.split_vertically(PANEL.1 * down);
         foot.draw(&Text::new(
             "neurons patched by an edit (number of edits in the corner)",
-            (LEFT as i32 + 40, 4),
+            (left as i32 + 40, 4),
             ("sans-serif", 14),
         ))?;
-        let (labels, panels) = body.split_horizontally(LEFT);
+        if !rest.is_empty() {
+            let text = format!("without an edit: {}", rest.join(", "));
+            foot.draw(&Text::new(text, (left as i32 + 40, 26), ("sans-serif", 14)))?;
+        }
+        let (labels, panels) = body.split_horizontally(left);
         let panels = panels.margin(0, 0, 0, 20).split_evenly((drawn.len(), table.groups.len()));
         for (index, row) in drawn.iter().enumerate() {
             let at = (14, index as i32 * PANEL.1 as i32 + PANEL.1 as i32 / 2 - 20);

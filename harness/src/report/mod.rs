@@ -71,11 +71,11 @@ pub const TABLES: [&str; 7] =
 pub fn tables(records: &[Record], manifest: &Manifest) -> Result<Vec<Table>> {
     let order = Order::of(records, manifest.identity.methods.keys());
     let mut tables = vec![table3::build(records, &order)?];
-    if let Some(costs) = Costs::of(records, &order, &manifest.identity.quotas())? {
+    if let Some(costs) = Costs::of(records, &order, &manifest.identity)? {
         tables.push(table4::build(&costs));
         tables.push(table5::build(&costs));
         tables.push(figure6::build(records, &costs)?);
-        tables.extend(beside_paper::build(&costs));
+        tables.extend(beside_paper::build(&costs, manifest));
         tables.push(phases::build(&costs));
         tables.extend(side_effects::build(&costs));
     }

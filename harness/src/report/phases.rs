@@ -17,12 +17,12 @@ const PHASES: [Phase; 6] = [
 /// The phases of TimeCost, and TC.
 pub(super) fn build(costs: &Costs) -> Table {
     let column =
-        |&(title, _): &Phase| Column { title, better: Better::Lower, format: Format::Duration };
+        |&(title, _): &Phase| Column { title, better: Better::Neither, format: Format::Duration };
     let columns = PHASES.iter().map(column).collect();
     let row = |method: &String| {
         let cost = costs.over_all(method);
         let cells = PHASES.iter().map(|(_, of)| cost.as_ref().map(of)).collect();
-        Row { label: method.clone(), cells, format: None }
+        Row::new(method, cells)
     };
     Table {
         name: "phases",
@@ -32,7 +32,7 @@ pub(super) fn build(costs: &Costs) -> Table {
         rows: costs.methods.iter().map(row).collect(),
         notes: vec![
             "Trace: the sequence is run once a datum, and its first error bears it. Plan: candidates \
-             simulated. Apply: edits committed. The first error of a run pays for what is made once"
+             simulated. Apply: edits committed. Each method was warmed up on an error that did not count"
                 .into(),
         ],
         deviations: Vec::new(),

@@ -78,6 +78,15 @@ pub struct Row {
     pub cells: Vec<Option<f64>>,
     /// Overrides the columns' format, for rows of differences.
     pub format: Option<Format>,
+    /// Whether it may be the best of a column: neither differences nor a control.
+    pub competes: bool,
+}
+
+impl Row {
+    /// A row that competes.
+    pub fn new(label: impl Into<String>, cells: Vec<Option<f64>>) -> Self {
+        Self { label: label.into(), cells, format: None, competes: true }
+    }
 }
 
 impl Table {
@@ -105,15 +114,15 @@ impl Table {
         }
     }
 
-    /// Whether the cell is the best of its column, among rows in the column's own format. Where
+    /// Whether the cell is the best of its column, among rows that compete. Where
     /// all rows agree, none is.
     pub fn is_best(&self, row: &Row, column: usize) -> bool {
         let better = self.columns().nth(column).expect("a cell has a column").better;
-        let Some(value) = row.cells[column].filter(|_| row.format.is_none()) else { return false };
+        let Some(value) = row.cells[column].filter(|_| row.competes) else { return false };
         let others: Vec<f64> = self
             .rows
             .iter()
-            .filter(|other| other.format.is_none())
+            .filter(|other| other.competes)
             .filter_map(|other| other.cells[column])
             .collect();
         let beats = |other: &f64| match better {

@@ -62,7 +62,7 @@ pub(super) fn build(records: &[Record], order: &Order) -> Result<Table> {
             }
             _ => format!("+ {method}"),
         };
-        rows.push(Row { label, cells: cells(method), format: None });
+        rows.push(Row::new(label, cells(method)));
     }
     let gains: Vec<Row> = order
         .methods
@@ -74,7 +74,8 @@ pub(super) fn build(records: &[Record], order: &Order) -> Result<Table> {
             let pairs = row.cells.iter().zip(&rows[0].cells);
             let gain = pairs.map(|(after, before)| Some((*after)? - (*before)?));
             let label = format!("Δ {method}");
-            Row { label, cells: gain.collect(), format: Some(Format::Percent) }
+            let cells = gain.collect();
+            Row { label, cells, format: Some(Format::Percent), competes: false }
         })
         .collect();
     rows.extend(gains);

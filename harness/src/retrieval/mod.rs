@@ -12,6 +12,10 @@ use tch::{Kind, Tensor};
 /// Queries compared in one matrix product; bounds the score matrix for large corpora.
 const CHUNK: usize = 512;
 
+/// How many more than wanted are asked for, where copies of a pair must not stand for it: official
+/// data sets hold some pairs several times.
+pub const COPIES: usize = 8;
+
 /// Unit-length embeddings `[N, width]` of `texts`, read from `cache` where they were computed
 /// before (keyed by the content of encoder and texts). `progress` is told of texts done.
 pub fn embed(

@@ -94,7 +94,7 @@ fn corpora<'a>(
     embeddings: Vec<prepare::Embeddings>,
     loaded: &'a Loaded,
 ) -> Result<Vec<Corpus<'a>>> {
-    if config.kn.is_empty() {
+    if !config.needs_parallel_prompts() {
         return Ok(Vec::new());
     }
     let of_datasets = datasets.iter().zip(embeddings).enumerate();
@@ -115,7 +115,6 @@ fn manifest(
         ("model".to_string(), loaded.sha256.clone()),
         ("tokenizer".to_string(), loaded.tokenizer.sha256.clone()),
     ]);
-    contents.extend(encoder.map(|sha256| ("encoder".to_string(), sha256)));
     for dataset in datasets {
         let files = dataset.files.iter();
         contents.extend(
@@ -123,7 +122,8 @@ fn manifest(
         );
     }
     let spec = loaded.model.spec();
-    let identity = Identity::new(config, device::family(spec.device), contents);
+    let device = device::family(spec.device);
+    let identity = Identity::new(config, device, contents, encoder.as_deref());
     Manifest {
         format: FORMAT,
         run: identity.hash(),
@@ -141,6 +141,8 @@ fn manifest(
             tf32: device::tf32(),
             memory_mib: config.execution.memory_mib.0,
             platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
+            processor: crate::device::processor(),
         },
+        added_in: BTreeMap::new(),
     }
 }

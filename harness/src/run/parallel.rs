@@ -6,7 +6,7 @@ use crate::method::{ParallelPrompt, ParallelPrompts};
 use crate::model::Loaded;
 use crate::progress;
 use crate::prompt::render;
-use crate::retrieval::nearest;
+use crate::retrieval::{COPIES, nearest};
 use crate::signal;
 use anyhow::Result;
 use std::collections::HashMap;
@@ -66,8 +66,8 @@ pub(super) struct Neighbourhood<'c> {
     pub(super) corpus: &'c Corpus<'c>,
     /// Embedding of the datum's input, `[width]`.
     pub(super) query: Tensor,
-    /// The datum's own place in the corpus.
-    pub(super) excluded: Option<usize>,
+    /// The datum, where it is of the corpus: neither it nor a copy of it is its own parallel.
+    pub(super) excluded: Option<&'c Pair>,
 }
 
 impl Neighbourhood<'_> {
@@ -79,10 +79,14 @@ impl Neighbourhood<'_> {
         }
         let embeddings = &self.corpus.embeddings;
         let query = embeddings.narrow(0, place as i64, 1);
-        let mut found = nearest(&query, embeddings, wanted + 2, &[Some(place)])?.remove(0);
-        found.retain(|&other| Some(other) != self.excluded);
-        found.truncate(wanted);
-        Ok(found)
+        let found = nearest(&query, embeddings, wanted + COPIES, &[Some(place)])?.remove(0);
+        let own = &self.corpus.pairs[place];
+        let other = |&other: &usize| !self.is_excluded(other) && self.corpus.pairs[other] != *own;
+        Ok(found.into_iter().filter(other).take(wanted).collect())
+    }
+
+    fn is_excluded(&self, place: usize) -> bool {
+        self.excluded == Some(&self.corpus.pairs[place])
     }
 }
 
@@ -90,7 +94,7 @@ impl ParallelPrompts for Neighbourhood<'_> {
     fn find(&self, target: u32, count: usize, demonstrations: bool) -> Result<Vec<ParallelPrompt>> {
         let Some(places) = self.corpus.holding.get(&target) else { return Ok(Vec::new()) };
         let rows = Tensor::from_slice(places).to_device(self.corpus.embeddings.device());
-        let scores = self.corpus.embeddings.index_select(0, &rows).mv(&self.query);
+        let scores = self.corpus.embeddings.mv(&self.query).index_select(0, &rows);
         let order = Vec::<i64>::try_from(scores.sort_stable(true, 0, true).1)?;
         let context = self.corpus.loaded.model.spec().context;
         let mut prompts = Vec::new();
@@ -98,7 +102,7 @@ impl ParallelPrompts for Neighbourhood<'_> {
             if prompts.len() == count {
                 break;
             }
-            if Some(place) == self.excluded {
+            if self.is_excluded(place) {
                 continue;
             }
             let nearest = if demonstrations { self.demonstrations(place)? } else { Vec::new() };
@@ -112,5 +116,77 @@ impl ParallelPrompts for Neighbourhood<'_> {
             }
         }
         Ok(prompts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Corpus, Neighbourhood};
+    use crate::config::Config;
+    use crate::dataset::{Dataset, DatasetName, Pair};
+    use crate::method::ParallelPrompts;
+    use crate::model::{self, Loaded};
+    use std::path::{Path, PathBuf};
+    use tch::{Device, Kind, Tensor};
+
+    fn root() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    }
+
+    /// Five pairs; the first and the last are one. Their embeddings turn away from the first axis.
+    fn setting(demonstrations: usize) -> (Config, Dataset, Tensor, Loaded) {
+        let text = format!(
+            "[model]\nlabel = \"tiny\"\npath = \"x\"\n[retrieval]\ndemonstrations = \
+             {demonstrations}\n[[dataset]]\nname = \"conala\"\nfrom = \"x\"\n"
+        );
+        let pair = |input: &str, output: &str| Pair { input: input.into(), output: output.into() };
+        let retrieval = vec![
+            pair("one", "x = 1"),
+            pair("two", "y = 2"),
+            pair("three", "print(z)"),
+            pair("four", "w + 4"),
+            pair("one", "x = 1"),
+        ];
+        let dataset = Dataset {
+            name: DatasetName::Conala,
+            retrieval,
+            inference: Vec::new(),
+            files: Vec::new(),
+            deviations: Vec::new(),
+        };
+        let angles = Tensor::from_slice(&[0.0_f32, 0.3, 0.1, 0.2, 0.0]);
+        let embeddings = Tensor::stack(&[angles.cos(), angles.sin()], 1);
+        let tiny = root().join("scripts/goldens/tiny");
+        let loaded = model::load(&tiny, Device::Cpu, Kind::Float).expect("the tiny checkpoint");
+        (toml::from_str(&text).expect("a config"), dataset, embeddings, loaded)
+    }
+
+    fn find(demonstrations: usize, excluded: Option<usize>, count: usize) -> Vec<String> {
+        let (config, dataset, embeddings, loaded) = setting(demonstrations);
+        let corpus = Corpus::new(&config, 0, &dataset, embeddings, &loaded).expect("tokenized");
+        let excluded = excluded.map(|place| &dataset.retrieval[place]);
+        let query = Tensor::from_slice(&[1.0_f32, 0.0]);
+        let around = Neighbourhood { corpus: &corpus, query, excluded };
+        let target = *loaded.tokenizer.encode("x =").expect("ids").last().expect("an id");
+        let found = around.find(target, count, demonstrations > 0).expect("prompts");
+        found.iter().map(|ids| loaded.tokenizer.decode(ids).expect("text")).collect()
+    }
+
+    #[test]
+    fn nearest_first_and_cut_before_the_target() {
+        assert_eq!(find(0, None, 10), ["# one\nx", "# one\nx", "# two\ny"]);
+        assert_eq!(find(0, None, 1), ["# one\nx"]);
+    }
+
+    #[test]
+    fn neither_the_datum_nor_its_copy_is_parallel_to_it() {
+        assert_eq!(find(0, Some(0), 10), ["# two\ny"]);
+    }
+
+    #[test]
+    fn demonstrations_are_neither_the_prompt_itself_nor_the_datum() {
+        // Of the pair `two`, the nearest is `four`; of the datum `one`, nothing is shown.
+        assert_eq!(find(1, Some(0), 10), ["# four\nw + 4\n\n# two\ny"]);
+        assert_eq!(find(2, Some(0), 1), ["# three\nprint(z)\n\n# four\nw + 4\n\n# two\ny"]);
     }
 }

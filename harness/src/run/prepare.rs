@@ -78,7 +78,7 @@ pub(super) fn retrieve(
     let wanted = config.retrieval.demonstrations;
     let mut demonstrations = Vec::with_capacity(planned.len());
     let mut embeddings = Vec::new();
-    if wanted == 0 && config.kn.is_empty() {
+    if wanted == 0 && !config.needs_parallel_prompts() {
         demonstrations.resize(planned.len(), Vec::new());
         return Ok(Retrieved { demonstrations, embeddings, encoder: None });
     }
@@ -100,11 +100,28 @@ pub(super) fn retrieve(
         demonstrations.extend(if wanted == 0 {
             vec![Vec::new(); own.len()]
         } else {
-            retrieval::nearest(&queries, &corpus, wanted, &excluded)?
+            let found =
+                retrieval::nearest(&queries, &corpus, wanted + retrieval::COPIES, &excluded)?;
+            let own = own.iter().zip(found);
+            own.map(|(datum, found)| without_copies(datum, found, dataset, wanted)).collect()
         });
         embeddings.push(Embeddings { queries, corpus });
     }
     Ok(Retrieved { demonstrations, embeddings, encoder: Some(encoder.sha256) })
+}
+
+/// The first `wanted` of `found`, leaving out copies of a datum that is of the retrieval division.
+fn without_copies(
+    datum: &Planned<'_>,
+    mut found: Vec<usize>,
+    dataset: &Dataset,
+    wanted: usize,
+) -> Vec<usize> {
+    if datum.excluded.is_some() {
+        found.retain(|&place| dataset.retrieval[place] != *datum.pair);
+    }
+    found.truncate(wanted);
+    found
 }
 
 /// Every planned datum as a prompt that fits the model.

@@ -95,7 +95,7 @@ fn every_method_runs_and_the_tables_hold_them_all() {
 fn the_control_equals_a_method_that_skips_everything() {
     let bench = Bench::tiny();
     // One parallel prompt too few, always: every error is skipped.
-    let methods = "[[no_edit]]\n[[kn]]\nsteps = 1\nparallel.prompts = 80\nparallel.at_least = 80\n";
+    let methods = "[[no_edit]]\n[[kn]]\nlabel = \"KN\"\nsteps = 1\nparallel.prompts = 80\nparallel.at_least = 80\n";
     bench.config(&config(methods));
     bench.run("out").success();
     for table in ["table3", "table4", "table5", "figure6"] {
@@ -106,18 +106,22 @@ fn the_control_equals_a_method_that_skips_everything() {
             line[label.len()..].to_string()
         };
         let (control, skips) = match table {
-            "table3" => (row("+ no edit"), row("+ KN (step=20)")),
+            "table3" => (row("+ no edit"), row("+ KN")),
             // TimeCost is not a figure derived from skipping.
             "table4" => {
                 let nc = |label| row(label).split(',').nth(1).unwrap().to_string();
-                (nc("no edit"), nc("KN (step=20)"))
+                (nc("no edit"), nc("KN"))
             }
-            _ => (row("no edit"), row("KN (step=20)")),
+            _ => (row("no edit"), row("KN")),
         };
         assert_eq!(control, skips, "{table}");
     }
     let table = std::fs::read_to_string(bench.path("out/table4.csv")).unwrap();
     assert!(table.contains("no edit,11,"), "{table}");
+    bench.config(&config("[[no_edit]]\nquota = 4\n"));
+    bench.run("four").success();
+    let table = std::fs::read_to_string(bench.path("four/table4.csv")).unwrap();
+    assert!(table.contains("no edit,5,"), "{table}");
 }
 
 #[test]
@@ -147,10 +151,10 @@ fn both_engines_do_the_same_under_every_method() {
 #[test]
 fn a_run_goes_on_with_more_methods() {
     let bench = Bench::tiny();
-    let both = "[[kn]]\nsteps = 2\nshare = 0.3\n[[ment]]\n[[ment]]\nlabel = \"random\"\nlocate.score = \"random\"\n";
+    let both = "[[kn]]\nlabel = \"KN\"\nsteps = 2\nshare = 0.3\n[[ment]]\n[[ment]]\nlabel = \"random\"\nlocate.score = \"random\"\n";
     bench.config(&config(both));
     bench.run("whole").success();
-    bench.config(&config("[[kn]]\nsteps = 2\nshare = 0.3\n"));
+    bench.config(&config("[[ment]]\n"));
     bench.run("out").success();
     let before = bench.records("out");
     bench.config(&config(both));
@@ -167,9 +171,9 @@ fn a_run_goes_on_with_more_methods() {
         assert_eq!(read("out"), read("whole"), "{table}");
     }
     // Fewer methods again: nothing to do, and nothing is lost.
-    bench.config(&config("[[kn]]\nsteps = 2\nshare = 0.3\n"));
+    bench.config(&config("[[ment]]\n"));
     let assert = bench.run("out").success();
-    assert!(String::from_utf8_lossy(&assert.get_output().stdout).contains("+ MENT"));
+    assert!(String::from_utf8_lossy(&assert.get_output().stdout).contains("+ KN"));
     // Another setting under a known label is another run.
     bench.config(&config("[[ment]]\nquota = 3\n"));
     let refused = bench.refused();
@@ -188,6 +192,7 @@ fn combinations_that_make_no_sense_are_refused() {
         "[[ment]]\nestimate.pathways = 0.0\n",
         "[[ment]]\nquota = 0\n",
         "[[kn]]\nsteps = 0\n",
+        "[[kn]]\nsteps = 2\n",
         "[[kn]]\nshare = 1.5\n",
         "[[kn]]\nparallel.at_least = 11\n",
         "[[kn]]\nparallel.prompts = 500\nparallel.at_least = 500\n",
@@ -217,7 +222,7 @@ fn check_says_what_would_run() {
 #[test]
 fn a_trial_can_be_shown() {
     let bench = Bench::tiny();
-    bench.config(&config("[[kn]]\nsteps = 2\nshare = 0.3\n[[ment]]\n"));
+    bench.config(&config("[[kn]]\nlabel = \"KN\"\nsteps = 2\nshare = 0.3\n[[ment]]\n"));
     bench.run("out").success();
     let stdout = |arguments: &[&str]| {
         let assert = bench.ment(arguments).assert().success();
@@ -226,7 +231,7 @@ fn a_trial_can_be_shown() {
     let list = stdout(&["show", "out"]);
     let records = bench.records("out");
     assert_eq!(list.lines().count(), trials(&records).values().map(Vec::len).sum::<usize>());
-    for wanted in ["KN (step=20)", "MENT"] {
+    for wanted in ["KN", "MENT"] {
         let line = list.lines().find(|line| line.ends_with(wanted)).unwrap();
         let id = &line[..16];
         let shown = stdout(&["show", "out", &id[..12]]);
@@ -256,6 +261,62 @@ fn random_neurons_are_those_of_the_seed() {
         trials(&records)["MENT"].iter().flat_map(|t| t.neurons.clone()).map(|n| n.neuron).collect()
     };
     assert_ne!(neurons("a"), neurons("c"));
+}
+
+/// Wherever a run of all methods was cut, in little memory or in shards: the same trials.
+#[test]
+fn cut_sharded_or_cramped_every_method_does_the_same() {
+    let bench = Bench::tiny();
+    bench.config(&config(&everything()));
+    bench.run("whole").success();
+    let whole = bench.records("whole");
+    bench::copy(&bench.path("whole"), &bench.path("cut"));
+    let records = bench.path("cut/trials.jsonl");
+    let length = std::fs::metadata(&records).unwrap().len();
+    let file = std::fs::OpenOptions::new().write(true).open(&records).unwrap();
+    file.set_len(length * 2 / 5).unwrap();
+    bench.run("cut").success();
+    assert_eq!(bench.records("cut"), whole);
+
+    let choices = |out: &str| -> BTreeMap<String, (Outcome, Vec<usize>)> {
+        let records = bench.all_records(out);
+        let of = |t: &TrialRecord| (t.outcome, t.neurons.iter().map(|n| n.neuron.index).collect());
+        trials(&records).values().flatten().map(|t| (t.id.to_string(), of(t))).collect()
+    };
+    for shard in ["1/2", "2/2"] {
+        let arguments = ["run", "config.toml", "--out", "shards", "--shard", shard];
+        bench.ment(&arguments).assert().success();
+    }
+    assert_eq!(choices("shards"), choices("whole"));
+    bench.config(&config(&everything()).replace("[model]", "[execution]\nmemory_mib = 1\n[model]"));
+    bench.run("cramped").success();
+    assert_eq!(choices("cramped"), choices("whole"));
+}
+
+/// What contradicts itself is no result.
+#[test]
+fn a_trial_that_contradicts_itself_is_named() {
+    let bench = Bench::tiny();
+    bench.config(&config("[[ment]]\n"));
+    bench.run("out").success();
+    let path = bench.path("out/trials.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replacen("\"outcome\":\"solved\"", "\"outcome\":\"skipped\"", 1))
+        .unwrap();
+    let assert = bench.ment(&["report", "out"]).assert().code(1);
+    assert!(bench::stderr(&assert, bench.folder.path()).contains("contradicts itself: Skipped"));
+}
+
+#[test]
+fn a_folder_of_an_older_format_is_read_and_not_continued() {
+    let bench = Bench::tiny();
+    bench.config(&config("[[ment]]\n"));
+    bench.run("out").success();
+    let path = bench.path("out/manifest.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replacen("\"format\": 2", "\"format\": 1", 1)).unwrap();
+    assert!(bench.refused().contains("written in format 1, which is read but no longer continued"));
+    bench.ment(&["report", "out"]).assert().success();
 }
 
 /// Figure 6 is drawn, and its shares are those of the records.

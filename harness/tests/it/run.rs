@@ -358,7 +358,7 @@ fn smollm2_is_repaired_on_every_data_set() {
     let folder = tempfile::tempdir().unwrap();
     crate::support::set_up_model("smollm2-135m-instruct");
     let config = fs::read_to_string(root().join("configs/patching.toml")).unwrap();
-    let config = config.replace("steps = 20", "steps = 2"); // a tenth of the time
+    let config = config.replace("step=20", "step=2").replace("steps = 20", "steps = 2"); // a tenth of the time
     fs::write(folder.path().join("config.toml"), config).unwrap();
     crate::support::ment()
         .current_dir(root())

@@ -1,5 +1,8 @@
 //! Integrated gradients of parallel prompts, each computed once: an attribution depends on the
 //! prompt and its target alone, and a frequent token meets the same prompts again and again.
+//!
+//! Each prompt is a pass of its own, so that its scores do not depend, not even in the last bit, on
+//! which prompts were known before: a continued run finds the same neurons.
 
 use super::super::{ParallelPrompt, Scene};
 use crate::config::{KnConfig, Quadrature, Quantity};
@@ -11,11 +14,8 @@ use crate::model::Sequences;
 use std::collections::HashMap;
 use tch::Tensor;
 
-/// Scores `[L,F]` and the seconds they took, by prompt and target.
-type Known = HashMap<(ParallelPrompt, u32), (Tensor, f64)>;
-
 /// What is integrated, and how.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Integral {
     steps: usize,
     quadrature: Quadrature,
@@ -29,74 +29,56 @@ impl Integral {
     }
 }
 
-/// Those of one integral and model.
+/// Attributions of one model.
+#[derive(Default)]
 pub(super) struct Attributions {
-    pub(super) integral: Integral,
-    known: Known,
+    /// Scores `[L,F]`, and the seconds they took.
+    known: HashMap<(Integral, ParallelPrompt, u32), (Tensor, f64)>,
 }
 
 impl Attributions {
-    pub(super) fn new(integral: Integral) -> Self {
-        Self { integral, known: Known::new() }
-    }
-
-    /// Scores `[prompts, L, F]` of `target` after each of `prompts`, and what those known before
-    /// took when they were computed, seconds. Half of the scene's memory holds what is kept.
+    /// Scores `[prompts, L, F]` of `target` after each of `prompts`, one at least, and what those
+    /// known before took when they were computed, seconds. Half of the scene's memory holds what is
+    /// kept.
     pub(super) fn of(
         &mut self,
         scene: &Scene<'_>,
+        integral: Integral,
         prompts: &[ParallelPrompt],
         target: u32,
     ) -> (Tensor, f64) {
-        let key = |prompt: &ParallelPrompt| (prompt.clone(), target);
-        let known: Vec<_> = prompts.iter().map(|prompt| self.known.get(&key(prompt))).collect();
-        let saved = known.iter().flatten().map(|(_, seconds)| seconds).sum();
-        let new: Vec<&ParallelPrompt> = prompts
+        let mut saved = 0.0;
+        let scores: Vec<Tensor> = prompts
             .iter()
-            .zip(&known)
-            .filter(|(_, known)| known.is_none())
-            .map(|(prompt, _)| prompt)
+            .map(|prompt| {
+                let key = (integral, prompt.clone(), target);
+                if let Some((scores, seconds)) = self.known.get(&key) {
+                    saved += seconds;
+                    return scores.shallow_clone();
+                }
+                let clock = Clock::start(scene.model.spec().device);
+                let scores = compute(scene, integral, prompt, target);
+                let bytes = scores.numel() * scores.kind().elt_size_in_bytes();
+                if (self.known.len() + 1) * bytes > scene.memory / 2 {
+                    self.known.clear();
+                }
+                self.known.insert(key, (scores.shallow_clone(), clock.seconds()));
+                scores
+            })
             .collect();
-        if !new.is_empty() {
-            let clock = Clock::start(scene.model.spec().device);
-            let scores = compute(scene, &new, target, self.integral);
-            let each = clock.seconds() / new.len() as f64;
-            let bytes = scores.get(0).numel() * scores.kind().elt_size_in_bytes();
-            let room = scene.memory / 2 / bytes;
-            if self.known.len() + new.len() > room.max(prompts.len()) {
-                // The prompts at hand are needed in a moment; of the others, none is better.
-                self.known.retain(|(prompt, of), _| *of == target && prompts.contains(prompt));
-            }
-            let found = new.iter().enumerate();
-            self.known.extend(
-                found.map(|(row, prompt)| (key(prompt), (scores.get(row as i64).copy(), each))),
-            );
-        }
-        let rows: Vec<&Tensor> = prompts.iter().map(|prompt| &self.known[&key(prompt)].0).collect();
-        (Tensor::stack(&rows, 0), saved)
+        (Tensor::stack(&scores, 0), saved)
     }
 }
 
-/// Attributions of prompts that are not known yet, `[prompts, L, F]`; all in one pass.
-fn compute(
-    scene: &Scene<'_>,
-    prompts: &[&ParallelPrompt],
-    target: u32,
-    Integral { steps, quadrature, quantity }: Integral,
-) -> Tensor {
-    let model = scene.model;
-    let device = model.spec().device;
-    let traces: Vec<Trace> = prompts
-        .iter()
-        .map(|prompt| {
-            let ids = std::iter::once(prompt.as_slice());
-            Trace::to_ends(model, &Sequences::several(ids, device), Edit::none())
-        })
-        .collect();
-    let prompts: Vec<(&Trace, u32)> = traces.iter().map(|trace| (trace, target)).collect();
-    let places = quadrature.places(steps);
-    let weight = 1.0 / places.len() as f64;
-    let points: Vec<Point> = places.into_iter().map(|alpha| Point { alpha, weight }).collect();
+/// The attribution `[L,F]` of `target` after `prompt`.
+fn compute(scene: &Scene<'_>, integral: Integral, prompt: &[u32], target: u32) -> Tensor {
+    let (model, Integral { steps, quadrature, quantity }) = (scene.model, integral);
+    let ids = Sequences::several(std::iter::once(prompt), model.spec().device);
+    let trace = Trace::to_ends(model, &ids, Edit::none());
+    let weight = 1.0 / steps as f64;
+    let points: Vec<Point> =
+        quadrature.places(steps).into_iter().map(|alpha| Point { alpha, weight }).collect();
     let layers = 0..model.spec().layers;
-    integrated_gradients(model, &prompts, quantity, layers, &points, scene.memory / 2)
+    let prompts = [(&trace, target)];
+    integrated_gradients(model, &prompts, quantity, layers, &points, scene.memory / 2).get(0)
 }

@@ -6,7 +6,7 @@ mod attributions;
 mod select;
 
 use self::attributions::{Attributions, Integral};
-use super::in_order::{Patching, patch};
+use super::in_order::{Patches, patch};
 use super::{LlmError, Method, ParallelPrompt, Repair, Scene};
 use crate::config::{Config, KnConfig, Quadrature, Quantity};
 use crate::device::Clock;
@@ -26,17 +26,12 @@ struct KnowledgeNeurons {
     attributions: Rc<RefCell<Attributions>>,
 }
 
-/// One a `[[kn]]` entry; those that attribute alike share what they attributed.
+/// One a `[[kn]]` entry; they share what they attributed.
 pub(super) fn all(config: &Config) -> impl Iterator<Item = Box<dyn Method>> {
-    let mut known: Vec<Rc<RefCell<Attributions>>> = Vec::new();
+    let attributions: Rc<RefCell<Attributions>> = Rc::default();
     config.kn.iter().map(move |config| {
-        let integral = Integral::of(config);
-        let alike = known.iter().find(|known| known.borrow().integral == integral).map(Rc::clone);
-        let attributions = alike.unwrap_or_else(|| {
-            known.push(Rc::new(RefCell::new(Attributions::new(integral))));
-            Rc::clone(&known[known.len() - 1])
-        });
-        Box::new(KnowledgeNeurons { config: config.clone(), attributions }) as Box<dyn Method>
+        let (config, attributions) = (config.clone(), Rc::clone(&attributions));
+        Box::new(KnowledgeNeurons { config, attributions }) as Box<dyn Method>
     })
 }
 
@@ -69,7 +64,7 @@ impl Method for KnowledgeNeurons {
 
         let clock = Clock::start(scene.model.spec().device);
         let logits = scene.trace.logits_at(scene.model, error.at);
-        let Patching { edit, neurons, after } = patch(scene, error, &logits, &columns)?;
+        let Patches { edit, neurons, after } = patch(scene, error, &logits, &columns)?;
         seconds.plan = clock.seconds();
 
         let solved = after.target_rank == 1;
@@ -78,17 +73,13 @@ impl Method for KnowledgeNeurons {
         Ok(Repair { edit, solved, located, neurons, parallel, after, seconds })
     }
 
+    fn differentiates_the_datum(&self) -> bool {
+        false
+    }
+
     fn deviations(&self) -> Vec<String> {
-        let KnConfig {
-            label: _,
-            quota,
-            steps: _,
-            quadrature,
-            quantity,
-            parallel,
-            threshold,
-            share,
-        } = &self.config;
+        let KnConfig { label: _, quota, steps, quadrature, quantity, parallel, threshold, share } =
+            &self.config;
         let mut found = vec![
             format!(
                 "Knowledge Neurons adapted: neurons that score at least {} of the highest in at \
@@ -97,12 +88,16 @@ impl Method for KnowledgeNeurons {
             ),
             format!(
                 "up to {} parallel prompts, nearest inputs of the retrieval division whose output \
-                 holds the target{}; where there are fewer, those serve",
+                 holds the target, up to its first place{}; those too long for the model are left \
+                 out, where there are fewer those serve, and where there is none the error is skipped",
                 parallel.prompts.0,
                 if parallel.demonstrations { ", with demonstrations of their own" } else { "" }
             ),
             "an activation is doubled at every position, by adding its column to itself".into(),
         ];
+        if !matches!(steps.0, 1 | 20) {
+            found.push(format!("{} steps, where the paper has 1 and 20", steps.0));
+        }
         if quota.0 != 10 {
             found.push(format!("the quota is {} neurons, not 10", quota.0));
         }
@@ -150,7 +145,8 @@ impl KnowledgeNeurons {
         prompts: &[ParallelPrompt],
     ) -> Result<(Vec<Neuron>, f64)> {
         let mut attributions = self.attributions.borrow_mut();
-        let (scores, saved) = attributions.of(scene, prompts, error.target);
+        let integral = Integral::of(&self.config);
+        let (scores, saved) = attributions.of(scene, integral, prompts, error.target);
         let width = scores.size()[2] as usize;
         let flat = scores.flatten(1, 2);
         let chosen = select(&flat, self.config.threshold.0, self.config.share.0)?;

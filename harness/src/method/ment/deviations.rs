@@ -34,7 +34,7 @@ pub(super) fn list(config: &MentConfig) -> Vec<String> {
 fn locate(config: &Locate) -> Vec<String> {
     let Locate { score, token, quantity, positions, layers } = config;
     let mut found = Vec::new();
-    if *score == Score::Activation {
+    if *score == Score::Activation && *positions == Positions::All {
         found.push("an activation is scored by its L2 norm over positions".into());
     }
     if *token == AttributedToken::Target {
@@ -46,7 +46,7 @@ fn locate(config: &Locate) -> Vec<String> {
         Quantity::Logit => found.push("logits are attributed".into()),
     }
     if *positions == Positions::Last {
-        found.push("only the last position is attributed".into());
+        found.push("only the last position is scored".into());
     }
     if *layers == Layers::UpperHalf {
         found.push("neurons are looked for in the upper half of the layers only".into());

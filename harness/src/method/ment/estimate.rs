@@ -91,7 +91,7 @@ fn over_vocabulary(
     if config.distribution == Distribution::Difference {
         wanted -= actual;
         if i64::try_from(wanted.count_nonzero(None))? == 0 {
-            // The target ties with the argmax: there is nothing to swap.
+            // The target ties with the argmax, or that is no row: there is nothing to swap.
             wanted = one_hot_difference(error, rows).to_device(device);
         }
     }

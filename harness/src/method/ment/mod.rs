@@ -10,7 +10,7 @@ pub use self::locate::attribution;
 pub use self::virtual_distribution::raise_to_top;
 
 use super::{LlmError, Method, Oracle, Repair, Scene};
-use crate::config::{AcrossErrors, Config, MentConfig, Vocabulary};
+use crate::config::{AcrossErrors, Config, Locate, MentConfig, Positions, Score, Vocabulary};
 use crate::device::Clock;
 use crate::model::Loaded;
 use crate::record::Phases;
@@ -53,6 +53,11 @@ impl Method for Ment {
 
     fn keeps_edits(&self) -> bool {
         self.config.across_errors == AcrossErrors::Keep
+    }
+
+    fn differentiates_the_datum(&self) -> bool {
+        let Locate { score, positions, .. } = &self.config.locate;
+        *score == Score::InputTimesGradient && *positions == Positions::All
     }
 
     fn repair(&self, scene: &Scene<'_>, error: &LlmError) -> Result<Repair> {

@@ -1,6 +1,6 @@
 //! Step 3 (II-C): which of the located neurons are patched, in which order.
 
-use super::super::in_order::{Patching, patch};
+use super::super::in_order::{Patches, patch};
 use super::super::observe::log_ratio;
 use super::super::simulate::Simulation;
 use super::super::{LlmError, Repair, Scene, observe};
@@ -22,11 +22,11 @@ pub(super) fn plan(
     mut seconds: Phases,
 ) -> Result<Repair> {
     let quota = config.quota.0;
-    let Patching { edit, neurons, after } = if config.plan == Plan::Score {
+    let Patches { edit, neurons, after } = if config.plan == Plan::Score {
         let clock = Clock::start(scene.model.spec().device);
-        let patching = patch(scene, error, logits, &candidates[..quota.min(candidates.len())])?;
+        let patches = patch(scene, error, logits, &candidates[..quota.min(candidates.len())])?;
         seconds.plan = clock.seconds();
-        patching
+        patches
     } else {
         simulated(scene, error, logits, candidates, (config.plan, quota), &mut seconds)?
     };
@@ -45,7 +45,7 @@ fn simulated(
     candidates: &[ColumnDelta],
     (plan, quota): (Plan, usize),
     seconds: &mut Phases,
-) -> Result<Patching> {
+) -> Result<Patches> {
     let device = scene.model.spec().device;
     let clock = Clock::start(device);
     let logits = logits.unsqueeze(0);
@@ -80,7 +80,7 @@ fn simulated(
             seconds.apply += clock.seconds();
         }
     }
-    Ok(Patching { edit, neurons, after: now })
+    Ok(Patches { edit, neurons, after: now })
 }
 
 /// Equation 3, lexicographic: the lowest rank of the target, then its largest log-ratio to the
