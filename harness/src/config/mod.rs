@@ -292,7 +292,7 @@ fn explain(error: &toml::de::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Config;
+    use super::{Config, METHOD_KINDS};
 
     const MINIMAL: &str = r#"
 [model]
@@ -310,6 +310,23 @@ from = "benchmark/conala/sample"
         assert_eq!(config.ment[0].quota.0, 10);
         assert_eq!(config.retrieval.demonstrations, 3);
         assert_eq!(config.dataset[0].query.0, "# {input}\n");
+    }
+
+    /// A method that is missing from the lists below its key would silently be part of what a run
+    /// is, and have no row.
+    #[test]
+    fn every_kind_of_method_is_listed() {
+        let config = Config::parse(&format!("{MINIMAL}[[kn]]\n[[no_edit]]\n")).unwrap();
+        let value = serde_json::to_value(&config).unwrap();
+        let kinds: Vec<&str> = value
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(key, value)| value.is_array() && *key != "dataset")
+            .map(|(key, _)| key.as_str())
+            .collect();
+        assert_eq!(kinds, METHOD_KINDS);
+        assert_eq!(config.labels().count(), METHOD_KINDS.len());
     }
 
     #[test]
