@@ -71,8 +71,8 @@ pub struct Environment {
 impl Environment {
     /// Whether times taken in both can be compared.
     pub fn keeps_time_with(&self, other: &Self) -> bool {
-        let of = |e: &Self| (e.threads, e.tf32, e.platform.clone(), e.processor.clone());
-        of(self) == of(other)
+        (self.threads, self.tf32, &self.platform, &self.processor)
+            == (other.threads, other.tf32, &other.platform, &other.processor)
     }
 }
 

@@ -196,7 +196,7 @@ pub struct TrialRecord {
     pub after: Observation,
     /// Neurons patched, in order; of a skipped error: those tried.
     pub neurons: Vec<Patched>,
-    /// Parallel prompts that neurons were located on, by a method that uses such.
+    /// Parallel prompts that were found, for a method that uses such.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parallel: Option<usize>,
     /// Side effects on other data, where the config asks for them.

@@ -80,7 +80,7 @@ pub struct Repair {
     pub located: Vec<Neuron>,
     /// Neurons in the order of patching; of a skipped error, those tried.
     pub neurons: Vec<Patched>,
-    /// Parallel prompts that neurons were located on, by a method that uses such.
+    /// Parallel prompts that were found, for a method that uses such.
     pub parallel: Option<usize>,
     /// The prediction under the edit; of a skipped error, under what was tried.
     pub after: Observation,

@@ -15,7 +15,7 @@ pub(super) const NAME: &str = "figure6";
 const COUNTS: [&str; 11] = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", ">10"];
 
 /// Of the edits that solved their error, the share that patched so many neurons.
-pub(super) fn build(records: &[Record], costs: &Costs) -> Result<Table> {
+pub(super) fn build(records: &[Record], costs: &Costs) -> Table {
     let mut edits: HashMap<(&str, &str), [usize; COUNTS.len()]> = HashMap::new();
     for record in records {
         let Record::Trial(trial) = record else { continue };
@@ -43,7 +43,7 @@ pub(super) fn build(records: &[Record], costs: &Costs) -> Result<Table> {
     let shares = COUNTS[..shown].iter().map(|title| column(title, Format::Percent));
     let columns: Vec<Column> = [column("Edits", Format::Count)].into_iter().chain(shares).collect();
     let group = |title: &&str| Group { title: (*title).into(), columns: columns.clone() };
-    Ok(Table {
+    Table {
         name: NAME,
         title: "Figure 6: Comparison of proportions of #PatchedNeuron.".into(),
         stub: "Approach",
@@ -51,7 +51,7 @@ pub(super) fn build(records: &[Record], costs: &Costs) -> Result<Table> {
         groups: costs.datasets.iter().map(group).collect(),
         notes: vec!["shares of the edits that solved their error; skipped errors have none".into()],
         deviations: Vec::new(),
-    })
+    }
 }
 
 const PANEL: (u32, u32) = (260, 150);

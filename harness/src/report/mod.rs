@@ -74,9 +74,9 @@ pub fn tables(records: &[Record], manifest: &Manifest) -> Result<Vec<Table>> {
     if let Some(costs) = Costs::of(records, &order, &manifest.identity)? {
         tables.push(table4::build(&costs));
         tables.push(table5::build(&costs));
-        tables.push(figure6::build(records, &costs)?);
+        tables.push(figure6::build(records, &costs));
         tables.extend(beside_paper::build(&costs, manifest));
-        tables.push(phases::build(&costs));
+        tables.push(phases::build(&costs, manifest));
         tables.extend(side_effects::build(&costs));
     }
     for table in &mut tables {

@@ -2,6 +2,7 @@
 
 use super::costs::{Cost, Costs};
 use super::table::{Better, Column, Format, Group, Row, Table};
+use crate::manifest::Manifest;
 
 type Phase = (&'static str, fn(&Cost) -> f64);
 
@@ -15,7 +16,11 @@ const PHASES: [Phase; 6] = [
 ];
 
 /// The phases of TimeCost, and TC.
-pub(super) fn build(costs: &Costs) -> Table {
+pub(super) fn build(costs: &Costs, manifest: &Manifest) -> Table {
+    let first = match manifest.format {
+        1 => "The first error of a run pays for what is made once",
+        _ => "Each method was warmed up on a repair that did not count",
+    };
     let column =
         |&(title, _): &Phase| Column { title, better: Better::Neither, format: Format::Duration };
     let columns = PHASES.iter().map(column).collect();
@@ -30,11 +35,10 @@ pub(super) fn build(costs: &Costs) -> Table {
         stub: "Approach",
         groups: vec![Group { title: String::new(), columns }],
         rows: costs.methods.iter().map(row).collect(),
-        notes: vec![
+        notes: vec![format!(
             "Trace: the sequence is run once a datum, and its first error bears it. Plan: candidates \
-             simulated. Apply: edits committed. Each method was warmed up on an error that did not count"
-                .into(),
-        ],
+             simulated. Apply: edits committed. {first}"
+        )],
         deviations: Vec::new(),
     }
 }

@@ -186,8 +186,9 @@ impl<'a> Patching<'a> {
         Ok(())
     }
 
-    /// Repairs the last error that `method` has not met yet, and forgets it: what is made once is
-    /// made, and no measured time holds it.
+    /// Repairs the last error that `method` has not met yet, and drops the result: what is made once
+    /// a process is made, and no measured time holds it. (Attributions of that error's parallel
+    /// prompts are kept, with the time they took.)
     fn warm_up(&self, method: &dyn Method) -> Result<()> {
         let setting = self.identity.trials_of(method.label());
         for prompt in self.own.iter().rev() {

@@ -157,6 +157,6 @@ impl KnowledgeNeurons {
 
 /// The edit that doubles a neuron: its column added to itself.
 fn doubled(model: &dyn CausalLm, neuron: Neuron) -> ColumnDelta {
-    let delta = model.ffn_output_matrix(neuron.layer).select(1, neuron.index as i64).contiguous();
+    let delta = model.ffn_output_matrix(neuron.layer).select(1, neuron.index as i64).copy();
     ColumnDelta { neuron, delta }
 }
