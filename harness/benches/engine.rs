@@ -6,6 +6,7 @@ use ment::edit::{ColumnDelta, Edit, Neuron};
 use ment::engine::forward;
 use ment::engine::integrated_gradients::{Point, integrated_gradients};
 use ment::engine::probe::Probes;
+use ment::engine::prompt_end::PromptEnd;
 use ment::engine::replay::Replay;
 use ment::engine::trace::Trace;
 use ment::method::ment::{attribution, raise_to_top};
@@ -98,7 +99,7 @@ fn engine(c: &mut Criterion) {
     }
     let points: Vec<Point> =
         (0..20).map(|i| Point { alpha: f64::from(i) / 20.0, weight: 0.05 }).collect();
-    let (layers, prompts) = (0..model.spec().layers, [(&trace, 5)]);
+    let (layers, prompts) = (0..model.spec().layers, [PromptEnd::new(model, &trace, 5, 0)]);
     group.bench_function("integrated gradients, 20 steps, all layers", |b| {
         b.iter(|| {
             let wanted = Quantity::Probability;

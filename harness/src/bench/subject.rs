@@ -5,6 +5,7 @@ use crate::config::{DatasetConfig, Engine, MentConfig, Order, Positive, Quantity
 use crate::dataset::{DatasetName, Pair};
 use crate::edit::Edit;
 use crate::engine::integrated_gradients::{Point, integrated_gradients};
+use crate::engine::prompt_end::PromptEnd;
 use crate::engine::trace::Trace;
 use crate::engine::{forward, probe::Probes};
 use crate::method::ment::Ment;
@@ -162,7 +163,7 @@ impl Subject {
         let points: Vec<Point> = (0..steps)
             .map(|step| Point { alpha: step as f64 / steps as f64, weight: 1.0 / steps as f64 })
             .collect();
-        let prompts = [(&trace, wrong.target)];
+        let prompts = [PromptEnd::new(model, &trace, wrong.target, 0)];
         let layers = 0..model.spec().layers;
         integrated_gradients(model, &prompts, Quantity::Probability, layers, &points, MEMORY)
             .squeeze_dim(0)

@@ -5,10 +5,11 @@
 //! their keys and values are computed once, and every step of every layer of every prompt is one
 //! token. All of them climb in one batch that grows on the way up, and share one backward pass.
 
-use super::block::feed_forward;
+use super::block::{contribution, feed_forward};
 use super::gradient::quantity;
 use super::memory::in_pieces;
-use super::trace::{Trace, graph_bytes};
+use super::prompt_end::PromptEnd;
+use super::trace::graph_bytes;
 use crate::config::Quantity;
 use crate::model::{CausalLm, KeysValues};
 use std::ops::Range;
@@ -39,43 +40,45 @@ struct Group<'r> {
 }
 
 /// `[prompts, layers, F]`, f32: each neuron's activation at the end of a prompt, times the weighted
-/// sum over `points` of the gradient of `wanted` of the prompt's target. Each prompt is a trace of
-/// one sequence, with its target; all traces are of one edit. `budget` bytes bound the batch.
+/// sum over `points` of the gradient of `wanted` of the prompt's target. All prompts were traced
+/// under one edit. `budget` bytes bound the batch.
 ///
 /// With the single point (1, 1) this is input × gradient.
 pub fn integrated_gradients(
     model: &dyn CausalLm,
-    prompts: &[(&Trace, u32)],
+    prompts: &[PromptEnd],
     wanted: Quantity,
     layers: Range<usize>,
     points: &[Point],
     budget: usize,
 ) -> Tensor {
     let spec = model.spec();
-    let pasts = pasts(model, prompts, layers.start);
     let mut rows = Vec::with_capacity(layers.len() * prompts.len() * points.len());
     let mut costs = Vec::with_capacity(rows.capacity());
-    for layer in layers.clone() {
-        for (prompt, (trace, _)) in prompts.iter().enumerate() {
-            let attention = 4 * trace.tokens() as usize * heads_bytes(model);
-            let cost = (spec.layers - layer) * (graph_bytes(spec) + attention);
+    // Prompt by prompt: one with many steps fills a piece, and those with few steps share one.
+    for (prompt, end) in prompts.iter().enumerate() {
+        // The graph holds each layer's attention weights once; in passing there are four of them.
+        let weights = end.tokens() * heads_bytes(model);
+        let logits = 3 * spec.vocabulary * spec.kind.elt_size_in_bytes();
+        for layer in layers.clone() {
+            let above = (spec.layers - layer) * (graph_bytes(spec) + weights);
             for &point in points {
                 rows.push(Row { layer, prompt, point });
-                costs.push(cost);
+                costs.push(above + 4 * weights + logits);
             }
         }
     }
     let shape = [prompts.len() as i64, layers.len() as i64, spec.d_ff as i64];
     let scores = Tensor::zeros(shape, (Kind::Float, spec.device));
     in_pieces(&costs, budget, |piece: Range<usize>| {
-        let groups: Vec<Group<'_>> = rows[piece]
+        let mut groups: Vec<Group<'_>> = rows[piece]
             .chunk_by(|a, b| (a.layer, a.prompt) == (b.layer, b.prompt))
             .map(|rows| Group { layer: rows[0].layer, prompt: rows[0].prompt, rows })
             .collect();
-        let skipped = groups[0].layer - layers.start;
-        let gradients = climb(model, prompts, &pasts[skipped..], &groups, wanted);
+        groups.sort_by_key(|group| group.layer);
+        let gradients = climb(model, prompts, &groups, wanted);
         for (group, gradient) in groups.iter().zip(gradients) {
-            let active = activation(prompts[group.prompt].0, group.layer);
+            let active = prompts[group.prompt].post_activation(group.layer);
             let score = (active * gradient.sum_dim_intlist([0_i64].as_slice(), true, None))
                 .to_kind(Kind::Float);
             let layer = (group.layer - layers.start) as i64;
@@ -86,12 +89,10 @@ pub fn integrated_gradients(
     scores
 }
 
-/// Runs all groups to the last layer and back; for each, the weighted gradients `[rows, F]`.
-/// `pasts` begin at the layer of the first group.
+/// Runs all groups, lower layers first, to the last layer and back; for each, the weighted gradients `[rows, F]`.
 fn climb(
     model: &dyn CausalLm,
-    prompts: &[(&Trace, u32)],
-    pasts: &[Vec<KeysValues>],
+    prompts: &[PromptEnd],
     groups: &[Group<'_>],
     wanted: Quantity,
 ) -> Vec<Tensor> {
@@ -101,7 +102,7 @@ fn climb(
     let mut batch: Vec<Vec<Tensor>> = prompts.iter().map(|_| Vec::new()).collect();
     let mut values: Vec<Vec<(f64, u32)>> = prompts.iter().map(|_| Vec::new()).collect();
     let mut waiting = groups.iter().peekable();
-    for (layer, pasts) in (groups[0].layer..).zip(pasts) {
+    for layer in groups[0].layer..model.spec().layers {
         if batch.iter().any(|rows| !rows.is_empty()) {
             let own: Vec<Tensor> =
                 batch.iter().filter(|rows| !rows.is_empty()).map(|r| Tensor::cat(r, 0)).collect();
@@ -111,12 +112,12 @@ fn climb(
             let after: Vec<(i64, &KeysValues)> = present
                 .iter()
                 .zip(&counts)
-                .map(|(&prompt, &count)| (count, &pasts[prompt]))
+                .map(|(&prompt, &count)| (count, prompts[prompt].past(layer)))
                 .collect();
             let residual = Tensor::cat(&own, 0);
             let input = model.attention_input(layer, &residual);
             let attention = model.attention(layer).after(&after, &input);
-            let edit = &prompts[present[0]].0.edit; // one model, one edit
+            let edit = prompts[present[0]].edit(); // one model, one edit
             let output = feed_forward(model, layer, &residual, &input, &attention, edit).output;
             for (&prompt, rows) in present.iter().zip(output.split_with_sizes(&counts, 0)) {
                 batch[prompt] = vec![rows];
@@ -124,13 +125,13 @@ fn climb(
         }
         while let Some(group) = waiting.next_if(|group| group.layer == layer) {
             let alphas: Vec<f32> = group.rows.iter().map(|row| row.point.alpha as f32).collect();
-            let trace = prompts[group.prompt].0;
-            let active = activation(trace, layer);
+            let prompt = &prompts[group.prompt];
+            let active = prompt.post_activation(layer);
             let alphas = Tensor::from_slice(&alphas).unsqueeze(1).to_device(device);
-            let leaf = (&active * alphas.to_kind(active.kind())).set_requires_grad(true);
-            batch[group.prompt].push(enter(model, trace, layer, &active, &leaf));
-            let target = prompts[group.prompt].1;
-            values[group.prompt].extend(group.rows.iter().map(|row| (row.point.weight, target)));
+            let leaf = (active * alphas.to_kind(active.kind())).set_requires_grad(true);
+            batch[group.prompt].push(enter(model, prompt, layer, &leaf));
+            let weights = group.rows.iter().map(|row| (row.point.weight, prompt.target));
+            values[group.prompt].extend(weights);
             leaves.push(leaf);
         }
     }
@@ -147,39 +148,17 @@ fn climb(
     Tensor::run_backward(&[value], &leaves, false, false)
 }
 
-/// The residual `[n,D]` leaving `layer` at the end of the sequence, with the activations there,
-/// `[1,F]`, replaced by each row of `scaled` `[n,F]`. The matrix product is of the difference, so
-/// that biases need no care.
-fn enter(
-    model: &dyn CausalLm,
-    trace: &Trace,
-    layer: usize,
-    active: &Tensor,
-    scaled: &Tensor,
-) -> Tensor {
-    let change = scaled - active;
-    let left = trace.at_ends_of(layer + 1, &trace.residual[layer + 1]).squeeze_dim(1);
-    let mut residual = left + change.linear(model.ffn_output_matrix(layer), None::<&Tensor>);
-    for column in trace.edit.of_layer(layer) {
-        residual += super::block::contribution(&change, column);
+/// The residual `[n,D]` leaving `layer` at the end of the prompt, with the activations there
+/// replaced by each row of `scaled` `[n,F]`. The matrix product is of the difference, so that biases
+/// need no care.
+fn enter(model: &dyn CausalLm, prompt: &PromptEnd, layer: usize, scaled: &Tensor) -> Tensor {
+    let change = scaled - prompt.post_activation(layer);
+    let matrix = model.ffn_output_matrix(layer);
+    let mut residual = prompt.leaving(layer) + change.linear(matrix, None::<&Tensor>);
+    for column in prompt.edit().of_layer(layer) {
+        residual += contribution(&change, column);
     }
     residual
-}
-
-/// Post-activations at the end of a traced sequence, `[1,F]`.
-fn activation(trace: &Trace, layer: usize) -> Tensor {
-    trace.at_ends_of(layer + 1, &trace.post_activation[layer]).squeeze_dim(1)
-}
-
-/// Keys and values of all tokens before the last, by layer from `first` on, and prompt.
-fn pasts(model: &dyn CausalLm, prompts: &[(&Trace, u32)], first: usize) -> Vec<Vec<KeysValues>> {
-    let past = |trace: &Trace, layer: usize| {
-        let input = model.attention_input(layer, &trace.residual[layer]);
-        model.attention(layer).keys_values(&input).prefix(trace.tokens() as usize - 1)
-    };
-    (first..model.spec().layers)
-        .map(|layer| prompts.iter().map(|(trace, _)| past(trace, layer)).collect())
-        .collect()
 }
 
 /// Bytes of one attention weight of every head.

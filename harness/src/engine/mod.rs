@@ -2,8 +2,8 @@
 //! and tests hold each to [`forward`], the plain one.
 //!
 //! [`trace`] runs sequences once; [`replay`] runs edits on a trace; [`gradient`] asks a trace for
-//! gradients; [`integrated_gradients`] and [`probe`] are what they are named after. [`memory`]
-//! keeps all of them within a budget, [`batches`] groups sequences of like length.
+//! gradients; [`integrated_gradients`] (of a [`prompt_end`]) and [`probe`] are what they are named
+//! after. [`memory`] keeps all of them within a budget, [`batches`] groups sequences of like length.
 
 pub mod batches;
 pub mod block;
@@ -12,5 +12,6 @@ pub mod gradient;
 pub mod integrated_gradients;
 pub mod memory;
 pub mod probe;
+pub mod prompt_end;
 pub mod replay;
 pub mod trace;

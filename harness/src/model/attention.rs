@@ -72,10 +72,15 @@ pub struct KeysValues {
 }
 
 impl KeysValues {
-    /// Those of the first `tokens`.
+    /// Those of the first `tokens`, copied: they hold on to nothing else.
     pub(crate) fn prefix(&self, tokens: usize) -> Self {
-        let cut = |t: &Tensor| t.narrow(2, 0, tokens as i64);
+        let cut = |t: &Tensor| t.narrow(2, 0, tokens as i64).copy();
         Self { key: cut(&self.key), value: cut(&self.value) }
+    }
+
+    /// Both.
+    pub(crate) fn tensors(&self) -> [&Tensor; 2] {
+        [&self.key, &self.value]
     }
 }
 

@@ -6,6 +6,7 @@ use ment::engine::block::{block, contribution};
 use ment::engine::forward::{logits, logits_with_weights_edited};
 use ment::engine::integrated_gradients::{Point, integrated_gradients};
 use ment::engine::probe::Probes;
+use ment::engine::prompt_end::PromptEnd;
 use ment::engine::replay::Replay;
 use ment::engine::trace::Trace;
 use ment::model::{CausalLm, Sequences};
@@ -142,15 +143,15 @@ proptest! {
         let standing = edit(model, &standing);
         let points: Vec<Point> =
             alphas.iter().zip(1..).map(|(&alpha, w)| Point { alpha, weight: f64::from(w) }).collect();
-        let traces: Vec<Trace> = lengths
+        let prompts: Vec<PromptEnd> = lengths
             .iter()
             .zip(0..)
             .map(|(&length, seed)| {
                 let sequences = Sequences::one(&ids(length, seed, model));
-                Trace::to_ends(model, &sequences, standing.clone())
+                let trace = Trace::to_ends(model, &sequences, standing.clone());
+                PromptEnd::new(model, &trace, target, 0)
             })
             .collect();
-        let prompts: Vec<(&Trace, u32)> = traces.iter().map(|trace| (trace, target)).collect();
         let wanted = Quantity::Probability;
         let ours = integrated_gradients(model, &prompts, wanted, 0..layers, &points, budget);
         for (prompt, (&length, seed)) in lengths.iter().zip(0..).enumerate() {
@@ -258,8 +259,8 @@ fn integrated_gradients_are_complete() {
         })
         .collect();
     let (wanted, memory) = (Quantity::Probability, 1 << 30);
-    let scores =
-        integrated_gradients(model, &[(&trace, 7)], wanted, layer..layer + 1, &points, memory);
+    let prompt = [PromptEnd::new(model, &trace, 7, layer)];
+    let scores = integrated_gradients(model, &prompt, wanted, layer..layer + 1, &points, memory);
     let sum = f64::try_from(scores.sum(Kind::Double)).expect("a number");
     let change = whole - without;
     assert!(change.abs() > 1e-6, "nothing to explain: {change:.2e}");

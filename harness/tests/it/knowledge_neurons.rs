@@ -4,6 +4,7 @@ use crate::support::{golden, model, relative, tensors};
 use ment::config::{Quadrature, Quantity};
 use ment::edit::Edit;
 use ment::engine::integrated_gradients::{Point, integrated_gradients};
+use ment::engine::prompt_end::PromptEnd;
 use ment::engine::trace::Trace;
 use ment::method::kn::select;
 use ment::model::Sequences;
@@ -21,12 +22,12 @@ fn attributions_and_choices_are_the_references() {
         let prompts: Vec<Vec<u32>> =
             serde_json::from_value(facts[name]["prompts"].clone()).unwrap();
         let target = facts[name]["target"].as_u64().unwrap() as u32;
-        let traces: Vec<Trace> = prompts
+        let prompts: Vec<PromptEnd> = prompts
             .iter()
             .map(|ids| Sequences::several(std::iter::once(ids.as_slice()), Device::Cpu))
             .map(|ids| Trace::to_ends(model.as_ref(), &ids, Edit::none()))
+            .map(|trace| PromptEnd::new(model.as_ref(), &trace, target, 0))
             .collect();
-        let prompts: Vec<(&Trace, u32)> = traces.iter().map(|trace| (trace, target)).collect();
         for (rule, quadrature) in [
             ("left", Quadrature::Left),
             ("inclusive", Quadrature::Inclusive),

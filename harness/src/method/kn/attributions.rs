@@ -1,14 +1,15 @@
-//! Integrated gradients of parallel prompts, each computed once: an attribution depends on the
-//! prompt and its target alone, and a frequent token meets the same prompts again and again.
+//! Integrated gradients of parallel prompts: all prompts of an error share one pass, and settings
+//! that differ only in what they make of the scores share the scores.
 //!
-//! Each prompt is a pass of its own, so that its scores do not depend, not even in the last bit, on
-//! which prompts were known before: a continued run finds the same neurons.
+//! What a pass holds is decided by the error alone, so that a continued run finds the same scores to
+//! the last bit.
 
 use super::super::{ParallelPrompt, Scene};
 use crate::config::{KnConfig, Quadrature, Quantity};
 use crate::device::Clock;
 use crate::edit::Edit;
 use crate::engine::integrated_gradients::{Point, integrated_gradients};
+use crate::engine::prompt_end::PromptEnd;
 use crate::engine::trace::Trace;
 use crate::model::Sequences;
 use std::collections::HashMap;
@@ -27,58 +28,81 @@ impl Integral {
         let KnConfig { steps, quadrature, quantity, .. } = *config;
         Self { steps: steps.0, quadrature, quantity }
     }
+
+    fn points(self) -> Vec<Point> {
+        let weight = 1.0 / self.steps as f64;
+        let places = self.quadrature.places(self.steps).into_iter();
+        places.map(|alpha| Point { alpha, weight }).collect()
+    }
 }
 
 /// Attributions of one model.
 #[derive(Default)]
 pub(super) struct Attributions {
-    /// Scores `[L,F]`, and the seconds they took.
-    known: HashMap<(Integral, ParallelPrompt, u32), (Tensor, f64)>,
+    /// Scores `[prompts,L,F]`, and the seconds they took.
+    known: HashMap<(Integral, Vec<ParallelPrompt>, u32), (Tensor, f64)>,
 }
 
 impl Attributions {
-    /// Scores `[prompts, L, F]` of `target` after each of `prompts`, one at least, and what those
-    /// known before took when they were computed, seconds. Half of the scene's memory holds what is
-    /// kept.
+    /// Scores `[prompts,L,F]` of `target` after each of `prompts`, one at least; and the seconds that
+    /// finding them known has saved. A quarter of the scene's memory holds what is kept.
     pub(super) fn of(
         &mut self,
         scene: &Scene<'_>,
         integral: Integral,
-        prompts: &[ParallelPrompt],
+        prompts: Vec<ParallelPrompt>,
         target: u32,
     ) -> (Tensor, f64) {
-        let mut saved = 0.0;
-        let scores: Vec<Tensor> = prompts
-            .iter()
-            .map(|prompt| {
-                let key = (integral, prompt.clone(), target);
-                if let Some((scores, seconds)) = self.known.get(&key) {
-                    saved += seconds;
-                    return scores.shallow_clone();
-                }
-                let clock = Clock::start(scene.model.spec().device);
-                let scores = compute(scene, integral, prompt, target);
-                let bytes = scores.numel() * scores.kind().elt_size_in_bytes();
-                if (self.known.len() + 1) * bytes > scene.memory / 2 {
-                    self.known.clear();
-                }
-                self.known.insert(key, (scores.shallow_clone(), clock.seconds()));
-                scores
-            })
-            .collect();
-        (Tensor::stack(&scores, 0), saved)
+        let key = (integral, prompts, target);
+        if let Some((scores, seconds)) = self.known.get(&key) {
+            return (scores.shallow_clone(), *seconds);
+        }
+        let clock = Clock::start(scene.model.spec().device);
+        let scores = compute(scene, integral, &key.1, target);
+        let bytes = |scores: &Tensor| scores.numel() * scores.kind().elt_size_in_bytes();
+        let held: usize = self.known.values().map(|(scores, _)| bytes(scores)).sum();
+        if held + bytes(&scores) > scene.memory / 4 {
+            self.known.clear();
+        }
+        self.known.insert(key, (scores.shallow_clone(), clock.seconds()));
+        (scores, 0.0)
     }
 }
 
-/// The attribution `[L,F]` of `target` after `prompt`.
-fn compute(scene: &Scene<'_>, integral: Integral, prompt: &[u32], target: u32) -> Tensor {
-    let (model, Integral { steps, quadrature, quantity }) = (scene.model, integral);
-    let ids = Sequences::several(std::iter::once(prompt), model.spec().device);
-    let trace = Trace::to_ends(model, &ids, Edit::none());
-    let weight = 1.0 / steps as f64;
-    let points: Vec<Point> =
-        quadrature.places(steps).into_iter().map(|alpha| Point { alpha, weight }).collect();
-    let layers = 0..model.spec().layers;
-    let prompts = [(&trace, target)];
-    integrated_gradients(model, &prompts, quantity, layers, &points, scene.memory / 2).get(0)
+/// The attributions `[prompts,L,F]` of `target` after each of `prompts`. What is kept of as many
+/// prompts as fit into a quarter of the scene's memory shares a pass.
+fn compute(
+    scene: &Scene<'_>,
+    integral: Integral,
+    prompts: &[ParallelPrompt],
+    target: u32,
+) -> Tensor {
+    let model = scene.model;
+    let (layers, points) = (0..model.spec().layers, integral.points());
+    let pass = |ends: &[PromptEnd]| {
+        integrated_gradients(
+            model,
+            ends,
+            integral.quantity,
+            layers.clone(),
+            &points,
+            scene.memory / 2,
+        )
+    };
+    let mut scores = Vec::new();
+    let mut ends: Vec<PromptEnd> = Vec::new();
+    let mut held = 0;
+    for prompt in prompts {
+        let ids = Sequences::several(std::iter::once(prompt.as_slice()), model.spec().device);
+        let trace = Trace::to_ends(model, &ids, Edit::none());
+        let end = PromptEnd::new(model, &trace, target, 0);
+        if held + end.bytes() > scene.memory / 4 && !ends.is_empty() {
+            scores.push(pass(&std::mem::take(&mut ends)));
+            held = 0;
+        }
+        held += end.bytes();
+        ends.push(end);
+    }
+    scores.push(pass(&ends));
+    Tensor::cat(&scores, 0)
 }

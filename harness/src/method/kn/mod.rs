@@ -48,10 +48,11 @@ impl Method for KnowledgeNeurons {
         let mut seconds = Phases::default();
         let clock = Clock::start(scene.model.spec().device);
         let prompts = self.prompts(scene, error)?;
-        let (located, saved) = if prompts.len() < self.config.parallel.at_least.0 {
+        let parallel = prompts.len();
+        let (located, saved) = if parallel < self.config.parallel.at_least.0 {
             (Vec::new(), 0.0)
         } else {
-            self.locate(scene, error, &prompts)?
+            self.locate(scene, error, prompts)?
         };
         // An attribution met before takes no time here; the method's cost is that of a first time.
         seconds.locate = clock.seconds() + saved;
@@ -69,7 +70,7 @@ impl Method for KnowledgeNeurons {
 
         let solved = after.target_rank == 1;
         let edit = if solved { edit } else { Edit::none() };
-        let parallel = Some(prompts.len());
+        let parallel = Some(parallel);
         Ok(Repair { edit, solved, located, neurons, parallel, after, seconds })
     }
 
@@ -142,7 +143,7 @@ impl KnowledgeNeurons {
         &self,
         scene: &Scene<'_>,
         error: &LlmError,
-        prompts: &[ParallelPrompt],
+        prompts: Vec<ParallelPrompt>,
     ) -> Result<(Vec<Neuron>, f64)> {
         let mut attributions = self.attributions.borrow_mut();
         let integral = Integral::of(&self.config);

@@ -5,6 +5,7 @@ use crate::config::{AttributedToken, Layers, Locate, MentConfig, Positions, Scor
 use crate::edit::Neuron;
 use crate::engine::gradient::gradients;
 use crate::engine::integrated_gradients::{Point, integrated_gradients};
+use crate::engine::prompt_end::PromptEnd;
 use crate::engine::trace::Trace;
 use crate::model::CausalLm;
 use sha2::{Digest, Sha256};
@@ -100,18 +101,11 @@ pub fn attribution(
         }
         Positions::Last => {
             let input_times_gradient = [Point { alpha: 1.0, weight: 1.0 }];
-            let prompts = [(&trace.prefix(at + 1), token)];
-            let layers = first..model.spec().layers;
-            integrated_gradients(
-                model,
-                &prompts,
-                config.quantity,
-                layers,
-                &input_times_gradient,
-                memory,
-            )
-            .squeeze_dim(0)
-            .abs()
+            let prompt = [PromptEnd::new(model, &trace.prefix(at + 1), token, first)];
+            let (wanted, layers) = (config.quantity, first..model.spec().layers);
+            integrated_gradients(model, &prompt, wanted, layers, &input_times_gradient, memory)
+                .squeeze_dim(0)
+                .abs()
         }
     }
 }
