@@ -22,9 +22,9 @@ rq2 *args: build
 sweep name *args: build
     @shift; cargo run --quiet -- run "configs/sweeps/{{name}}.toml" "$@"
 
-# A config checked without loading a model.
-check config: build
-    @cargo run --quiet -- check "$1"
+# A config checked without loading a model, or a benchmark's folder.
+check config *args: build
+    @cargo run --quiet -- check "$@"
 
 # The settings of MENT and of Knowledge Neurons compared, on data that no table reports.
 calibrate *args: build

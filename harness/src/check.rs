@@ -1,5 +1,6 @@
 //! `ment check`: what a config asks for, and whether it can be had, before any model is loaded.
 
+use crate::benchmark::{Benchmark, Place};
 use crate::config::{Config, KnConfig};
 use crate::dataset::Dataset;
 use crate::error::InputError;
@@ -44,6 +45,32 @@ pub fn check(config: &Config) -> Result<String> {
     let methods = config.labels().count();
     let _ = writeln!(out, "plan     {} data × {methods} methods", planned.len());
     Ok(out)
+}
+
+/// What a benchmark comes to, for the reader.
+pub fn benchmark(benchmark: &Benchmark) -> String {
+    let mut out = format!("benchmark   {} {}\n", benchmark.name, benchmark.version);
+    for (index, name) in benchmark.types.iter().enumerate() {
+        let subtypes = benchmark.subtypes.iter().filter(|subtype| subtype.of == index);
+        let names: Vec<&str> = subtypes.map(|subtype| subtype.name.as_str()).collect();
+        let _ = writeln!(out, "type        {name}: {}", names.join(", "));
+    }
+    let (samples, targets) =
+        (benchmark.subtypes[0].samples.len(), benchmark.subtypes[0].targets.len());
+    let _ = writeln!(
+        out,
+        "cases       {} subtypes × {samples} samples × {targets} targets = {}",
+        benchmark.subtypes.len(),
+        benchmark.cases()
+    );
+    let place = Place { subtype: 0, sample: 0 };
+    let _ = writeln!(
+        out,
+        "probe sets  |G| = {}, |S| = {}, none of them the sample that is patched",
+        benchmark.related(place).count(),
+        benchmark.unrelated(place).count()
+    );
+    out
 }
 
 /// The data sets of `config`, read and found fit for its methods.

@@ -22,7 +22,8 @@ pub struct Cli {
 pub enum Command {
     /// Run an experiment, or continue it, and print its tables.
     Run(RunArgs),
-    /// Check a config and its data without loading a model, and say what it would run.
+    /// Check a config and its data without loading a model, and say what it would run. Or check a
+    /// benchmark's folder; with `--model`, also how often that model predicts what it declares.
     Check(ConfigArgs),
     /// Build the tables of a run again from its records; needs no model.
     Report {

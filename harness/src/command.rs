@@ -1,5 +1,6 @@
 //! The commands: arguments in, work done, results printed.
 
+use crate::benchmark::Benchmark;
 use crate::cli::{BenchArgs, ConfigArgs, PredictArgs, RunArgs};
 use crate::config::Config;
 use crate::dataset::DatasetName;
@@ -17,10 +18,30 @@ pub fn run(args: RunArgs) -> Result<()> {
     report(&out, &args.tables)
 }
 
-/// `ment check`
+/// `ment check`: of a config, or of a benchmark's folder.
 pub fn check(args: &ConfigArgs) -> Result<()> {
-    print!("{}", crate::check::check(&resolve(args)?)?);
+    if !args.config.is_dir() {
+        print!("{}", crate::check::check(&resolve(args)?)?);
+        return Ok(());
+    }
+    let benchmark = Benchmark::load(&args.config)?;
+    print!("{}", crate::check::benchmark(&benchmark));
+    args.model.as_deref().map_or(Ok(()), |model| fit(&benchmark, model))
+}
+
+/// How a benchmark fits a model.
+#[cfg(feature = "torch")]
+fn fit(benchmark: &Benchmark, model: &Path) -> Result<()> {
+    crate::signal::listen()?;
+    let loaded = crate::model::load(model, tch::Device::Cpu, tch::Kind::Float)?;
+    let fits = crate::probing::fit(benchmark, &loaded)?;
+    print!("\n{}", crate::probing::describe(benchmark, &fits));
     Ok(())
+}
+
+#[cfg(not(feature = "torch"))]
+fn fit(_: &Benchmark, _: &Path) -> Result<()> {
+    Err(without_torch())
 }
 
 /// `ment show`

@@ -7,6 +7,7 @@
 
 #[cfg(feature = "torch")]
 pub mod bench;
+pub mod benchmark;
 pub mod check;
 pub mod cli;
 pub mod command;
@@ -33,6 +34,8 @@ pub mod method;
 pub mod model;
 #[cfg(feature = "torch")]
 pub mod predict;
+#[cfg(feature = "torch")]
+pub mod probing;
 #[cfg(feature = "torch")]
 mod progress;
 #[cfg(feature = "torch")]

@@ -1,24 +1,24 @@
 //! In-context prompts: demonstrations, then the query.
 
-use crate::config::{DatasetConfig, Order};
+use crate::config::{Demonstration, Order, Query};
 use crate::dataset::Pair;
 
 /// The prompt for `input` with `demonstrations`, nearest first.
 pub fn render(
-    config: &DatasetConfig,
+    (demonstration, query): (&Demonstration, &Query),
     order: Order,
     demonstrations: &[&Pair],
     input: &str,
 ) -> String {
     let mut prompt = String::new();
     let mut push = |pair: &&Pair| {
-        prompt.push_str(&fill(&config.demonstration.0, &pair.input, Some(&pair.output)));
+        prompt.push_str(&fill(&demonstration.0, &pair.input, Some(&pair.output)));
     };
     match order {
         Order::MostSimilarFirst => demonstrations.iter().for_each(&mut push),
         Order::MostSimilarLast => demonstrations.iter().rev().for_each(&mut push),
     }
-    prompt.push_str(&fill(&config.query.0, input, None));
+    prompt.push_str(&fill(&query.0, input, None));
     prompt
 }
 
@@ -46,7 +46,7 @@ fn fill(template: &str, input: &str, output: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::{fill, render};
-    use crate::config::{DatasetConfig, Order};
+    use crate::config::{Demonstration, Order, Query};
     use crate::dataset::Pair;
 
     #[test]
@@ -57,11 +57,10 @@ mod tests {
 
     #[test]
     fn the_nearest_demonstration_stands_where_the_order_says() {
-        let config: DatasetConfig =
-            toml::from_str("name = \"conala\"\nfrom = \"x\"").expect("defaults");
+        let (demonstration, query) = (Demonstration::default(), Query::default());
         let pair = |name: &str| Pair { input: name.into(), output: name.to_uppercase() };
         let (near, far) = (pair("near"), pair("far"));
-        let render = |order| render(&config, order, &[&near, &far], "query");
+        let render = |order| render((&demonstration, &query), order, &[&near, &far], "query");
         assert_eq!(render(Order::MostSimilarLast), "# far\nFAR\n\n# near\nNEAR\n\n# query\n");
         assert_eq!(render(Order::MostSimilarFirst), "# near\nNEAR\n\n# far\nFAR\n\n# query\n");
     }

@@ -49,7 +49,8 @@ pub(super) fn tasks(folder: &Path) -> Result<Vec<Joint>> {
         let mut demonstrations: Vec<&Pair> = dataset.retrieval.iter().collect();
         let shift = index * 3 % demonstrations.len();
         demonstrations.rotate_left(shift);
-        let prompt = render(&config, Order::MostSimilarLast, &demonstrations, &query.input);
+        let prompt =
+            render(config.templates(), Order::MostSimilarLast, &demonstrations, &query.input);
         tokenizer.encode_joint(&prompt, &query.output)
     };
     dataset.inference.iter().enumerate().map(task).collect()

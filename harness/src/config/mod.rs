@@ -201,6 +201,13 @@ pub struct DatasetConfig {
     pub query: Query,
 }
 
+impl DatasetConfig {
+    /// What prompts are made with.
+    pub fn templates(&self) -> (&Demonstration, &Query) {
+        (&self.demonstration, &self.query)
+    }
+}
+
 /// Which pairs are prompted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -2,12 +2,18 @@
 
 use super::block::block;
 use crate::edit::{Applied, Edit};
-use crate::model::CausalLm;
+use crate::model::{CausalLm, Sequences};
 use tch::Tensor;
 
 /// Logits `[B,T,V]` of `ids` `[B,T]` under `edit`, by one pass over all layers.
 pub fn logits(model: &dyn CausalLm, ids: &Tensor, edit: &Edit) -> Tensor {
     model.head(&model.final_norm(&residual(model, ids, edit)))
+}
+
+/// Logits `[B,V]` at the ends of `sequences` under `edit`.
+pub fn logits_at_ends(model: &dyn CausalLm, sequences: &Sequences, edit: &Edit) -> Tensor {
+    let states = sequences.ends.of(&residual(model, &sequences.ids, edit));
+    model.head(&model.final_norm(&states)).squeeze_dim(1)
 }
 
 /// The residual `[B,T,D]` leaving the last block.

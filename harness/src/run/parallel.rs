@@ -55,7 +55,8 @@ impl<'a> Corpus<'a> {
     fn tokenize(&self, pair: &Pair, nearest: &[usize]) -> Result<(Vec<u32>, Vec<u32>)> {
         let demonstrations: Vec<&Pair> = nearest.iter().map(|&index| &self.pairs[index]).collect();
         let dataset = &self.config.dataset[self.index];
-        let text = render(dataset, self.config.retrieval.order, &demonstrations, &pair.input);
+        let text =
+            render(dataset.templates(), self.config.retrieval.order, &demonstrations, &pair.input);
         let joint = self.loaded.tokenizer.encode_joint(&text, &pair.output)?;
         Ok((joint.prompt, joint.gold))
     }

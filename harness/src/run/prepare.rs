@@ -178,7 +178,7 @@ fn tokenize<'a>(
     let retrieval = &datasets[planned.dataset].retrieval;
     let pairs: Vec<&Pair> = demonstrations.iter().map(|&index| &retrieval[index]).collect();
     let dataset = &config.dataset[planned.dataset];
-    let text = render(dataset, config.retrieval.order, &pairs, &planned.pair.input);
+    let text = render(dataset.templates(), config.retrieval.order, &pairs, &planned.pair.input);
     let ids = loaded.tokenizer.encode_joint(&text, &planned.pair.output)?;
     if ids.prompt.is_empty() || ids.gold.is_empty() {
         return Err(InputError::new(format!(

@@ -1,6 +1,7 @@
 //! Integration tests, one binary: linking is what they cost.
 
 mod command_line;
+mod gs450;
 mod metric_goldens;
 mod samples;
 mod support;

@@ -1,0 +1,136 @@
+//! How a benchmark fits a model: does it go on with the declared argmax token?
+
+use super::{Case, text};
+use crate::benchmark::{Benchmark, Place};
+use crate::config::{Demonstration, Query};
+use crate::device::tokens_at_once;
+use crate::edit::Edit;
+use crate::engine::batches::batches;
+use crate::engine::forward::logits_at_ends;
+use crate::error::InputError;
+use crate::method::observe_each;
+use crate::model::{Loaded, Sequences};
+use crate::record::Observation;
+use crate::{progress, signal};
+use anyhow::Result;
+use std::fmt::Write as _;
+use tch::Tensor;
+
+/// The declared argmax token after one prompt.
+#[derive(Clone, Debug)]
+pub struct Fit {
+    /// The sample.
+    pub place: Place,
+    /// The token that is declared, as text.
+    pub declared: String,
+    /// The token that is predicted, as text.
+    pub predicted: String,
+    /// What the model makes of the declared one.
+    pub seen: Observation,
+    /// Whether some targets ask for another prompt, as they share other tokens with the argmax.
+    pub several: bool,
+}
+
+/// The samples of `benchmark`, each with its first target, under `loaded`.
+///
+/// # Errors
+/// If a symbol begins with its rival, for the tokenizer of the model, or a prompt is too long.
+pub fn fit(benchmark: &Benchmark, loaded: &Loaded) -> Result<Vec<Fit>> {
+    let (demonstration, query) = (Demonstration::default(), Query::default());
+    let templates = (&demonstration, &query);
+    let types = 0..benchmark.types.len();
+    let places: Vec<Place> = types.flat_map(|index| benchmark.of_type(index)).collect();
+    let mut cases: Vec<Case> = Vec::with_capacity(places.len());
+    let mut several = Vec::with_capacity(places.len());
+    for &place in &places {
+        let subtype = &benchmark.subtypes[place.subtype];
+        let text = text(benchmark, place, templates);
+        let of_targets = subtype
+            .targets
+            .iter()
+            .map(|target| {
+                Case::new(&loaded.tokenizer, &text, &subtype.argmax, target)?.ok_or_else(|| {
+                    InputError::new(format!(
+                        "{}: for this tokenizer one of {:?} and {target:?} begins with the other, so \
+                         that no token decides between them; take another target",
+                        subtype.name, subtype.argmax
+                    ))
+                })
+            })
+            .collect::<Result<Vec<Case>>>()?;
+        several.push(of_targets.iter().any(|case| case.prompt != of_targets[0].prompt));
+        cases.extend(of_targets.into_iter().take(1));
+    }
+    let seen = observe_argmax(loaded, &cases)?;
+    let token = |id: u32| loaded.tokenizer.decode(&[id]);
+    (0..places.len())
+        .map(|index| {
+            let (place, seen, several) = (places[index], seen[index], several[index]);
+            let (declared, predicted) = (token(cases[index].argmax)?, token(seen.argmax)?);
+            Ok(Fit { place, declared, predicted, seen, several })
+        })
+        .collect()
+}
+
+/// A line a subtype, and a line a sample whose declared token is not predicted.
+pub fn describe(benchmark: &Benchmark, fits: &[Fit]) -> String {
+    let mut out =
+        format!("{:<20} {:>7} {:>9} {:>9}\n", "subtype", "on top", "mean rank", "median P");
+    let mut line = |name: &str, fits: &[&Fit]| {
+        let top = fits.iter().filter(|fit| fit.seen.target_rank == 1).count();
+        let ranks: f64 = fits.iter().map(|fit| f64::from(fit.seen.target_rank)).sum();
+        let mut probabilities: Vec<f64> = fits.iter().map(|f| f.seen.target_probability).collect();
+        let (_, median, _) =
+            probabilities.select_nth_unstable_by(fits.len() / 2, |a, b| a.total_cmp(b));
+        let top = format!("{top}/{}", fits.len());
+        let mean = ranks / fits.len() as f64;
+        let _ = writeln!(out, "{name:<20} {top:>7} {mean:>9.1} {median:>9.3}");
+    };
+    for (index, subtype) in benchmark.subtypes.iter().enumerate() {
+        let of: Vec<&Fit> = fits.iter().filter(|fit| fit.place.subtype == index).collect();
+        line(&subtype.name, &of);
+    }
+    line("all", &fits.iter().collect::<Vec<_>>());
+    for fit in fits.iter().filter(|fit| fit.seen.target_rank > 1) {
+        let Observation { target_rank, target_probability, argmax_probability, .. } = fit.seen;
+        let _ = writeln!(
+            out,
+            "{} {}: {:?} is {target_rank}. ({target_probability:.3}) after {:?} \
+             ({argmax_probability:.3}): {}",
+            benchmark.subtypes[fit.place.subtype].name,
+            fit.place.sample + 1,
+            fit.declared,
+            fit.predicted,
+            benchmark.sample(fit.place).intent
+        );
+    }
+    out
+}
+
+/// The declared argmax token after each prompt.
+fn observe_argmax(loaded: &Loaded, cases: &[Case]) -> Result<Vec<Observation>> {
+    let (model, device) = (loaded.model.as_ref(), loaded.model.spec().device);
+    let lengths: Vec<usize> = cases.iter().map(|case| case.prompt.len()).collect();
+    if let Some(longest) = lengths.iter().max().filter(|&&longest| longest > model.spec().context) {
+        return Err(InputError::new(format!(
+            "a prompt of {longest} tokens does not fit the model's context of {}",
+            model.spec().context
+        )));
+    }
+    let bar = progress::bar("predict", cases.len());
+    let mut seen = vec![None; cases.len()];
+    for batch in batches(&lengths, tokens_at_once(device)) {
+        signal::check()?;
+        let prompts = batch.iter().map(|&index| cases[index].prompt.as_slice());
+        let sequences = Sequences::several(prompts, device);
+        let logits = logits_at_ends(model, &sequences, &Edit::none());
+        let wanted: Vec<i64> = batch.iter().map(|&index| i64::from(cases[index].argmax)).collect();
+        let found = observe_each(&logits, &Tensor::from_slice(&wanted).to_device(device))?;
+        for (&index, found) in batch.iter().zip(found) {
+            seen[index] = Some(found);
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+    Ok(seen.into_iter().map(|found| found.expect("batches hold every index once")).collect())
+}
