@@ -26,9 +26,12 @@ sweep name *args: build
 check config *args: build
     @cargo run --quiet -- check "$@"
 
-# The settings of MENT and of Knowledge Neurons compared, on data that no table reports.
+# The settings of MENT compared, on data that no table reports.
 calibrate *args: build
     cargo run --quiet -- run configs/calibration.toml "$@"
+
+# Those of Knowledge Neurons.
+calibrate-kn *args: build
     cargo run --quiet -- run configs/calibration-kn.toml "$@"
 
 # The tables of a run again, from its records.
