@@ -18,6 +18,10 @@ rq1 *args: build
 rq2 *args: build
     cargo run --quiet -- run configs/patching.toml --tables table4,table5,figure6,beside_paper,phases "$@"
 
+# RQ3 on one sample for each subtype and target: Table VI (`--full`: on all 450).
+rq3 *args: build
+    cargo run --quiet -- run configs/probing.toml --tables table6,table6_readings "$@"
+
 # A sweep: `just sweep variants` runs configs/sweeps/variants.toml.
 sweep name *args: build
     @shift; cargo run --quiet -- run "configs/sweeps/{{name}}.toml" "$@"

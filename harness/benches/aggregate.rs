@@ -27,9 +27,9 @@ const METHODS: usize = 12;
 /// data, 24 % predictions and 74 % trials.
 const TRIALS: usize = 37;
 
-/// The published run, of MENT alone, and a manifest that names every method of its copies.
+/// Of the published run what MENT made, and a manifest that names every method of its copies.
 fn published() -> (Manifest, Vec<Record>) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results/published/rq1");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results/published/patching");
     let (mut manifest, mut records) = store::read(&folder).expect("the published run");
     let unedited = manifest.identity.config["model"]["label"].clone();
     records.retain(|record| match record {
@@ -38,6 +38,7 @@ fn published() -> (Manifest, Vec<Record>) {
         Record::Prediction(prediction) => {
             prediction.method == "MENT" || unedited == prediction.method.as_str()
         }
+        Record::Case(_) | Record::Patch(_) => false,
     });
     for method in 1..METHODS {
         let settings = serde_json::json!({ "kind": "ment", "label": label(method), "quota": 10 });

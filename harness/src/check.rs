@@ -4,7 +4,7 @@ use crate::benchmark::{Benchmark, Place};
 use crate::config::{Config, KnConfig};
 use crate::dataset::Dataset;
 use crate::error::InputError;
-use crate::plan::plan;
+use crate::plan::{cases, plan};
 use anyhow::Result;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -15,35 +15,49 @@ use std::path::Path;
 /// If something is missing, or makes no sense with the data at hand.
 pub fn check(config: &Config) -> Result<String> {
     let datasets = datasets(config)?;
-    let planned = plan(config, &datasets);
+    let probed = config
+        .probing
+        .as_ref()
+        .map(|settings| anyhow::Ok((settings, Benchmark::load(&settings.from)?)))
+        .transpose()?;
     let folder = &config.model.path;
     need(
         &folder.join("config.json"),
         "no model in Hugging Face layout; `just setup` makes the default",
     )?;
     need(&folder.join("tokenizer.json"), "the model has no tokenizer")?;
-    if config.retrieval.demonstrations > 0 || config.needs_parallel_prompts() {
+    let retrieves = probed.is_none() && config.retrieval.demonstrations > 0;
+    if retrieves || config.needs_parallel_prompts() {
         need(
             &config.retrieval.encoder.join("config.json"),
             "no sentence encoder, by which demonstrations and parallel prompts are found; \
              `just setup` makes the default",
         )?;
     }
-    let mut out = format!("model    {} ({})\n", config.model.label, folder.display());
+    let mut out = format!("model       {} ({})\n", config.model.label, folder.display());
+    let mut planned = plan(config, &datasets);
+    if let Some((_, benchmark)) = &probed {
+        planned.clear(); // nothing but the benchmark is prompted
+        out += &self::benchmark(benchmark);
+    }
     for (index, dataset) in datasets.iter().enumerate() {
         let prompted = planned.iter().filter(|datum| datum.dataset == index).count();
         let _ = writeln!(
             out,
-            "data     {}: {prompted} data prompted, {} pairs to retrieve from",
+            "data        {}: {prompted} data prompted, {} pairs to retrieve from",
             dataset.name.label(),
             dataset.retrieval.len()
         );
     }
     for label in config.labels() {
-        let _ = writeln!(out, "method   {label}");
+        let _ = writeln!(out, "method      {label}");
     }
     let methods = config.labels().count();
-    let _ = writeln!(out, "plan     {} data × {methods} methods", planned.len());
+    let work = match &probed {
+        Some((settings, benchmark)) => format!("{} cases", cases(benchmark, settings.cases).len()),
+        None => format!("{} data", planned.len()),
+    };
+    let _ = writeln!(out, "plan        {work} × {methods} methods");
     Ok(out)
 }
 

@@ -86,6 +86,9 @@ pub struct ConfigArgs {
     /// Prompt at most this many pairs of each data set.
     #[arg(long, value_name = "N")]
     pub limit: Option<std::num::NonZeroUsize>,
+    /// Patch all cases of a benchmark, where the config says to take some.
+    #[arg(long)]
+    pub full: bool,
     /// Another model than the config's: a Hugging Face folder.
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,

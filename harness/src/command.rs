@@ -2,7 +2,7 @@
 
 use crate::benchmark::Benchmark;
 use crate::cli::{BenchArgs, ConfigArgs, PredictArgs, RunArgs};
-use crate::config::Config;
+use crate::config::{Cases, Config};
 use crate::dataset::DatasetName;
 use crate::error::InputError;
 use crate::report::table::Table;
@@ -34,8 +34,8 @@ pub fn check(args: &ConfigArgs) -> Result<()> {
 fn fit(benchmark: &Benchmark, model: &Path) -> Result<()> {
     crate::signal::listen()?;
     let loaded = crate::model::load(model, tch::Device::Cpu, tch::Kind::Float)?;
-    let fits = crate::probing::fit(benchmark, &loaded)?;
-    print!("\n{}", crate::probing::describe(benchmark, &fits));
+    let fits = crate::run::fit(benchmark, &loaded)?;
+    print!("\n{}", crate::run::describe_fit(benchmark, &fits));
     Ok(())
 }
 
@@ -101,6 +101,13 @@ fn resolve(args: &ConfigArgs) -> Result<Config> {
             dataset.from.clone_from(from);
         }
         dataset.limit = args.limit.or(dataset.limit);
+    }
+    match &mut config.probing {
+        Some(probing) if args.full => probing.cases = Cases::All,
+        None if args.full => {
+            return Err(InputError::new("--full: this config patches no benchmark's cases"));
+        }
+        _ => {}
     }
     if let Some(model) = &args.model {
         config.model.path.clone_from(model);

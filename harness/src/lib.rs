@@ -35,8 +35,6 @@ pub mod model;
 #[cfg(feature = "torch")]
 pub mod predict;
 #[cfg(feature = "torch")]
-pub mod probing;
-#[cfg(feature = "torch")]
 mod progress;
 #[cfg(feature = "torch")]
 pub mod retrieval;

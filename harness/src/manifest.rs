@@ -158,6 +158,12 @@ impl Identity {
         self.methods.get(label).is_some_and(|settings| settings["kind"] == "no_edit")
     }
 
+    /// The first MENT of the tables, which variants are compared with.
+    pub fn first_ment(&self) -> Option<String> {
+        let ment = |(_, settings): &(&String, &Value)| settings["kind"] == "ment";
+        self.methods.iter().find(ment).map(|(label, _)| label.clone())
+    }
+
     /// The quota of neurons of every method, by label.
     pub fn quotas(&self) -> BTreeMap<String, f64> {
         let before = self.config["ment"].as_array().into_iter().flatten(); // format 1

@@ -1,6 +1,7 @@
 //! Config and data to the list of what will be prompted; pure.
 
-use crate::config::{Config, DatasetConfig, Division};
+use crate::benchmark::{Benchmark, Place};
+use crate::config::{Cases, Config, DatasetConfig, Division};
 use crate::dataset::{Dataset, Pair};
 
 /// One datum that will be prompted.
@@ -45,6 +46,24 @@ fn indices(config: &DatasetConfig, dataset: &Dataset) -> Vec<usize> {
     }
 }
 
+/// The cases of `benchmark` that are patched, each as the place of its sample and the index of its
+/// target; subtype by subtype. A stratified choice takes another sample for every target and subtype.
+pub fn cases(benchmark: &Benchmark, which: Cases) -> Vec<(Place, usize)> {
+    let mut chosen = Vec::new();
+    for (index, subtype) in benchmark.subtypes.iter().enumerate() {
+        let (samples, targets) = (subtype.samples.len(), subtype.targets.len());
+        for target in 0..targets {
+            let stratum = (index + target * samples / targets) % samples;
+            let of = match which {
+                Cases::All => 0..samples,
+                Cases::Stratified => stratum..stratum + 1,
+            };
+            chosen.extend(of.map(|sample| (Place { subtype: index, sample }, target)));
+        }
+    }
+    chosen
+}
+
 /// `count` indices spread evenly over `0..len`.
 pub fn spread(len: usize, count: usize) -> Vec<usize> {
     let count = count.min(len);
@@ -60,9 +79,9 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Whether it is this one's to run.
-    pub fn takes(&self, planned: &Planned<'_>) -> bool {
-        planned.place % self.of == self.index - 1
+    /// Whether the datum or case at `place` among the planned ones is this one's to run.
+    pub fn takes(&self, place: usize) -> bool {
+        place % self.of == self.index - 1
     }
 }
 

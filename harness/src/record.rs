@@ -21,18 +21,23 @@ pub enum Record {
     Trial(TrialRecord),
     /// What one method makes of one datum in the end.
     Prediction(PredictionRecord),
+    /// A case of a benchmark of generalization and specificity, before any method.
+    Case(CaseRecord),
+    /// A case patched by one method, and the edit probed on other samples.
+    Patch(PatchRecord),
 }
 
 impl Record {
     /// What it answers: two records of one key are the same measurement.
-    pub fn key(&self) -> (DatasetName, usize, &'static str, String) {
+    pub fn key(&self) -> String {
         match self {
-            Self::Datum(datum) => (datum.dataset, datum.datum, "datum", String::new()),
-            Self::Trial(trial) => (trial.dataset, trial.datum, "trial", trial.id.0.clone()),
-            Self::Prediction(prediction) => {
-                let method = prediction.method.clone();
-                (prediction.dataset, prediction.datum, "prediction", method)
+            Self::Datum(DatumRecord { dataset, datum, .. }) => format!("datum {dataset} {datum}"),
+            Self::Trial(trial) => format!("trial {}", trial.id),
+            Self::Prediction(PredictionRecord { dataset, datum, method, .. }) => {
+                format!("prediction {dataset} {datum} {method}")
             }
+            Self::Case(case) => format!("case {}", case.name),
+            Self::Patch(patch) => format!("trial {}", patch.id),
         }
     }
 
@@ -50,6 +55,8 @@ impl Record {
             Some(b"datum") => serde_json::from_slice(line).map(Self::Datum).ok(),
             Some(b"trial") => serde_json::from_slice(line).map(Self::Trial).ok(),
             Some(b"prediction") => serde_json::from_slice(line).map(Self::Prediction).ok(),
+            Some(b"case") => serde_json::from_slice(line).map(Self::Case).ok(),
+            Some(b"patch") => serde_json::from_slice(line).map(Self::Patch).ok(),
             _ => None,
         };
         direct.map_or_else(|| serde_json::from_slice(line), Ok)
@@ -239,6 +246,119 @@ pub struct PredictionRecord {
     pub predicted_text: String,
 }
 
+/// A case: a sample of a benchmark with the token that is to follow it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CaseName {
+    /// Type of the subtype.
+    #[serde(rename = "type")]
+    pub of: String,
+    /// Subtype of the sample.
+    pub subtype: String,
+    /// Number of the sample in its subtype, from 1.
+    pub sample: usize,
+    /// The target symbol, as the benchmark writes it.
+    pub symbol: String,
+}
+
+impl std::fmt::Display for CaseName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} → {}", self.subtype, self.sample, self.symbol.trim())
+    }
+}
+
+/// A case before any method: what the model makes of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaseRecord {
+    /// Which.
+    pub name: CaseName,
+    /// The prompt as text.
+    pub prompt_text: String,
+    /// Its tokens.
+    pub prompt_tokens: usize,
+    /// Token id that the benchmark declares to follow.
+    pub declared: u32,
+    /// Its rank, from 1, under the unedited model.
+    pub declared_rank: u32,
+    /// Its probability.
+    pub declared_probability: f64,
+    /// Token id of the target.
+    pub target: u32,
+    /// The target under the unedited model.
+    pub before: Observation,
+    /// The target as text.
+    pub target_text: String,
+    /// The argmax of the unedited model as text.
+    pub argmax_text: String,
+    /// Whether the case is left out, as the model does not predict what is declared
+    /// (`probing.undeclared = "drop"`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dropped: bool,
+}
+
+/// A case patched by one method.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PatchRecord {
+    /// Hash of all that determines the trial.
+    pub id: TrialId,
+    /// Which case.
+    pub name: CaseName,
+    /// Label of the method.
+    pub method: String,
+    /// Token id of the target.
+    pub target: u32,
+    /// Its tokens as text.
+    pub texts: Texts,
+    /// How it ended; [`Outcome::AlreadySolved`] where the model predicts the target by itself.
+    pub outcome: Outcome,
+    /// The target before the edit: of a nudged case, under the nudge.
+    pub before: Observation,
+    /// The target after the edit; of a skipped case: what was reached when the quota was spent.
+    pub after: Observation,
+    /// Neurons patched, in order; of a skipped case: those tried.
+    pub neurons: Vec<Patched>,
+    /// Parallel prompts that were found, for a method that uses such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallel: Option<usize>,
+    /// How often a batch was cut in half because memory ran out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub halvings: u32,
+    /// Where the time went.
+    pub seconds: Phases,
+    /// The edit on other samples; a skipped one is none.
+    pub probes: Box<Probed>,
+}
+
+/// An edit seen after other samples of its type: one entry a sample in each list, those of the same
+/// subtype (G) first, then those of the others (S), both in the order of the benchmark.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Probed {
+    /// How many are of the same subtype.
+    pub related: usize,
+    /// The edit's target before it, and after.
+    pub target: Change,
+    /// What was the argmax before the edit: the token id.
+    pub argmax: Vec<u32>,
+    /// That token, before the edit (rank 1) and after.
+    pub argmax_is: Change,
+    /// The argmax after the edit: the token id.
+    pub now: Vec<u32>,
+    /// Its probability.
+    pub now_probability: Vec<f32>,
+}
+
+/// One token a sample, before an edit and after.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// Rank before, from 1.
+    pub rank_before: Vec<u32>,
+    /// Rank after.
+    pub rank_after: Vec<u32>,
+    /// Probability before.
+    pub probability_before: Vec<f32>,
+    /// Probability after.
+    pub probability_after: Vec<f32>,
+}
+
 /// Identity of a trial: a hash of the model, data and method it belongs to, and its place in them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -248,7 +368,15 @@ impl TrialId {
     /// The trial on the error at gold `position` of `datum`, under the setting that
     /// [`Identity::trials_of`](crate::manifest::Identity::trials_of) names.
     pub fn new(setting: &str, dataset: DatasetName, datum: usize, position: usize) -> Self {
-        let place = format!("{setting}\n{dataset}\n{datum}\n{position}");
+        Self::of(&format!("{setting}\n{dataset}\n{datum}\n{position}"))
+    }
+
+    /// The trial on a case of a benchmark, likewise.
+    pub fn of_case(setting: &str, name: &CaseName) -> Self {
+        Self::of(&format!("{setting}\n{}\n{}\n{}", name.subtype, name.sample, name.symbol))
+    }
+
+    fn of(place: &str) -> Self {
         Self(format!("{:x}", Sha256::digest(place))[..16].to_string())
     }
 

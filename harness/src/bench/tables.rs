@@ -115,6 +115,7 @@ fn table(
         stub,
         groups,
         rows: Vec::new(),
+        reference: None,
         notes,
         deviations: Vec::new(),
     }

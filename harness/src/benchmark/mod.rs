@@ -78,8 +78,12 @@ impl Benchmark {
 
     /// S: the samples of the other subtypes of the same type.
     pub fn unrelated(&self, place: Place) -> impl Iterator<Item = Place> + '_ {
-        let of = self.subtypes[place.subtype].of;
-        self.of_type(of).filter(move |other| other.subtype != place.subtype)
+        self.of_type(self.type_of(place)).filter(move |other| other.subtype != place.subtype)
+    }
+
+    /// Index of the type of the sample at `place`.
+    pub fn type_of(&self, place: Place) -> usize {
+        self.subtypes[place.subtype].of
     }
 
     /// The sample at `place`.

@@ -4,11 +4,13 @@
 mod kn;
 mod ment;
 mod no_edit;
+mod probing;
 mod value;
 
 pub use self::kn::*;
 pub use self::ment::*;
 pub use self::no_edit::*;
+pub use self::probing::*;
 pub use self::value::*;
 
 use crate::dataset::DatasetName;
@@ -32,7 +34,12 @@ pub struct Config {
     /// How the work is done, as far as results may depend on it.
     #[serde(default)]
     pub execution: Execution,
-    /// `[[dataset]]`, at least one.
+    /// `[probing]`: the probing experiment; without it, the patching experiment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probing: Option<ProbingConfig>,
+    /// `[[dataset]]`: what is prompted, at least one; of a probing experiment, where parallel prompts
+    /// come from.
+    #[serde(default)]
     pub dataset: Vec<DatasetConfig>,
     /// `[[no_edit]]`: each entry of this and the following is one row of the tables.
     #[serde(default)]
@@ -253,8 +260,12 @@ impl Config {
 
     /// What no single key shows.
     pub fn check(&self) -> Result<(), String> {
-        if self.dataset.is_empty() {
-            return Err("no data set; add a [[dataset]] entry".into());
+        if self.dataset.is_empty() && (self.probing.is_none() || self.needs_parallel_prompts()) {
+            return Err(if self.probing.is_none() {
+                "nothing to run; add a [[dataset]] entry or a [probing] table".into()
+            } else {
+                "[[kn]] needs parallel prompts; add a [[dataset]] entry to make them of".to_string()
+            });
         }
         let names = self.dataset.iter().map(|dataset| dataset.name.to_string());
         if let Some(name) = first_duplicate(names) {

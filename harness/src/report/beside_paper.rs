@@ -55,6 +55,7 @@ pub(super) fn build(costs: &Costs, manifest: &Manifest) -> Option<Table> {
         stub: "Approach",
         groups: datasets.iter().map(group).collect(),
         rows,
+        reference: None,
         notes: vec![
             "other model and data than the paper's, where the departures say so; TC/MENT: TimeCost as \
              a multiple of MENT's where both were measured on one machine with the same threads, the \

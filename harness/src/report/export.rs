@@ -132,6 +132,7 @@ fn markdown(table: &Table) -> String {
         for column in 0..row.cells.len() {
             let text = table.text(row, column);
             let text = if table.is_best(row, column) { format!("**{text}**") } else { text };
+            let text = if table.beats_reference(row, column) { format!("_{text}_") } else { text };
             let _ = write!(out, " {text} |");
         }
     }
@@ -187,10 +188,12 @@ fn latex(table: &Table) -> String {
         out.push_str(&escape(&row.label));
         for column in 0..row.cells.len() {
             let text = escape(&table.text(row, column));
+            let grey =
+                if table.beats_reference(row, column) { "\\cellcolor[gray]{0.85}" } else { "" };
             if table.is_best(row, column) {
-                let _ = write!(out, " & \\textbf{{{text}}}");
+                let _ = write!(out, " & {grey}\\textbf{{{text}}}");
             } else {
-                let _ = write!(out, " & {text}");
+                let _ = write!(out, " & {grey}{text}");
             }
         }
         out.push_str(" \\\\\n");

@@ -49,6 +49,7 @@ pub(super) fn build(records: &[Record], costs: &Costs) -> Table {
         stub: "Approach",
         rows: rows.collect(),
         groups: costs.datasets.iter().map(group).collect(),
+        reference: None,
         notes: vec!["shares of the edits that solved their error; skipped errors have none".into()],
         deviations: Vec::new(),
     }

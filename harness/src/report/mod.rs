@@ -7,6 +7,7 @@ mod figure6;
 mod frame;
 mod phases;
 pub(crate) mod plot;
+mod probes;
 mod published;
 mod scores;
 mod side_effects;
@@ -14,9 +15,12 @@ pub mod table;
 mod table3;
 mod table4;
 mod table5;
+mod table6;
+mod tradeoff;
 
 use self::costs::Costs;
 use self::frame::Order;
+use self::probes::Probes;
 use crate::error::InputError;
 use crate::manifest::Manifest;
 use crate::record::Record;
@@ -42,11 +46,14 @@ pub struct Report {
 /// If the folder is no run, or cannot be written.
 pub fn report(folder: &Path) -> Result<Report> {
     let (manifest, records) = store::read(folder)?;
-    if !records.iter().any(|record| matches!(record, Record::Prediction(_))) {
-        return Err(InputError::new(format!(
-            "{}: nothing was predicted yet; run it first",
-            folder.display()
-        )));
+    let told = |record: &Record| matches!(record, Record::Prediction(_) | Record::Patch(_));
+    if !records.iter().any(told) {
+        let dropped = records.iter().filter(|r| matches!(r, Record::Case(case) if case.dropped));
+        let what = match dropped.count() {
+            0 => "nothing was measured yet; run it first".into(),
+            some => format!("all {some} cases were dropped: the model predicts no declared token"),
+        };
+        return Err(InputError::new(format!("{}: {what}", folder.display())));
     }
     let tables = tables(&records, &manifest)?;
     let mut files = tables
@@ -57,12 +64,26 @@ pub fn report(folder: &Path) -> Result<Report> {
     if let Some(table) = tables.iter().find(|table| table.name == figure6::NAME) {
         files.extend(figure6::draw(table, folder)?);
     }
+    if let Some(table) = tables.iter().find(|table| table.name == "table6") {
+        files.extend(tradeoff::draw(table, folder)?);
+    }
     Ok(Report { tables, deviations: manifest.all_deviations(), files })
 }
 
 /// The names of all tables, as files and on the command line.
-pub const TABLES: [&str; 7] =
-    ["table3", "table4", "table5", figure6::NAME, "beside_paper", "phases", "side_effects"];
+pub const TABLES: [&str; 11] = [
+    "table3",
+    "table4",
+    "table5",
+    figure6::NAME,
+    "beside_paper",
+    "phases",
+    "side_effects",
+    "table6",
+    "table6_types",
+    "table6_subtypes",
+    "table6_readings",
+];
 
 /// Every table the records can fill. One line a table.
 ///
@@ -70,7 +91,10 @@ pub const TABLES: [&str; 7] =
 /// If the records contradict each other.
 pub fn tables(records: &[Record], manifest: &Manifest) -> Result<Vec<Table>> {
     let order = Order::of(records, manifest.identity.methods.keys());
-    let mut tables = vec![table3::build(records, &order)?];
+    let mut tables = Vec::new();
+    if !order.methods.is_empty() {
+        tables.push(table3::build(records, &order)?);
+    }
     if let Some(costs) = Costs::of(records, &order, &manifest.identity)? {
         tables.push(table4::build(&costs));
         tables.push(table5::build(&costs));
@@ -78,6 +102,9 @@ pub fn tables(records: &[Record], manifest: &Manifest) -> Result<Vec<Table>> {
         tables.extend(beside_paper::build(&costs, manifest));
         tables.push(phases::build(&costs, manifest));
         tables.extend(side_effects::build(&costs));
+    }
+    if let Some(probes) = Probes::of(records, manifest)? {
+        tables.extend(table6::all(&probes, &manifest.identity));
     }
     for table in &mut tables {
         table.deviations = manifest.all_deviations();

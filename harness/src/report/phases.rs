@@ -35,6 +35,7 @@ pub(super) fn build(costs: &Costs, manifest: &Manifest) -> Table {
         stub: "Approach",
         groups: vec![Group { title: String::new(), columns }],
         rows: costs.methods.iter().map(row).collect(),
+        reference: None,
         notes: vec![format!(
             "Trace: the sequence is run once a datum, and its first error bears it. Plan: candidates \
              simulated. Apply: edits committed. {first}"

@@ -12,6 +12,7 @@ pub(super) fn build(costs: &Costs) -> Option<Table> {
         stub: "Approach",
         groups: vec![costs.group("Kept", Better::Higher, Format::Percent)],
         rows: costs.rows(&[|cost| cost.kept]),
+        reference: None,
         notes: vec![
             "Kept: share of next-token predictions after prompts of other data that an edit that \
              solved its error leaves as they were"

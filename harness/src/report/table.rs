@@ -13,6 +13,8 @@ pub struct Table {
     pub groups: Vec<Group>,
     /// Rows, top to bottom; each with as many cells as the groups have columns together.
     pub rows: Vec<Row>,
+    /// The row that others are marked for beating, column by column.
+    pub reference: Option<String>,
     /// How to read it, under the table.
     pub notes: Vec<String>,
     /// Where the run departs from the paper, under the table in its files.
@@ -89,6 +91,12 @@ impl Row {
     }
 }
 
+/// A number that rounds to nothing has no sign.
+fn unsigned_zero(text: String) -> String {
+    let nothing = text.chars().all(|character| "-0.%".contains(character));
+    if nothing { text.replace('-', "") } else { text }
+}
+
 impl Table {
     /// All columns, left to right.
     pub fn columns(&self) -> impl Iterator<Item = &Column> {
@@ -102,8 +110,8 @@ impl Table {
             .unwrap_or_else(|| self.columns().nth(column).expect("a cell has a column").format);
         match (row.cells[column], format) {
             (None, _) => "–".into(),
-            (Some(value), Format::Three) => format!("{value:.3}"),
-            (Some(value), Format::Percent) => format!("{:.1}%", value * 100.0),
+            (Some(value), Format::Three) => unsigned_zero(format!("{value:.3}")),
+            (Some(value), Format::Percent) => unsigned_zero(format!("{:.1}%", value * 100.0)),
             (Some(value), Format::Seconds) => format!("{value:.2}s"),
             (Some(value), Format::Count) => format!("{value:.0}"),
             (Some(value), Format::Duration) if value < 1.0 => format!("{:.1} ms", value * 1e3),
@@ -112,6 +120,20 @@ impl Table {
             (Some(value), Format::Times) => format!("{value:.1}×"),
             (Some(value), Format::Gib) => format!("{value:.2} GiB"),
         }
+    }
+
+    /// Whether the cell beats the one of the reference row.
+    pub fn beats_reference(&self, row: &Row, column: usize) -> bool {
+        let reference =
+            self.rows.iter().find(|other| Some(&other.label) == self.reference.as_ref());
+        let Some(theirs) = reference.and_then(|row| row.cells[column]) else { return false };
+        let better = self.columns().nth(column).expect("a cell has a column").better;
+        row.competes
+            && row.cells[column].is_some_and(|own| match better {
+                Better::Higher => own > theirs,
+                Better::Lower => own < theirs,
+                Better::Neither => false,
+            })
     }
 
     /// Whether the cell is the best of its column, among rows that compete. Where

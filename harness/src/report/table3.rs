@@ -95,6 +95,7 @@ pub(super) fn build(records: &[Record], order: &Order) -> Result<Table> {
             .collect(),
         rows,
         deviations: Vec::new(),
+        reference: None,
         notes: vec![format!(
             "{}; Δ in percentage points",
             order

@@ -14,6 +14,7 @@ pub(super) fn build(costs: &Costs) -> Table {
             costs.group("Avg. TimeCost (TC)", Better::Lower, Format::Seconds),
         ],
         rows: costs.rows(&[|cost| Some(cost.nc), |cost| Some(cost.phases.total())]),
+        reference: None,
         notes: vec![
             "NC: neurons patched, one more than the quota for a skipped error; \
              NC = skip·(quota+1) + (1−skip)·#Patched was checked"

@@ -15,6 +15,7 @@ pub(super) fn build(costs: &Costs) -> Table {
             costs.group("LLM errors", Better::Neither, Format::Count),
         ],
         rows: costs.rows(&[|cost| cost.patched, |cost| Some(cost.skipped), |c| Some(c.errors)]),
+        reference: None,
         notes: costs
             .methods
             .iter()

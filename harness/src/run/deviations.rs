@@ -1,9 +1,11 @@
 //! Where a run departs from the paper, said where the tables are read.
 
 use super::prepare::Prompt;
-use crate::config::{Config, Division, Dtype};
+use crate::benchmark::Benchmark;
+use crate::config::{Config, Division, Dtype, ProbingConfig, Undeclared};
 use crate::dataset::{Dataset, DatasetName};
 use crate::model::Loaded;
+use crate::plan::cases;
 
 /// Retrieval and inference pairs of Table I.
 fn table_one(dataset: DatasetName) -> (usize, usize) {
@@ -14,28 +16,14 @@ fn table_one(dataset: DatasetName) -> (usize, usize) {
     }
 }
 
-/// One sentence a departure.
-pub(super) fn list(
+/// Those of the patching experiment, one sentence each.
+pub(super) fn of_patching(
     config: &Config,
     datasets: &[Dataset],
     loaded: &Loaded,
     prompts: &[Prompt<'_>],
 ) -> Vec<String> {
-    let mut found = Vec::new();
-    let spec = loaded.model.spec();
-    if (spec.family, spec.layers, spec.d_model) != ("codegen", 20, 1024) {
-        found.push(format!("model: {}, where the paper has CodeGen-350M-mono", config.model.label));
-    }
-    if config.model.dtype == Dtype::Bf16 {
-        found.push(
-            "weights and activations are bfloat16; whether an edit solves its error is decided on \
-             sums of rounded columns and deltas, not on rounded edited columns"
-                .into(),
-        );
-    }
-    if config.execution.tf32 && spec.device.is_cuda() {
-        found.push("inputs of matrix products are rounded to TF32".into());
-    }
+    let mut found = of_model(config, loaded);
     if config.retrieval.demonstrations != 3 {
         found.push(format!(
             "{} demonstrations, where the paper has 3",
@@ -65,6 +53,71 @@ pub(super) fn list(
             found.push(format!("{label}: too few pairs to retrieve all demonstrations from"));
         }
         found.extend(dataset.deviations.iter().map(|text| format!("{label}: {text}")));
+    }
+    found
+}
+
+/// Those of the probing experiment, one sentence each.
+pub(super) fn of_probing(
+    config: &Config,
+    settings: &ProbingConfig,
+    benchmark: &Benchmark,
+    datasets: &[Dataset],
+    loaded: &Loaded,
+) -> Vec<String> {
+    let mut found = of_model(config, loaded);
+    found.push(format!(
+        "samples: {} {}, written after Table II of the paper, whose own are not at hand",
+        benchmark.name, benchmark.version
+    ));
+    let (all, patched) = (benchmark.cases(), cases(benchmark, settings.cases).len());
+    if patched < all {
+        found.push(format!("{patched} of {all} cases are patched; all samples are probed"));
+    }
+    found.push(
+        match settings.undeclared {
+            Undeclared::Edit => {
+                "a case is patched also where the model does not predict the declared argmax token; \
+                 the argmax is then the model's own"
+            }
+            Undeclared::Drop => {
+                "a case is left out where the model does not predict the declared argmax token"
+            }
+            Undeclared::Nudge => {
+                "where the model does not predict the declared argmax token, MENT first makes it do so"
+            }
+        }
+        .into(),
+    );
+    if settings.rank_cap.0 != 10 {
+        found.push(format!("ranks count as {} at most, not 10", settings.rank_cap.0));
+    }
+    for dataset in datasets {
+        found.push(format!(
+            "parallel prompts are made of {} pairs of {}",
+            dataset.retrieval.len(),
+            dataset.name.label()
+        ));
+    }
+    found
+}
+
+/// Where model and arithmetic are not the paper's.
+fn of_model(config: &Config, loaded: &Loaded) -> Vec<String> {
+    let mut found = Vec::new();
+    let spec = loaded.model.spec();
+    if (spec.family, spec.layers, spec.d_model) != ("codegen", 20, 1024) {
+        found.push(format!("model: {}, where the paper has CodeGen-350M-mono", config.model.label));
+    }
+    if config.model.dtype == Dtype::Bf16 {
+        found.push(
+            "weights and activations are bfloat16; whether an edit solves its error is decided on \
+             sums of rounded columns and deltas, not on rounded edited columns"
+                .into(),
+        );
+    }
+    if config.execution.tf32 && spec.device.is_cuda() {
+        found.push("inputs of matrix products are rounded to TF32".into());
     }
     found
 }

@@ -1,27 +1,33 @@
 //! A run from config to records. The only place that sees data, retrieval, model and methods.
 
+mod attempt;
 mod deviations;
 mod parallel;
 mod patching;
 mod prepare;
+mod probing;
 mod resume;
+
+pub use self::probing::{Case, Fit, describe_fit, fit};
 
 use self::parallel::Corpus;
 use self::patching::Patching;
-use crate::config::Config;
-use crate::dataset::Dataset;
+use self::probing::{Probing, Surroundings};
+use crate::benchmark::Benchmark;
+use crate::config::{Config, ProbingConfig};
+use crate::dataset::{Dataset, SourceFile};
 use crate::manifest::{Environment, Identity, Manifest};
 use crate::method::{self, Method};
 use crate::model::{self, Loaded};
-use crate::plan::{Shard, plan};
-use crate::record::FORMAT;
+use crate::plan::{Shard, cases, plan};
+use crate::record::{FORMAT, Record};
 use crate::store::Store;
 use crate::{check, device, signal};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 /// How a run is carried out; no part of what it is.
 #[derive(Debug)]
@@ -42,49 +48,109 @@ pub struct Place<'a> {
 /// If the input is at fault ([`crate::error::InputError`]), the user stops the run
 /// ([`crate::error::Interrupted`]), or writing fails. Records written so far are kept.
 pub fn run(config: &Config, place: &Place<'_>) -> Result<()> {
-    let out = place.out;
     let device = device::open(place.device)?;
     device::set_up_cpu(place.threads);
     device::set_tf32(config.execution.tf32);
     if let Some(warning) = device::warning(device, config.model.dtype) {
         eprintln!("note: {warning}");
     }
+    match &config.probing {
+        None => patch(config, device, place),
+        Some(settings) => probe(config, settings, device, place),
+    }
+}
+
+/// The patching experiment.
+fn patch(config: &Config, device: Device, place: &Place<'_>) -> Result<()> {
     let datasets = check::datasets(config)?;
     let planned = plan(config, &datasets);
     let prepare::Retrieved { demonstrations, embeddings, encoder } =
         prepare::retrieve(config, &datasets, &planned, device)?;
     signal::check()?;
-    let loaded = model::load(&config.model.path, device, device::kind(config.model.dtype))
-        .with_context(|| format!("model `{}` cannot be loaded", config.model.label))?;
+    let loaded = load(config, device)?;
     let prompts = prepare::prompts(config, &datasets, &planned, demonstrations, &loaded)?;
     let queries: Vec<Tensor> = embeddings.iter().map(|of| of.queries.shallow_clone()).collect();
     let corpora = corpora(config, &datasets, embeddings, &loaded)?;
     let methods = method::all(config, &loaded);
-    let manifest = manifest(config, &datasets, &loaded, encoder, &methods, &prompts);
-    let (store, records) = Store::open(out, &manifest, place.shard)?;
+    let deviations = deviations::of_patching(config, &datasets, &loaded, &prompts);
+    let files = files(&datasets);
+    let manifest = manifest(config, files, deviations, &loaded, encoder, &methods);
+    let (store, records) = Store::open(place.out, &manifest, place.shard)?;
     let own: Vec<&prepare::Prompt<'_>> = prompts
         .iter()
-        .filter(|prompt| place.shard.is_none_or(|shard| shard.takes(&prompt.planned)))
+        .filter(|prompt| place.shard.is_none_or(|shard| shard.takes(prompt.planned.place)))
         .collect();
-
-    let spec = loaded.model.spec();
-    eprintln!(
-        "{} ({}, {} layers of {} neurons) on {}, {} threads: {} prompts → {}{}",
-        config.model.label,
-        spec.family,
-        spec.layers,
-        spec.d_ff,
-        device::family(device),
-        tch::get_num_threads(),
-        own.len(),
-        out.display(),
-        if records.is_empty() { "" } else { " (continued)" },
-    );
+    announce(config, &loaded, &format!("{} prompts", own.len()), place.out, &records);
     let done = resume::Done::new(records);
     let (loaded, methods, prompts) = (&loaded, &methods, &prompts);
     let identity = &manifest.identity;
     let parallel = patching::Parallel { corpora: &corpora, queries };
     Patching { config, loaded, methods, prompts, own, identity, parallel, store, done }.run()
+}
+
+/// The probing experiment.
+fn probe(
+    config: &Config,
+    settings: &ProbingConfig,
+    device: Device,
+    place: &Place<'_>,
+) -> Result<()> {
+    let benchmark = Benchmark::load(&settings.from)?;
+    let datasets = check::datasets(config)?;
+    let loaded = load(config, device)?;
+    let (surroundings, encoder) = if config.needs_parallel_prompts() {
+        let (found, encoder) = Surroundings::new(config, &benchmark, &datasets, &loaded)?;
+        (found, Some(encoder))
+    } else {
+        (Surroundings::default(), None)
+    };
+    signal::check()?;
+    let methods = method::all(config, &loaded);
+    let deviations = deviations::of_probing(config, settings, &benchmark, &datasets, &loaded);
+    let mut files = files(&datasets);
+    let own = benchmark.files.iter();
+    files.extend(own.map(|file| (format!("benchmark/{}", file.name), file.sha256.clone())));
+    let manifest = manifest(config, files, deviations, &loaded, encoder, &methods);
+    let (store, records) = Store::open(place.out, &manifest, place.shard)?;
+    let cases = cases(&benchmark, settings.cases).len();
+    announce(config, &loaded, &format!("{cases} cases"), place.out, &records);
+    let done = resume::Done::new(records);
+    let (benchmark, loaded, methods) = (&benchmark, &loaded, &methods);
+    let (identity, shard) = (&manifest.identity, place.shard);
+    Probing {
+        config,
+        settings,
+        benchmark,
+        loaded,
+        methods,
+        identity,
+        surroundings,
+        shard,
+        store,
+        done,
+    }
+    .run()
+}
+
+fn load(config: &Config, device: Device) -> Result<Loaded> {
+    model::load(&config.model.path, device, device::kind(config.model.dtype))
+        .with_context(|| format!("model `{}` cannot be loaded", config.model.label))
+}
+
+/// One line on what begins.
+fn announce(config: &Config, loaded: &Loaded, work: &str, out: &Path, records: &[Record]) {
+    let spec = loaded.model.spec();
+    eprintln!(
+        "{} ({}, {} layers of {} neurons) on {}, {} threads: {work} → {}{}",
+        config.model.label,
+        spec.family,
+        spec.layers,
+        spec.d_ff,
+        device::family(spec.device),
+        tch::get_num_threads(),
+        out.display(),
+        if records.is_empty() { "" } else { " (continued)" },
+    );
 }
 
 /// What parallel prompts are made of, where a method asks for them: one a data set.
@@ -103,32 +169,33 @@ fn corpora<'a>(
         .collect()
 }
 
+/// Name and SHA-256 of every file of the data sets.
+fn files(datasets: &[Dataset]) -> BTreeMap<String, String> {
+    let of = |dataset: &Dataset| {
+        let name = dataset.name;
+        let file = move |file: &SourceFile| (format!("{name}/{}", file.name), file.sha256.clone());
+        dataset.files.iter().map(file).collect::<Vec<_>>()
+    };
+    datasets.iter().flat_map(of).collect()
+}
+
 fn manifest(
     config: &Config,
-    datasets: &[Dataset],
+    mut contents: BTreeMap<String, String>,
+    deviations: Vec<String>,
     loaded: &Loaded,
     encoder: Option<String>,
     methods: &[Box<dyn Method>],
-    prompts: &[prepare::Prompt<'_>],
 ) -> Manifest {
-    let mut contents = BTreeMap::from([
-        ("model".to_string(), loaded.sha256.clone()),
-        ("tokenizer".to_string(), loaded.tokenizer.sha256.clone()),
-    ]);
-    for dataset in datasets {
-        let files = dataset.files.iter();
-        contents.extend(
-            files.map(|file| (format!("{}/{}", dataset.name, file.name), file.sha256.clone())),
-        );
-    }
-    let spec = loaded.model.spec();
-    let device = device::family(spec.device);
+    contents.insert("model".into(), loaded.sha256.clone());
+    contents.insert("tokenizer".into(), loaded.tokenizer.sha256.clone());
+    let device = device::family(loaded.model.spec().device);
     let identity = Identity::new(config, device, contents, encoder.as_deref());
     Manifest {
         format: FORMAT,
         run: identity.hash(),
         identity,
-        deviations: deviations::list(config, datasets, loaded, prompts),
+        deviations,
         method_deviations: methods
             .iter()
             .map(|method| (method.label().to_string(), method.deviations()))

@@ -1,15 +1,15 @@
 //! The patching experiment (paper, III-A): every datum is predicted, every wrong token is
 //! repaired by every method, and what comes out is recorded.
 
+use super::attempt::{Attempt, Workbench, attempt};
 use super::parallel::{Corpus, Neighbourhood};
 use super::prepare::Prompt;
 use super::resume::Done;
-use crate::config::{Config, Execution};
+use crate::config::Config;
 use crate::dataset::DatasetName;
 use crate::device::Clock;
 use crate::edit::Edit;
 use crate::engine::batches::batches;
-use crate::engine::memory::halvings;
 use crate::engine::probe::Probes;
 use crate::engine::{forward, trace::Trace};
 use crate::error::InputError;
@@ -20,8 +20,8 @@ use crate::method::{
 use crate::model::{Loaded, Sequences};
 use crate::plan::{Planned, spread};
 use crate::record::{
-    DatumRecord, Observation, Outcome, Phases, PredictionRecord, Record, Texts, TrialId,
-    TrialRecord, UnrelatedProbe,
+    DatumRecord, Observation, Outcome, PredictionRecord, Record, Texts, TrialId, TrialRecord,
+    UnrelatedProbe,
 };
 use crate::store::Store;
 use crate::{device, progress, signal};
@@ -200,34 +200,18 @@ impl<'a> Patching<'a> {
             let Some(position) = record.errors().filter(open).last() else { continue };
             let ids = prompt.tensor(self.loaded.model.spec().device);
             let parallel = self.parallel.around(&prompt.planned);
-            let trace = self.trace(method, &ids, Edit::none());
+            let workbench = self.workbench();
+            let trace = workbench.trace(method, &ids, Edit::none());
             let (target, argmax) = (record.gold[position], record.argmax[position]);
             let error = LlmError { at: prompt.at(position), target, argmax };
-            let scene = self.scene(&ids, &trace, parallel.as_ref());
+            let scene = workbench.scene(&ids, &trace, parallel.as_ref());
             return method.repair(&scene, &error).map(drop);
         }
         Ok(())
     }
 
-    /// The sequence `ids`, run under `edit` for `method`.
-    fn trace(&self, method: &dyn Method, ids: &Tensor, edit: Edit) -> Trace {
-        let (model, sequences) = (self.loaded.model.as_ref(), Sequences::one(ids));
-        if method.differentiates_the_datum() {
-            Trace::with_graphs(model, &sequences, edit, self.memory() / 2)
-        } else {
-            Trace::new(model, &sequences, edit)
-        }
-    }
-
-    fn scene<'s>(
-        &'s self,
-        ids: &'s Tensor,
-        trace: &'s Trace,
-        parallel: &'s dyn ParallelPrompts,
-    ) -> Scene<'s> {
-        let Execution { engine, seed, .. } = self.config.execution;
-        let (model, memory) = (self.loaded.model.as_ref(), self.memory() / 2);
-        Scene { model, ids, trace, engine, memory, parallel, seed }
+    fn workbench(&self) -> Workbench<'a> {
+        Workbench { config: self.config, loaded: self.loaded, memory: self.memory() / 2 }
     }
 
     /// Bytes for traces and methods: bystanders have half of the memory, if there are any.
@@ -272,8 +256,10 @@ impl<'a> Patching<'a> {
                 trial.outcome
             } else {
                 let clock = Clock::start(model.spec().device);
-                let trace = trace.get_or_insert_with(|| self.trace(method, &ids, standing.clone()));
-                let scene = self.scene(&ids, trace, parallel.as_ref());
+                let workbench = self.workbench();
+                let trace =
+                    trace.get_or_insert_with(|| workbench.trace(method, &ids, standing.clone()));
+                let scene = workbench.scene(&ids, trace, parallel.as_ref());
                 let (mut trial, edit) =
                     repair(method, &scene, prompt, (id, dataset, position), bystanders, clock)?;
                 trial.texts = self.texts(&trial)?;
@@ -374,18 +360,10 @@ fn repair(
     bystanders: &Bystanders<'_>,
     clock: Clock,
 ) -> Result<(TrialRecord, Edit)> {
-    let (at, target) = (prompt.at(position), prompt.ids.gold[position]);
-    let halved = halvings();
-    let before = observe(&scene.trace.logits_at(scene.model, at).unsqueeze(0), target)?[0];
-    let tracing = clock.seconds();
-    let (outcome, repair) = if before.target_rank == 1 {
-        (Outcome::AlreadySolved, untouched(before))
-    } else {
-        let repair = method.repair(scene, &LlmError { at, target, argmax: before.argmax })?;
-        (if repair.solved { Outcome::Solved } else { Outcome::Skipped }, repair)
-    };
-    let Repair { edit, neurons, parallel, after, mut seconds, .. } = repair;
-    seconds.trace = tracing;
+    let target = prompt.ids.gold[position];
+    let Attempt { before, outcome, repair, halvings } =
+        attempt(method, scene, (prompt.at(position), target), clock)?;
+    let Repair { edit, neurons, parallel, after, seconds, .. } = repair;
     let unrelated = if edit.first_layer().is_some() {
         probe(prompt, &scene.trace.edit.and(&edit), target, bystanders)?
     } else {
@@ -407,17 +385,10 @@ fn repair(
         neurons,
         parallel,
         unrelated,
-        halvings: halvings() - halved,
+        halvings,
         seconds,
     };
     Ok((trial, edit))
-}
-
-/// An error that an earlier edit of the same datum has solved.
-fn untouched(now: Observation) -> Repair {
-    let seconds = Phases::default();
-    let (located, neurons, parallel) = (Vec::new(), Vec::new(), None);
-    Repair { edit: Edit::none(), solved: true, located, neurons, parallel, after: now, seconds }
 }
 
 /// What `edit` does to the next-token predictions after prompts of other data.

@@ -1,7 +1,7 @@
 //! What an earlier, stopped run has already measured.
 
 use crate::dataset::DatasetName;
-use crate::record::{DatumRecord, Record, TrialId, TrialRecord};
+use crate::record::{CaseName, DatumRecord, Record, TrialId, TrialRecord};
 use std::collections::{HashMap, HashSet};
 
 /// Records by what they answer.
@@ -10,6 +10,8 @@ pub(super) struct Done {
     data: HashMap<(DatasetName, usize), DatumRecord>,
     trials: HashMap<TrialId, TrialRecord>,
     predictions: HashSet<(DatasetName, usize, String)>,
+    cases: HashSet<CaseName>,
+    patches: HashSet<TrialId>,
 }
 
 impl Done {
@@ -31,6 +33,12 @@ impl Done {
                 let key = (prediction.dataset, prediction.datum, prediction.method);
                 self.predictions.insert(key);
             }
+            Record::Case(case) => {
+                self.cases.insert(case.name);
+            }
+            Record::Patch(patch) => {
+                self.patches.insert(patch.id);
+            }
         }
     }
 
@@ -40,6 +48,14 @@ impl Done {
 
     pub(super) fn trial(&self, id: &TrialId) -> Option<&TrialRecord> {
         self.trials.get(id)
+    }
+
+    pub(super) fn case(&self, name: &CaseName) -> bool {
+        self.cases.contains(name)
+    }
+
+    pub(super) fn patched(&self, id: &TrialId) -> bool {
+        self.patches.contains(id)
     }
 
     pub(super) fn predicted(&self, dataset: DatasetName, datum: usize, method: &str) -> bool {

@@ -21,6 +21,8 @@ mod model_parity;
 #[cfg(feature = "torch")]
 mod predict;
 #[cfg(feature = "torch")]
+mod probing;
+#[cfg(feature = "torch")]
 mod reference_models;
 #[cfg(feature = "torch")]
 mod run;

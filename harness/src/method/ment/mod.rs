@@ -36,14 +36,25 @@ pub(super) fn all(config: &Config, loaded: &Loaded) -> impl Iterator<Item = Box<
     let mut oracles: BTreeMap<usize, Rc<Oracle>> = BTreeMap::new();
     let cache = &config.model.cache;
     config.ment.iter().map(move |config| {
-        let rows = match config.estimate.vocabulary {
-            Vocabulary::All => loaded.model.spec().vocabulary,
-            Vocabulary::Tokenizer => loaded.tokenizer.vocabulary(),
-        };
+        let rows = rows(config, loaded);
         let oracle =
             oracles.entry(rows).or_insert_with(|| Rc::new(Oracle::cached(loaded, rows, cache)));
         Box::new(Ment::new(config.clone(), Rc::clone(oracle))) as Box<dyn Method>
     })
+}
+
+/// MENT under one setting that need not be one of `config`'s.
+pub(crate) fn one(setting: MentConfig, config: &Config, loaded: &Loaded) -> Ment {
+    let rows = rows(&setting, loaded);
+    Ment::new(setting, Rc::new(Oracle::cached(loaded, rows, &config.model.cache)))
+}
+
+/// Rows of the head that the oracle knows.
+fn rows(setting: &MentConfig, loaded: &Loaded) -> usize {
+    match setting.estimate.vocabulary {
+        Vocabulary::All => loaded.model.spec().vocabulary,
+        Vocabulary::Tokenizer => loaded.tokenizer.vocabulary(),
+    }
 }
 
 impl Method for Ment {

@@ -7,7 +7,6 @@ use crate::device::tokens_at_once;
 use crate::edit::Edit;
 use crate::engine::batches::batches;
 use crate::engine::forward::logits_at_ends;
-use crate::error::InputError;
 use crate::method::observe_each;
 use crate::model::{Loaded, Sequences};
 use crate::record::Observation;
@@ -48,15 +47,7 @@ pub fn fit(benchmark: &Benchmark, loaded: &Loaded) -> Result<Vec<Fit>> {
         let of_targets = subtype
             .targets
             .iter()
-            .map(|target| {
-                Case::new(&loaded.tokenizer, &text, &subtype.argmax, target)?.ok_or_else(|| {
-                    InputError::new(format!(
-                        "{}: for this tokenizer one of {:?} and {target:?} begins with the other, so \
-                         that no token decides between them; take another target",
-                        subtype.name, subtype.argmax
-                    ))
-                })
-            })
+            .map(|target| Case::of(subtype, target, &text, loaded))
             .collect::<Result<Vec<Case>>>()?;
         several.push(of_targets.iter().any(|case| case.prompt != of_targets[0].prompt));
         cases.extend(of_targets.into_iter().take(1));
@@ -73,7 +64,7 @@ pub fn fit(benchmark: &Benchmark, loaded: &Loaded) -> Result<Vec<Fit>> {
 }
 
 /// A line a subtype, and a line a sample whose declared token is not predicted.
-pub fn describe(benchmark: &Benchmark, fits: &[Fit]) -> String {
+pub fn describe_fit(benchmark: &Benchmark, fits: &[Fit]) -> String {
     let mut out =
         format!("{:<20} {:>7} {:>9} {:>9}\n", "subtype", "on top", "mean rank", "median P");
     let mut line = |name: &str, fits: &[&Fit]| {
@@ -111,12 +102,6 @@ pub fn describe(benchmark: &Benchmark, fits: &[Fit]) -> String {
 fn observe_argmax(loaded: &Loaded, cases: &[Case]) -> Result<Vec<Observation>> {
     let (model, device) = (loaded.model.as_ref(), loaded.model.spec().device);
     let lengths: Vec<usize> = cases.iter().map(|case| case.prompt.len()).collect();
-    if let Some(longest) = lengths.iter().max().filter(|&&longest| longest > model.spec().context) {
-        return Err(InputError::new(format!(
-            "a prompt of {longest} tokens does not fit the model's context of {}",
-            model.spec().context
-        )));
-    }
     let bar = progress::bar("predict", cases.len());
     let mut seen = vec![None; cases.len()];
     for batch in batches(&lengths, tokens_at_once(device)) {

@@ -1,6 +1,8 @@
 //! A sample with a pair of tokens, as ids.
 
-use crate::model::tokenizer::Tokenizer;
+use crate::benchmark::Subtype;
+use crate::error::InputError;
+use crate::model::{Loaded, tokenizer::Tokenizer};
 use anyhow::Result;
 
 /// A prompt, and the two tokens that compete after it.
@@ -34,5 +36,26 @@ impl Case {
         };
         prompt.truncate(shared);
         Ok(Some(Self { prompt, argmax, target }))
+    }
+
+    /// The sample of `subtype` whose code up to the symbol is `text`, with `target`.
+    ///
+    /// # Errors
+    /// If no token decides between the two symbols, or the prompt does not fit the model.
+    pub(super) fn of(subtype: &Subtype, target: &str, text: &str, loaded: &Loaded) -> Result<Self> {
+        let (name, argmax) = (&subtype.name, &subtype.argmax);
+        let case = Self::new(&loaded.tokenizer, text, argmax, target)?.ok_or_else(|| {
+            InputError::new(format!(
+                "{name}: for this tokenizer one of {argmax:?} and {target:?} begins with the other, so \
+                 that no token decides between them; take another target"
+            ))
+        })?;
+        let (tokens, context) = (case.prompt.len(), loaded.model.spec().context);
+        if tokens == 0 || tokens > context {
+            return Err(InputError::new(format!(
+                "{name}: a prompt of {tokens} tokens, where the model's context holds 1 to {context}"
+            )));
+        }
+        Ok(case)
     }
 }

@@ -1,0 +1,64 @@
+//! `[probing]`: edits made on samples of a benchmark and probed on others (RQ3).
+
+use super::value::{Demonstration, Positive, Query};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// `[probing]`. The data sets of a config with this table are not prompted: their retrieval divisions
+/// are where methods find parallel prompts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbingConfig {
+    /// The folder of the benchmark.
+    pub from: PathBuf,
+    /// Which cases are patched; edits are probed on all samples of the type in any case.
+    #[serde(default)]
+    pub cases: Cases,
+    /// What happens where the model does not predict the declared argmax token.
+    #[serde(default)]
+    pub undeclared: Undeclared,
+    /// In the tables a rank counts as this at most (paper, IV-C: "we only consider 10 top tokens").
+    #[serde(default = "ten")]
+    pub rank_cap: Positive,
+    /// One demonstration; holds `{input}` and `{output}`.
+    #[serde(default)]
+    pub demonstration: Demonstration,
+    /// What stands before the code of a sample; holds `{input}`.
+    #[serde(default)]
+    pub query: Query,
+}
+
+fn ten() -> Positive {
+    Positive(10)
+}
+
+impl ProbingConfig {
+    /// What prompts are made with.
+    pub fn templates(&self) -> (&Demonstration, &Query) {
+        (&self.demonstration, &self.query)
+    }
+}
+
+/// Which cases are patched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cases {
+    /// One sample for each target of each subtype, another one each time.
+    #[default]
+    Stratified,
+    /// All samples with all targets.
+    All,
+}
+
+/// What happens to a case whose declared argmax token the model does not predict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undeclared {
+    /// It is patched all the same: the model's own argmax gives way to the target.
+    #[default]
+    Edit,
+    /// It is left out; its sample is still probed.
+    Drop,
+    /// MENT first makes the declared token the argmax, and all methods start from there.
+    Nudge,
+}

@@ -1,0 +1,194 @@
+//! Table VI: generalization and specificity.
+
+use super::probes::{OVERALL, Probes};
+use super::table::{Better, Column, Format, Group, Row, Table};
+use crate::manifest::Identity;
+
+/// The table of the paper, and behind it the same by type and by subtype, and other readings.
+pub(super) fn all(probes: &Probes, identity: &Identity) -> Vec<Table> {
+    let scopes = &probes.scopes[..probes.scopes.len() - 1];
+    let types = scopes.iter().map(String::as_str);
+    vec![
+        table6(probes, identity),
+        by_type(probes, types.collect()),
+        by_subtype(probes),
+        readings(probes),
+    ]
+}
+
+const fn column(title: &'static str, better: Better, format: Format) -> Column {
+    Column { title, better, format }
+}
+
+const RANK: Column = column("MAE rank", Better::Lower, Format::Three);
+const PROBABILITY: Column = column("MAE prob", Better::Lower, Format::Three);
+const NC: Column = column("Avg. NC", Better::Lower, Format::Three);
+
+fn cells(probes: &Probes, scope: &str, method: &str) -> Vec<Option<f64>> {
+    let (related, unrelated) = (probes.related(scope, method), probes.unrelated(scope, method));
+    let nc = probes.patching(scope, method).nc;
+    vec![related.rank, related.probability, unrelated.rank, unrelated.probability, nc]
+}
+
+fn row(probes: &Probes, method: &String, cells: Vec<Option<f64>>) -> Row {
+    Row { competes: !probes.controls.contains(method), ..Row::new(method, cells) }
+}
+
+fn table6(probes: &Probes, identity: &Identity) -> Table {
+    let group =
+        |title: &str, columns: &[Column]| Group { title: title.into(), columns: columns.into() };
+    let seen = probes.seen;
+    let mut notes = vec![
+        format!(
+            "MAE: mean over the probes of a type, then over types; ranks count as {} at most. \
+             Generalization: the target after the edit against the argmax before it, on the other \
+             samples of the subtype. Specificity: the target after against before, on the samples of \
+             the other subtypes of the type. Skipped cases change nothing and count",
+            probes.cap
+        ),
+        format!(
+            "{} cases; in {} of them the model does not predict the declared argmax token{}",
+            seen.cases,
+            seen.undeclared,
+            if seen.dropped > 0 {
+                format!(", {} were left out", seen.dropped)
+            } else {
+                String::new()
+            }
+        ),
+    ];
+    if seen.solved > 0 {
+        notes.push(format!(
+            "in {} cases the model predicts the target by itself; they are no errors and not counted",
+            seen.solved
+        ));
+    }
+    let reference = identity.first_ment().filter(|label| probes.methods.contains(label));
+    if let Some(label) = &reference {
+        notes.push(format!("in italics (grey in LaTeX): better than {label}"));
+    }
+    Table {
+        name: "table6",
+        title: "Table VI: Comparison of the generalization and specificity.".into(),
+        stub: "Approach",
+        groups: vec![
+            group("Generalization", &[RANK, PROBABILITY]),
+            group("Specificity", &[RANK, PROBABILITY]),
+            group("Efficiency", &[NC]),
+        ],
+        rows: probes.methods.iter().map(|m| row(probes, m, cells(probes, OVERALL, m))).collect(),
+        reference,
+        notes,
+        deviations: Vec::new(),
+    }
+}
+
+fn by_type(probes: &Probes, types: Vec<&str>) -> Table {
+    let columns = vec![
+        column("G rank", Better::Lower, Format::Three),
+        column("G prob", Better::Lower, Format::Three),
+        column("S rank", Better::Lower, Format::Three),
+        column("S prob", Better::Lower, Format::Three),
+        column("NC", Better::Lower, Format::Three),
+    ];
+    let of =
+        |method: &String| types.iter().flat_map(|of| cells(probes, of, method)).collect::<Vec<_>>();
+    Table {
+        name: "table6_types",
+        title: "Table VI by type.".into(),
+        stub: "Approach",
+        groups: types
+            .iter()
+            .map(|of| Group { title: (*of).into(), columns: columns.clone() })
+            .collect(),
+        rows: probes.methods.iter().map(|m| row(probes, m, of(m))).collect(),
+        reference: None,
+        notes: vec!["G: generalization, S: specificity, NC: NeuronCost".into()],
+        deviations: Vec::new(),
+    }
+}
+
+fn by_subtype(probes: &Probes) -> Table {
+    let columns = vec![
+        column("G rank", Better::Lower, Format::Three),
+        column("G prob", Better::Lower, Format::Three),
+        column("S rank", Better::Lower, Format::Three),
+        column("S prob", Better::Lower, Format::Three),
+        column("NC", Better::Lower, Format::Three),
+        column("cases", Better::Neither, Format::Count),
+    ];
+    let rows = probes.subtypes.iter().flat_map(|subtype| {
+        probes.methods.iter().map(move |method| {
+            let mut cells = cells(probes, subtype, method);
+            cells.push(probes.patching(subtype, method).cases);
+            Row { competes: false, ..Row::new(format!("{subtype}: {method}"), cells) }
+        })
+    });
+    Table {
+        name: "table6_subtypes",
+        title: "Table VI by subtype.".into(),
+        stub: "Subtype: approach",
+        groups: vec![Group { title: String::new(), columns }],
+        rows: rows.collect(),
+        reference: None,
+        notes: vec!["G: generalization, S: specificity, NC: NeuronCost".into()],
+        deviations: Vec::new(),
+    }
+}
+
+/// What Table VI leaves out: signs, other references, what is on top, time.
+fn readings(probes: &Probes) -> Table {
+    let related = [
+        column("rank to argmax now", Better::Lower, Format::Three),
+        column("prob to argmax now", Better::Lower, Format::Three),
+        column("rank change", Better::Neither, Format::Three),
+        column("prob change", Better::Neither, Format::Three),
+        column("target on top", Better::Higher, Format::Percent),
+    ];
+    let unrelated = [
+        column("rank change", Better::Neither, Format::Three),
+        column("prob change", Better::Neither, Format::Three),
+        column("target on top", Better::Lower, Format::Percent),
+        column("argmax kept", Better::Higher, Format::Percent),
+    ];
+    let cost = [
+        column("skipped", Better::Lower, Format::Percent),
+        column("TC", Better::Lower, Format::Seconds),
+    ];
+    let of = |method: &String| {
+        let g = probes.related(OVERALL, method);
+        let s = probes.unrelated(OVERALL, method);
+        let patching = probes.patching(OVERALL, method);
+        vec![
+            g.rank_now,
+            g.probability_now,
+            g.rank_change,
+            g.probability_change,
+            g.target_on_top,
+            s.rank_change,
+            s.probability_change,
+            s.target_on_top,
+            s.kept,
+            patching.skipped,
+            patching.seconds,
+        ]
+    };
+    Table {
+        name: "table6_readings",
+        title: "Table VI read otherwise.".into(),
+        stub: "Approach",
+        groups: vec![
+            Group { title: "Generalization".into(), columns: related.into() },
+            Group { title: "Specificity".into(), columns: unrelated.into() },
+            Group { title: "Cost".into(), columns: cost.into() },
+        ],
+        rows: probes.methods.iter().map(|m| row(probes, m, of(m))).collect(),
+        reference: None,
+        notes: vec![
+            "to argmax now: against the original argmax token as it is after the edit. Changes are \
+             signed, of the target, after less before: a lower rank is a climb"
+                .into(),
+        ],
+        deviations: Vec::new(),
+    }
+}

@@ -1,0 +1,230 @@
+//! The probing experiment (paper, III-A and III-D): a sample of a benchmark is patched, and the edit
+//! is probed on the other samples of its type.
+
+mod case;
+mod fit;
+mod parallel;
+mod stage;
+
+pub use self::case::Case;
+pub use self::fit::{Fit, describe_fit, fit};
+
+pub(super) use self::parallel::Surroundings;
+
+use self::stage::Stage;
+use super::attempt::{Attempt, Workbench, attempt};
+use super::resume::Done;
+use crate::benchmark::{Benchmark, Place};
+use crate::config::{Config, Demonstration, MentConfig, Order, ProbingConfig, Query, Undeclared};
+use crate::dataset::Pair;
+use crate::device::Clock;
+use crate::edit::Edit;
+use crate::engine::trace::Trace;
+use crate::manifest::Identity;
+use crate::method::{Method, ment};
+use crate::model::Loaded;
+use crate::plan::{Shard, cases};
+use crate::progress;
+use crate::prompt::render;
+use crate::record::{CaseName, CaseRecord, PatchRecord, Record, Texts, TrialId};
+use crate::signal;
+use crate::store::Store;
+use anyhow::Result;
+use indicatif::ProgressBar;
+use tch::Tensor;
+
+/// A prepared experiment.
+pub(super) struct Probing<'a> {
+    pub(super) config: &'a Config,
+    pub(super) settings: &'a ProbingConfig,
+    pub(super) benchmark: &'a Benchmark,
+    pub(super) loaded: &'a Loaded,
+    pub(super) methods: &'a [Box<dyn Method>],
+    pub(super) identity: &'a Identity,
+    pub(super) surroundings: Surroundings<'a>,
+    pub(super) shard: Option<Shard>,
+    pub(super) store: Store,
+    pub(super) done: Done,
+}
+
+/// A case that is patched.
+struct Patient {
+    /// Its sample, and the index of its target.
+    at: (Place, usize),
+    name: CaseName,
+    case: Case,
+    ids: Tensor,
+    /// The edit that all methods start from.
+    standing: Edit,
+}
+
+impl Probing<'_> {
+    pub(super) fn run(mut self) -> Result<()> {
+        let planned = cases(self.benchmark, self.settings.cases);
+        let own: Vec<(Place, usize)> = planned
+            .into_iter()
+            .enumerate()
+            .filter(|(index, _)| self.shard.is_none_or(|shard| shard.takes(*index)))
+            .map(|(_, case)| case)
+            .collect();
+        let bar = progress::bar("patch and probe", own.len() * self.methods.len());
+        let mut warm = false;
+        for of in 0..self.benchmark.types.len() {
+            let of_type = |(place, _): &&(Place, usize)| self.benchmark.type_of(*place) == of;
+            let of_type: Vec<(Place, usize)> = own.iter().filter(of_type).copied().collect();
+            if of_type.is_empty() {
+                continue;
+            }
+            bar.set_message(format!("{}: samples traced", self.benchmark.types[of]));
+            let memory = self.config.execution.memory() / 2;
+            let stage = Stage::new(self.benchmark, of, self.settings, self.loaded, memory)?;
+            let mut patients = Vec::with_capacity(of_type.len());
+            for case in of_type {
+                signal::check()?;
+                match self.admit(&stage, case)? {
+                    Some(patient) => patients.push(patient),
+                    None => bar.inc(self.methods.len() as u64),
+                }
+            }
+            if !std::mem::replace(&mut warm, true) {
+                self.warm_up(&patients, &bar)?;
+            }
+            for method in self.methods {
+                for patient in &patients {
+                    signal::check()?;
+                    bar.set_message(format!("{} on {}", method.label(), patient.name));
+                    self.treat(method.as_ref(), &stage, patient)?;
+                    bar.inc(1);
+                }
+            }
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// Records what the unedited model makes of a case; `None` where the case is dropped.
+    fn admit(&mut self, stage: &Stage<'_>, at: (Place, usize)) -> Result<Option<Patient>> {
+        let (place, target) = at;
+        let subtype = &self.benchmark.subtypes[place.subtype];
+        let name = CaseName {
+            of: self.benchmark.types[subtype.of].clone(),
+            subtype: subtype.name.clone(),
+            sample: place.sample + 1,
+            symbol: subtype.targets[target].clone(),
+        };
+        let case = stage.case(place, target).clone();
+        let seen = stage.before(&case, &[case.target, case.argmax])?;
+        let (before, declared) = (seen[0], seen[1]);
+        let expected = declared.target_rank == 1;
+        let dropped = !expected && self.settings.undeclared == Undeclared::Drop;
+        if !self.done.case(&name) {
+            let text = |id: u32| self.loaded.tokenizer.decode(&[id]);
+            self.write(Record::Case(CaseRecord {
+                name: name.clone(),
+                prompt_text: self.loaded.tokenizer.decode(&case.prompt)?,
+                prompt_tokens: case.prompt.len(),
+                declared: case.argmax,
+                declared_rank: declared.target_rank,
+                declared_probability: declared.target_probability,
+                target: case.target,
+                before,
+                target_text: text(case.target)?,
+                argmax_text: text(before.argmax)?,
+                dropped,
+            }))?;
+        }
+        if dropped {
+            return Ok(None);
+        }
+        let ids: Vec<i64> = case.prompt.iter().map(|&id| i64::from(id)).collect();
+        let ids = Tensor::from_slice(&ids).to_device(self.loaded.model.spec().device);
+        let mut patient = Patient { at, name, case, ids, standing: Edit::none() };
+        if !expected && self.settings.undeclared == Undeclared::Nudge {
+            patient.standing = self.nudge(&patient)?;
+        }
+        Ok(Some(patient))
+    }
+
+    /// MENT's edit that makes the declared token the argmax; none where it cannot.
+    fn nudge(&self, patient: &Patient) -> Result<Edit> {
+        let method = ment::one(MentConfig::default(), self.config, self.loaded);
+        let declared = patient.case.argmax;
+        Ok(self.attempt(&method, patient, declared)?.repair.edit)
+    }
+
+    /// What `method` makes of `target` after the prompt of `patient`.
+    fn attempt(&self, method: &dyn Method, patient: &Patient, target: u32) -> Result<Attempt> {
+        let memory = self.config.execution.memory() / 4; // the stage has half
+        let workbench = Workbench { config: self.config, loaded: self.loaded, memory };
+        let clock = Clock::start(self.loaded.model.spec().device);
+        let trace: Trace = workbench.trace(method, &patient.ids, patient.standing.clone());
+        let parallel = self.surroundings.of(patient.at.0);
+        let scene = workbench.scene(&patient.ids, &trace, &parallel);
+        attempt(method, &scene, (patient.case.prompt.len() - 1, target), clock)
+    }
+
+    /// Repairs one case with every method and drops the result: what is made once a process is made,
+    /// and no measured time holds it.
+    fn warm_up(&self, patients: &[Patient], bar: &ProgressBar) -> Result<()> {
+        let Some(patient) = patients.last() else { return Ok(()) };
+        for method in self.methods {
+            bar.set_message(format!("{}: warm-up", method.label()));
+            let id = self.id(method.as_ref(), patient);
+            if !self.done.patched(&id) {
+                self.attempt(method.as_ref(), patient, patient.case.target)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn id(&self, method: &dyn Method, patient: &Patient) -> TrialId {
+        TrialId::of_case(&self.identity.trials_of(method.label()), &patient.name)
+    }
+
+    /// Patches one case and probes the edit, unless that is recorded.
+    fn treat(&mut self, method: &dyn Method, stage: &Stage<'_>, patient: &Patient) -> Result<()> {
+        let id = self.id(method, patient);
+        if self.done.patched(&id) {
+            return Ok(());
+        }
+        let Attempt { before, outcome, repair, halvings } =
+            self.attempt(method, patient, patient.case.target)?;
+        let (after, target) = (repair.after, patient.case.target);
+        let text = |id: u32| self.loaded.tokenizer.decode(&[id]);
+        let texts = Texts {
+            target: text(target)?,
+            before: text(before.argmax)?,
+            after: text(after.argmax)?,
+        };
+        let probes = stage.probe(self.benchmark, patient.at, &patient.standing, &repair.edit)?;
+        self.write(Record::Patch(PatchRecord {
+            id,
+            name: patient.name.clone(),
+            method: method.label().to_string(),
+            target,
+            texts,
+            outcome,
+            before,
+            after,
+            neurons: repair.neurons,
+            parallel: repair.parallel,
+            halvings,
+            seconds: repair.seconds,
+            probes: Box::new(probes),
+        }))
+    }
+
+    fn write(&mut self, record: Record) -> Result<()> {
+        self.store.append(&record)?;
+        self.done.add(record);
+        Ok(())
+    }
+}
+
+/// The text of the sample at `place` up to its argmax symbol, after the demonstrations of its subtype.
+fn text(benchmark: &Benchmark, place: Place, templates: (&Demonstration, &Query)) -> String {
+    let (subtype, sample) = (&benchmark.subtypes[place.subtype], benchmark.sample(place));
+    let demonstrations: Vec<&Pair> = subtype.demonstrations.iter().collect();
+    let order = Order::MostSimilarFirst; // as they are listed
+    render(templates, order, &demonstrations, &sample.intent) + &sample.before
+}

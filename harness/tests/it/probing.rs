@@ -1,0 +1,213 @@
+//! The probing experiment end to end with the real binary, on a tiny checkpoint and benchmark.
+
+use crate::bench::{self, Bench};
+use ment::record::{CaseRecord, Outcome, PatchRecord, Phases, Record};
+use std::collections::BTreeMap;
+
+const METHODS: &str = "[[no_edit]]\n[[ment]]\n[[ment]]\nlabel = \"hopeless\"\nquota = 1\n\
+                       estimate.coefficient = 0.000001\n";
+
+/// Two types of two subtypes with three samples and two targets each; none of it means anything to
+/// the tiny checkpoint, whose weights are random.
+fn tiny() -> Bench {
+    let bench = Bench { folder: tempfile::tempdir().expect("a temporary folder") };
+    let folder = bench.path("benchmark");
+    std::fs::create_dir(&folder).unwrap();
+    let index = "name = \"tiny\"\nversion = \"1\"\ntypes = [\"a\", \"b\"]\nsubtypes = 2\nsamples = 3\n\
+                 targets = 2\n";
+    std::fs::write(folder.join("benchmark.toml"), index).unwrap();
+    for of in ["a", "b"] {
+        let mut text = String::new();
+        for subtype in ["one", "two"] {
+            text += &format!(
+                "[[subtype]]\nname = \"{of}_{subtype}\"\nargmax = \" =\"\ntargets = [\" +\", \" -\"]\n\
+                 [[subtype.demonstration]]\ninput = \"show {of} {subtype}\"\noutput = \"{of}_{subtype} = 0\"\n"
+            );
+            for sample in 1..=3 {
+                text += &format!(
+                    "[[subtype.sample]]\nintent = \"{of} {subtype} {sample}\"\n\
+                     before = \"{of}{sample}_{subtype}\"\nafter = \" {sample}\"\n"
+                );
+            }
+        }
+        std::fs::write(folder.join(format!("{of}.toml")), text).unwrap();
+    }
+    bench.config(&config("", METHODS));
+    bench
+}
+
+fn config(probing: &str, methods: &str) -> String {
+    let model = crate::support::golden("tiny");
+    format!(
+        "[model]\nlabel = \"tiny\"\npath = {model:?}\n[probing]\nfrom = \"benchmark\"\n{probing}\n{methods}"
+    )
+}
+
+fn cases(records: &[Record]) -> Vec<&CaseRecord> {
+    let mut cases = Vec::new();
+    for record in records {
+        if let Record::Case(case) = record {
+            cases.push(case);
+        }
+    }
+    cases
+}
+
+/// By method and case, times set to zero.
+fn patches(records: &[Record]) -> BTreeMap<(String, String), PatchRecord> {
+    let patch = |record: &Record| match record {
+        Record::Patch(patch) => {
+            let key = (patch.method.clone(), patch.name.to_string());
+            Some((key, PatchRecord { seconds: Phases::default(), ..patch.clone() }))
+        }
+        _ => None,
+    };
+    records.iter().filter_map(patch).collect()
+}
+
+fn run(bench: &Bench, out: &str, more: &[&str]) -> Vec<Record> {
+    bench.ment(&[&["run", "config.toml", "--out", out], more].concat()).assert().success();
+    bench.all_records(out)
+}
+
+#[test]
+fn every_case_is_patched_and_probed() {
+    let bench = tiny();
+    let records = run(&bench, "out", &["--full"]);
+    assert_eq!(cases(&records).len(), 24);
+    let patches = patches(&records);
+    assert_eq!(patches.len(), 3 * 24);
+    let mut solved = 0;
+    for ((method, case), patch) in &patches {
+        let probes = &patch.probes;
+        assert_eq!((probes.related, probes.argmax.len()), (2, 5), "{case}");
+        assert!(probes.argmax_is.rank_before.iter().all(|&rank| rank == 1));
+        if patch.outcome == Outcome::Solved {
+            solved += 1;
+            assert!(method != "no edit" && patch.after.target_rank == 1);
+            assert_ne!(probes.target.probability_before, probes.target.probability_after);
+        } else {
+            assert_eq!(probes.target.rank_before, probes.target.rank_after);
+            assert_eq!(probes.target.probability_before, probes.target.probability_after);
+            assert_eq!(probes.now, probes.argmax);
+        }
+    }
+    assert!(solved > 10, "MENT solves {solved} of 24");
+}
+
+/// MENT with too small a coefficient skips everything, and looks like the control but for its quota.
+#[test]
+fn the_control_is_a_method_that_skips_everything() {
+    let bench = tiny();
+    let records = run(&bench, "out", &[]);
+    let patches = patches(&records);
+    for ((method, case), patch) in &patches {
+        if method == "hopeless" {
+            assert_eq!(patch.outcome, Outcome::Skipped, "{case}");
+            assert_eq!(patch.probes, patches[&("no edit".to_string(), case.clone())].probes);
+        }
+    }
+    let table = std::fs::read_to_string(bench.path("out/table6.csv")).unwrap();
+    let row = |label: &str| {
+        let line = table.lines().find(|line| line.starts_with(label)).expect("a row");
+        line.split(',').skip(1).map(|cell| cell.parse().unwrap()).collect::<Vec<f64>>()
+    };
+    assert_eq!(row("no edit")[..4], row("hopeless")[..4]);
+    assert_eq!(row("no edit")[2..], [0.0, 0.0, 11.0]);
+    assert_eq!(row("hopeless")[4], 2.0, "one more than its quota");
+}
+
+/// One sample a subtype and target, another one each time; the rest is probed all the same.
+#[test]
+fn a_stratified_choice_is_part_of_the_whole() {
+    let bench = tiny();
+    let some = run(&bench, "some", &[]);
+    let all = run(&bench, "all", &["--full"]);
+    assert_eq!(cases(&some).len(), 8);
+    let samples: Vec<usize> = cases(&some).iter().map(|case| case.name.sample).collect();
+    assert_eq!(samples, [1, 2, 2, 3, 3, 1, 1, 2]);
+    let (some, all) = (patches(&some), patches(&all));
+    for (key, patch) in some {
+        let whole = &all[&key];
+        assert_eq!((&patch.neurons, &patch.probes), (&whole.neurons, &whole.probes), "{key:?}");
+    }
+}
+
+#[test]
+fn a_stopped_run_goes_on_and_shards_share_one() {
+    let bench = tiny();
+    let whole = run(&bench, "whole", &[]);
+    let records = bench.path("whole/trials.jsonl");
+    let text = std::fs::read_to_string(&records).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    std::fs::write(&records, lines[..lines.len() / 2].concat() + "{\"kind\":\"pa").unwrap();
+    let continued = run(&bench, "whole", &[]);
+    assert_eq!(patches(&whole), patches(&continued));
+    assert_eq!(cases(&whole), cases(&continued));
+
+    run(&bench, "shared", &["--shard", "1/2"]);
+    let shared = run(&bench, "shared", &["--shard", "2/2"]);
+    assert_eq!(patches(&whole), patches(&shared));
+}
+
+/// The tiny checkpoint never predicts what is declared.
+#[test]
+fn what_the_model_does_not_predict_is_edited_dropped_or_nudged() {
+    let bench = tiny();
+    let edited = run(&bench, "edited", &[]);
+    assert!(cases(&edited).iter().all(|case| case.declared_rank > 1 && !case.dropped));
+
+    bench.config(&config("undeclared = \"drop\"", METHODS));
+    let error = bench.refused();
+    assert!(error.contains("all 8 cases were dropped"), "{error}");
+    let dropped = bench.all_records("out");
+    assert!(cases(&dropped).iter().all(|case| case.dropped));
+    assert_eq!(patches(&dropped).len(), 0);
+
+    bench.config(&config("undeclared = \"nudge\"", METHODS));
+    let nudged = patches(&run(&bench, "nudged", &[]));
+    let declared: BTreeMap<String, u32> =
+        cases(&edited).iter().map(|case| (case.name.to_string(), case.declared)).collect();
+    let reached = nudged.iter().filter(|((_, case), patch)| patch.before.argmax == declared[case]);
+    assert!(reached.count() > nudged.len() / 2, "MENT makes most declared tokens the argmax");
+}
+
+/// With KN, parallel prompts come from a data set; without one the config is refused.
+#[test]
+fn knowledge_neurons_need_a_data_set() {
+    let bench = tiny();
+    bench.config(&config("", "[[kn]]\n"));
+    assert!(bench.refused().contains("[[kn]] needs parallel prompts; add a [[dataset]] entry"));
+    let encoder = crate::support::set_up_model("all-minilm-l6-v2");
+    let sample = crate::support::root().join("benchmark/conala/sample");
+    bench.config(&config(
+        "",
+        &format!(
+            "[retrieval]\nencoder = {encoder:?}\n[[dataset]]\nname = \"conala\"\nfrom = {sample:?}\n\
+             [[kn]]\nparallel.demonstrations = false\nsteps = 1\nlabel = \"KN\"\n"
+        ),
+    ));
+    let patches = patches(&run(&bench, "out", &[]));
+    assert!(patches.values().any(|patch| patch.parallel > Some(0)));
+}
+
+#[test]
+fn a_benchmark_that_does_not_fit_is_refused() {
+    let bench = tiny();
+    let file = bench.path("benchmark/a.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("\" +\", \" -\"", "\" +\", \" = 1\"")).unwrap();
+    let error = bench.refused();
+    assert!(error.contains("a_one: for this tokenizer one of \" =\" and \" = 1\""), "{error}");
+    std::fs::write(&file, text.replacen("after = \" 1\"", "", 1)).unwrap();
+    let error = bench.refused();
+    assert!(error.contains("benchmark/a.toml:8: missing field `after`"), "{error}");
+    let assert = bench.ment(&["check", "config.toml"]).assert().code(2);
+    assert_eq!(bench::stderr(&assert, bench.folder.path()), error);
+    std::fs::write(&file, text).unwrap();
+    let assert = bench.ment(&["check", "config.toml"]).assert().success();
+    insta::assert_snapshot!(
+        String::from_utf8_lossy(&assert.get_output().stdout)
+            .replace(&crate::support::root().display().to_string(), "[ROOT]")
+    );
+}
