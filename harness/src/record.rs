@@ -342,8 +342,8 @@ pub struct Probed {
     pub argmax_is: Change,
     /// The argmax after the edit: the token id.
     pub now: Vec<u32>,
-    /// Its probability.
-    pub now_probability: Vec<f32>,
+    /// That token, before the edit and after (rank 1).
+    pub now_is: Change,
 }
 
 /// One token a sample, before an edit and after.

@@ -225,13 +225,17 @@ fn check(patch: &PatchRecord, quota: Option<f64>) -> Result<()> {
         after.target_rank,
         if untouched { "unchanged" } else { "changed" }
     );
-    let Probed { target, argmax, argmax_is, now, now_probability, .. } = probes.as_ref();
-    let lists = [&target.rank_before, &target.rank_after, argmax, &argmax_is.rank_before];
-    let lists = lists.into_iter().chain([&argmax_is.rank_after, now]).map(Vec::len);
-    let of = |change: &Change| [change.probability_before.len(), change.probability_after.len()];
-    let others = of(target).into_iter().chain(of(argmax_is)).chain([now_probability.len()]);
+    let Probed { related, target, argmax, argmax_is, now, now_is } = probes.as_ref();
+    let long = |change: &Change| {
+        let Change { rank_before, rank_after, probability_before, probability_after } = change;
+        let lists = [rank_before.len(), rank_after.len()];
+        let others = [probability_before.len(), probability_after.len()];
+        lists.into_iter().chain(others).all(|length| length == argmax.len())
+    };
     ensure!(
-        lists.chain(others).all(|length| length == argmax.len()) && probes.related <= argmax.len(),
+        [target, argmax_is, now_is].into_iter().all(long)
+            && now.len() == argmax.len()
+            && *related <= argmax.len(),
         "trial {id} of `{method}` contradicts itself: its lists of probes are of unequal length"
     );
     Ok(())

@@ -21,7 +21,8 @@ use crate::device::Clock;
 use crate::edit::Edit;
 use crate::engine::trace::Trace;
 use crate::manifest::Identity;
-use crate::method::{Method, ment};
+use crate::method::Method;
+use crate::method::ment::{self, Ment};
 use crate::model::Loaded;
 use crate::plan::{Shard, cases};
 use crate::progress;
@@ -68,6 +69,8 @@ impl Probing<'_> {
             .map(|(_, case)| case)
             .collect();
         let bar = progress::bar("patch and probe", own.len() * self.methods.len());
+        let nudge = self.settings.undeclared == Undeclared::Nudge;
+        let nudge = nudge.then(|| ment::one(MentConfig::default(), self.config, self.loaded));
         let mut warm = false;
         for of in 0..self.benchmark.types.len() {
             let of_type = |(place, _): &&(Place, usize)| self.benchmark.type_of(*place) == of;
@@ -81,7 +84,7 @@ impl Probing<'_> {
             let mut patients = Vec::with_capacity(of_type.len());
             for case in of_type {
                 signal::check()?;
-                match self.admit(&stage, case)? {
+                match self.admit(&stage, case, nudge.as_ref())? {
                     Some(patient) => patients.push(patient),
                     None => bar.inc(self.methods.len() as u64),
                 }
@@ -102,8 +105,14 @@ impl Probing<'_> {
         Ok(())
     }
 
-    /// Records what the unedited model makes of a case; `None` where the case is dropped.
-    fn admit(&mut self, stage: &Stage<'_>, at: (Place, usize)) -> Result<Option<Patient>> {
+    /// Records what the unedited model makes of a case; `None` where the case is dropped. Where the
+    /// declared token is not predicted, `nudge` makes it so, if it can.
+    fn admit(
+        &mut self,
+        stage: &Stage<'_>,
+        at: (Place, usize),
+        nudge: Option<&Ment>,
+    ) -> Result<Option<Patient>> {
         let (place, target) = at;
         let subtype = &self.benchmark.subtypes[place.subtype];
         let name = CaseName {
@@ -139,17 +148,11 @@ impl Probing<'_> {
         let ids: Vec<i64> = case.prompt.iter().map(|&id| i64::from(id)).collect();
         let ids = Tensor::from_slice(&ids).to_device(self.loaded.model.spec().device);
         let mut patient = Patient { at, name, case, ids, standing: Edit::none() };
-        if !expected && self.settings.undeclared == Undeclared::Nudge {
-            patient.standing = self.nudge(&patient)?;
+        if let Some(nudge) = nudge.filter(|_| !expected) {
+            let declared = patient.case.argmax;
+            patient.standing = self.attempt(nudge, &patient, declared)?.repair.edit;
         }
         Ok(Some(patient))
-    }
-
-    /// MENT's edit that makes the declared token the argmax; none where it cannot.
-    fn nudge(&self, patient: &Patient) -> Result<Edit> {
-        let method = ment::one(MentConfig::default(), self.config, self.loaded);
-        let declared = patient.case.argmax;
-        Ok(self.attempt(&method, patient, declared)?.repair.edit)
     }
 
     /// What `method` makes of `target` after the prompt of `patient`.

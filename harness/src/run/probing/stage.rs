@@ -87,15 +87,18 @@ impl<'m> Stage<'m> {
         let target_before = observe_rows(&before, &rows, &tokens)?;
         let target_after = observe_rows(&after, &rows, &tokens)?;
         let argmax: Vec<u32> = target_before.iter().map(|seen| seen.argmax).collect();
-        let argmax_before = observe_rows(&before, &rows, &argmax)?;
-        let argmax_after = observe_rows(&after, &rows, &argmax)?;
+        let now: Vec<u32> = target_after.iter().map(|seen| seen.argmax).collect();
+        let of = |tokens: &[u32]| -> Result<Change> {
+            let before = observe_rows(&before, &rows, tokens)?;
+            Ok(change(&before, &observe_rows(&after, &rows, tokens)?))
+        };
         Ok(Probed {
             related,
             target: change(&target_before, &target_after),
+            argmax_is: of(&argmax)?,
             argmax,
-            argmax_is: change(&argmax_before, &argmax_after),
-            now: target_after.iter().map(|seen| seen.argmax).collect(),
-            now_probability: target_after.iter().map(|s| s.argmax_probability as f32).collect(),
+            now_is: of(&now)?,
+            now,
         })
     }
 }
