@@ -326,7 +326,8 @@ fn patch_frame(
     Ok(DataFrame::new_infer_height(columns)?)
 }
 
-/// Means of `columns` by (type, subtype or [`OVERALL`], method); of `cases`, the sum.
+/// Means of `columns` by (type, subtype or [`OVERALL`], method); of `cases`, the sum. Groups keep the
+/// order of the rows, so that sums are taken in one order and come out the same to the last digit.
 fn means(frame: &DataFrame, columns: &[&str]) -> Result<Lookup> {
     let aggregated = |column: &&str| match *column {
         "cases" => col("cases").sum(),
@@ -338,14 +339,14 @@ fn means(frame: &DataFrame, columns: &[&str]) -> Result<Lookup> {
         let means = frame
             .clone()
             .lazy()
-            .group_by([col(scope).alias("dataset"), col("method")])
+            .group_by_stable([col(scope).alias("dataset"), col("method")])
             .agg(&values)
             .collect()?;
         found.extend(lookup(&means, columns)?);
         if scope == "type" {
             let overall = means
                 .lazy()
-                .group_by([col("method")])
+                .group_by_stable([col("method")])
                 .agg(&values)
                 .with_column(lit(OVERALL).alias("dataset"))
                 .collect()?;

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 const NAME: &str = "tradeoff";
 const PANEL: (u32, u32) = (380, 340);
 const LINE: i32 = 20;
+/// Pixels between two points whose labels would stand on each other.
+const NEAR: i32 = 12;
 
 /// Columns of Table VI: generalization and specificity, and what they are of.
 const PANELS: [(usize, usize, &str); 2] = [(0, 2, "rank"), (1, 3, "probability")];
@@ -74,14 +76,38 @@ fn draw_panel(
         .label_style(("sans-serif", 12))
         .axis_desc_style(("sans-serif", 14))
         .draw()?;
-    for (sign, competes, point) in points {
-        if competes {
-            chart.draw_series([Circle::new(point, 4, BLACK.filled())])?;
-            let label = EmptyElement::at(point) + Text::new(sign, (6, -14), ("sans-serif", 13));
-            chart.draw_series([label])?;
+    for (_, competes, point) in &points {
+        if *competes {
+            chart.draw_series([Circle::new(*point, 4, BLACK.filled())])?;
         } else {
-            chart.draw_series([Cross::new(point, 5, BLACK.stroke_width(2))])?;
+            chart.draw_series([Cross::new(*point, 5, BLACK.stroke_width(2))])?;
         }
     }
+    // Points that lie on each other share a label.
+    let mut labels: Vec<Label> = Vec::new();
+    for (sign, _, point) in points.into_iter().filter(|(_, competes, _)| *competes) {
+        let pixel = chart.backend_coord(&point);
+        match labels.iter_mut().find(|label| label.is_near(pixel)) {
+            Some(label) => label.text += &format!(", {sign}"),
+            None => labels.push(Label { pixel, point, text: sign }),
+        }
+    }
+    for Label { point, text, .. } in labels {
+        let label = EmptyElement::at(point) + Text::new(text, (6, -14), ("sans-serif", 13));
+        chart.draw_series([label])?;
+    }
     Ok(())
+}
+
+/// What stands beside a point, or beside several.
+struct Label {
+    pixel: (i32, i32),
+    point: (f64, f64),
+    text: String,
+}
+
+impl Label {
+    fn is_near(&self, (x, y): (i32, i32)) -> bool {
+        (self.pixel.0 - x).abs() < NEAR && (self.pixel.1 - y).abs() < NEAR
+    }
 }
