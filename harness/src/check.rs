@@ -35,11 +35,12 @@ pub fn check(config: &Config) -> Result<String> {
         )?;
     }
     let mut out = format!("model       {} ({})\n", config.model.label, folder.display());
-    let mut planned = plan(config, &datasets);
-    if let Some((_, benchmark)) = &probed {
-        planned.clear(); // nothing but the benchmark is prompted
+    let planned = if let Some((_, benchmark)) = &probed {
         out += &self::benchmark(benchmark);
-    }
+        Vec::new() // nothing but the benchmark is prompted
+    } else {
+        plan(config, &datasets)
+    };
     for (index, dataset) in datasets.iter().enumerate() {
         let prompted = planned.iter().filter(|datum| datum.dataset == index).count();
         let _ = writeln!(

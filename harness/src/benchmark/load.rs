@@ -91,10 +91,15 @@ impl Source {
         })
     }
 
+    /// File and line of byte `start`.
+    fn place(&self, start: usize) -> String {
+        let line = 1 + self.text[..start].matches('\n').count();
+        format!("{}:{line}", self.path.display())
+    }
+
     /// The error `what` at byte `start`.
     fn error(&self, start: usize, what: impl std::fmt::Display) -> anyhow::Error {
-        let line = 1 + self.text[..start].matches('\n').count();
-        InputError::new(format!("{}:{line}: {what}", self.path.display()))
+        InputError::new(format!("{}: {what}", self.place(start)))
     }
 
     fn at<T>(&self, value: &Spanned<T>, what: impl std::fmt::Display) -> anyhow::Error {
@@ -163,8 +168,7 @@ impl Known {
         if value.get_ref().trim().is_empty() {
             return Err(source.at(value, format!("{what} is blank")));
         }
-        let line = 1 + source.text[..value.span().start].matches('\n').count();
-        let here = format!("{}:{line}", source.path.display());
+        let here = source.place(value.span().start);
         match self.0.insert((what, value.get_ref().clone()), here) {
             None => Ok(()),
             Some(there) => {
@@ -207,16 +211,13 @@ impl WrittenSubtype {
             }
         }
         let python = index.language == Some(Language::Python);
-        let check =
-            |value: &Spanned<String>, what: &str, code: &str| match if python {
-                python::first_error(code)?
-            } else {
-                None
-            } {
-                None => Ok(()),
-                Some(line) => Err(source
-                    .at(value, format!("{what} is not Python from its line {line} on:\n{code}"))),
-            };
+        let check = |value: &Spanned<String>, what: &str, code: &str| {
+            let error = if python { python::first_error(code)? } else { None };
+            error.map_or(Ok(()), |line| {
+                let problem = format!("{what} is not Python from its line {line} on:\n{code}");
+                Err(source.at(value, problem))
+            })
+        };
         let mut demonstrations = Vec::with_capacity(self.demonstration.len());
         for pair in self.demonstration {
             known.add(source, "intent", &pair.input)?;

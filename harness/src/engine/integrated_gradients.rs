@@ -89,7 +89,8 @@ pub fn integrated_gradients(
     scores
 }
 
-/// Runs all groups, lower layers first, to the last layer and back; for each, the weighted gradients `[rows, F]`.
+/// Runs all groups, lower layers first, to the last layer and back; for each, the weighted
+/// gradients `[rows, F]`.
 fn climb(
     model: &dyn CausalLm,
     prompts: &[PromptEnd],

@@ -24,6 +24,17 @@ const RANK: Column = column("MAE rank", Better::Lower, Format::Three);
 const PROBABILITY: Column = column("MAE prob", Better::Lower, Format::Three);
 const NC: Column = column("Avg. NC", Better::Lower, Format::Three);
 
+/// The five of them where they stand side by side, as [`cells`] gives them.
+const MEASURES: [Column; 5] = [
+    column("G rank", Better::Lower, Format::Three),
+    column("G prob", Better::Lower, Format::Three),
+    column("S rank", Better::Lower, Format::Three),
+    column("S prob", Better::Lower, Format::Three),
+    column("NC", Better::Lower, Format::Three),
+];
+
+const LEGEND: &str = "G: generalization, S: specificity, NC: NeuronCost";
+
 fn cells(probes: &Probes, scope: &str, method: &str) -> Vec<Option<f64>> {
     let (related, unrelated) = (probes.related(scope, method), probes.unrelated(scope, method));
     let nc = probes.patching(scope, method).nc;
@@ -84,13 +95,6 @@ fn table6(probes: &Probes, identity: &Identity) -> Table {
 }
 
 fn by_type(probes: &Probes, types: Vec<&str>) -> Table {
-    let columns = vec![
-        column("G rank", Better::Lower, Format::Three),
-        column("G prob", Better::Lower, Format::Three),
-        column("S rank", Better::Lower, Format::Three),
-        column("S prob", Better::Lower, Format::Three),
-        column("NC", Better::Lower, Format::Three),
-    ];
     let of =
         |method: &String| types.iter().flat_map(|of| cells(probes, of, method)).collect::<Vec<_>>();
     Table {
@@ -99,24 +103,18 @@ fn by_type(probes: &Probes, types: Vec<&str>) -> Table {
         stub: "Approach",
         groups: types
             .iter()
-            .map(|of| Group { title: (*of).into(), columns: columns.clone() })
+            .map(|of| Group { title: (*of).into(), columns: MEASURES.to_vec() })
             .collect(),
         rows: probes.methods.iter().map(|m| row(probes, m, of(m))).collect(),
         reference: None,
-        notes: vec!["G: generalization, S: specificity, NC: NeuronCost".into()],
+        notes: vec![LEGEND.into()],
         deviations: Vec::new(),
     }
 }
 
 fn by_subtype(probes: &Probes) -> Table {
-    let columns = vec![
-        column("G rank", Better::Lower, Format::Three),
-        column("G prob", Better::Lower, Format::Three),
-        column("S rank", Better::Lower, Format::Three),
-        column("S prob", Better::Lower, Format::Three),
-        column("NC", Better::Lower, Format::Three),
-        column("cases", Better::Neither, Format::Count),
-    ];
+    let mut columns = MEASURES.to_vec();
+    columns.push(column("cases", Better::Neither, Format::Count));
     let rows = probes.subtypes.iter().flat_map(|subtype| {
         probes.methods.iter().map(move |method| {
             let mut cells = cells(probes, subtype, method);
@@ -131,7 +129,7 @@ fn by_subtype(probes: &Probes) -> Table {
         groups: vec![Group { title: String::new(), columns }],
         rows: rows.collect(),
         reference: None,
-        notes: vec!["G: generalization, S: specificity, NC: NeuronCost".into()],
+        notes: vec![LEGEND.into()],
         deviations: Vec::new(),
     }
 }

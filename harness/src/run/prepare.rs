@@ -1,6 +1,6 @@
 //! From planned data to prompts as ids: demonstrations, rendering, tokenization, length check.
 
-use crate::config::{Config, TooLong};
+use crate::config::{Config, RetrievalConfig, TooLong};
 use crate::dataset::{Dataset, Pair};
 use crate::error::InputError;
 use crate::model::{Loaded, tokenizer::Joint};
@@ -87,15 +87,8 @@ pub(super) fn retrieve(
         let own: Vec<&Planned<'_>> = planned.iter().filter(|p| p.dataset == index).collect();
         let queries: Vec<&str> = own.iter().map(|p| p.pair.input.as_str()).collect();
         let corpus: Vec<&str> = dataset.retrieval.iter().map(|pair| pair.input.as_str()).collect();
-        let bar = progress::bar("embed", queries.len() + corpus.len());
-        let embed = |texts: &[&str]| {
-            retrieval::embed(&encoder, texts, &config.retrieval.cache, &|n| {
-                bar.inc(n);
-                signal::check()
-            })
-        };
+        let embed = |texts: &[&str]| embed(&encoder, texts, &config.retrieval);
         let (queries, corpus) = (embed(&queries)?, embed(&corpus)?);
-        bar.finish_and_clear();
         let excluded: Vec<Option<usize>> = own.iter().map(|p| p.excluded).collect();
         demonstrations.extend(if wanted == 0 {
             vec![Vec::new(); own.len()]
@@ -108,6 +101,17 @@ pub(super) fn retrieve(
         embeddings.push(Embeddings { queries, corpus });
     }
     Ok(Retrieved { demonstrations, embeddings, encoder: Some(encoder.sha256) })
+}
+
+/// Embeddings of `texts`, `[N, width]`, unit length.
+pub(super) fn embed(encoder: &MiniLm, texts: &[&str], config: &RetrievalConfig) -> Result<Tensor> {
+    let bar = progress::bar("embed", texts.len());
+    let embedded = retrieval::embed(encoder, texts, &config.cache, &|n| {
+        bar.inc(n);
+        signal::check()
+    })?;
+    bar.finish_and_clear();
+    Ok(embedded)
 }
 
 /// The first `wanted` of `found`, leaving out copies of a datum that is of the retrieval division.

@@ -31,7 +31,6 @@ use crate::record::{CaseName, CaseRecord, PatchRecord, Record, Texts, TrialId};
 use crate::signal;
 use crate::store::Store;
 use anyhow::Result;
-use indicatif::ProgressBar;
 use tch::Tensor;
 
 /// A prepared experiment.
@@ -71,7 +70,7 @@ impl Probing<'_> {
         let bar = progress::bar("patch and probe", own.len() * self.methods.len());
         let nudge = self.settings.undeclared == Undeclared::Nudge;
         let nudge = nudge.then(|| ment::one(MentConfig::default(), self.config, self.loaded));
-        let mut warm = false;
+        let mut warm = vec![false; self.methods.len()];
         for of in 0..self.benchmark.types.len() {
             let of_type = |(place, _): &&(Place, usize)| self.benchmark.type_of(*place) == of;
             let of_type: Vec<(Place, usize)> = own.iter().filter(of_type).copied().collect();
@@ -89,11 +88,16 @@ impl Probing<'_> {
                     None => bar.inc(self.methods.len() as u64),
                 }
             }
-            if !std::mem::replace(&mut warm, true) {
-                self.warm_up(&patients, &bar)?;
-            }
-            for method in self.methods {
-                for patient in &patients {
+            for (method, warm) in self.methods.iter().zip(&mut warm) {
+                let open = |patient: &&Patient| !self.done.patched(&self.id(&**method, patient));
+                let open: Vec<&Patient> = patients.iter().filter(open).collect();
+                bar.inc((patients.len() - open.len()) as u64);
+                // Repaired once for nothing: what is made once a process is in no measured time.
+                if let Some(last) = open.last().filter(|_| !std::mem::replace(warm, true)) {
+                    bar.set_message(format!("{}: warm-up", method.label()));
+                    self.attempt(method.as_ref(), last, last.case.target)?;
+                }
+                for patient in open {
                     signal::check()?;
                     bar.set_message(format!("{} on {}", method.label(), patient.name));
                     self.treat(method.as_ref(), &stage, patient)?;
@@ -166,30 +170,13 @@ impl Probing<'_> {
         attempt(method, &scene, (patient.case.prompt.len() - 1, target), clock)
     }
 
-    /// Repairs one case with every method and drops the result: what is made once a process is made,
-    /// and no measured time holds it.
-    fn warm_up(&self, patients: &[Patient], bar: &ProgressBar) -> Result<()> {
-        let Some(patient) = patients.last() else { return Ok(()) };
-        for method in self.methods {
-            bar.set_message(format!("{}: warm-up", method.label()));
-            let id = self.id(method.as_ref(), patient);
-            if !self.done.patched(&id) {
-                self.attempt(method.as_ref(), patient, patient.case.target)?;
-            }
-        }
-        Ok(())
-    }
-
     fn id(&self, method: &dyn Method, patient: &Patient) -> TrialId {
         TrialId::of_case(&self.identity.trials_of(method.label()), &patient.name)
     }
 
-    /// Patches one case and probes the edit, unless that is recorded.
+    /// Patches one case and probes the edit.
     fn treat(&mut self, method: &dyn Method, stage: &Stage<'_>, patient: &Patient) -> Result<()> {
         let id = self.id(method, patient);
-        if self.done.patched(&id) {
-            return Ok(());
-        }
         let Attempt { before, outcome, repair, halvings } =
             self.attempt(method, patient, patient.case.target)?;
         let (after, target) = (repair.after, patient.case.target);

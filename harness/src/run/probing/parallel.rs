@@ -2,13 +2,13 @@
 //! divisions of the config's data sets, nearest to the intent of the sample.
 
 use crate::benchmark::{Benchmark, Place};
-use crate::config::{Config, RetrievalConfig};
+use crate::config::Config;
 use crate::dataset::Dataset;
 use crate::method::{ParallelPrompt, ParallelPrompts};
 use crate::model::Loaded;
-use crate::retrieval::{self, MiniLm};
+use crate::retrieval::MiniLm;
 use crate::run::parallel::{Corpus, Neighbourhood};
-use crate::{progress, signal};
+use crate::run::prepare::embed;
 use anyhow::Result;
 use std::collections::HashMap;
 use tch::Tensor;
@@ -74,14 +74,4 @@ impl ParallelPrompts for Around<'_> {
         }
         Ok(found)
     }
-}
-
-fn embed(encoder: &MiniLm, texts: &[&str], config: &RetrievalConfig) -> Result<Tensor> {
-    let bar = progress::bar("embed", texts.len());
-    let embedded = retrieval::embed(encoder, texts, &config.cache, &|n| {
-        bar.inc(n);
-        signal::check()
-    })?;
-    bar.finish_and_clear();
-    Ok(embedded)
 }

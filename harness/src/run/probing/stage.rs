@@ -10,7 +10,7 @@ use crate::model::Loaded;
 use crate::record::{Change, Observation, Probed};
 use anyhow::Result;
 use std::collections::HashMap;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 /// All cases of a type.
 pub(super) struct Stage<'m> {
@@ -108,7 +108,7 @@ fn observe_rows(logits: &Tensor, rows: &[usize], tokens: &[u32]) -> Result<Vec<O
     let whole = |values: Vec<i64>| Tensor::from_slice(&values).to_device(logits.device());
     let rows = whole(rows.iter().map(|&row| row as i64).collect());
     let tokens = whole(tokens.iter().map(|&token| i64::from(token)).collect());
-    observe_each(&logits.index_select(0, &rows.to_kind(Kind::Int64)), &tokens)
+    observe_each(&logits.index_select(0, &rows), &tokens)
 }
 
 fn change(before: &[Observation], after: &[Observation]) -> Change {
