@@ -66,7 +66,7 @@ pub fn report(folder: &Path, wanted: &[String]) -> Result<()> {
         println!("· {deviation}");
     }
     println!("\nwritten:");
-    for file in report.files.iter().map(PathBuf::as_path).chain([&*folder.join("trials.jsonl")]) {
+    for file in report.files.into_iter().chain(crate::store::record_files(folder)?) {
         println!("  {}", file.display());
     }
     Ok(())

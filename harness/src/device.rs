@@ -63,19 +63,25 @@ pub fn tokens_at_once(device: Device) -> usize {
 pub struct Clock {
     device: Device,
     start: Instant,
+    ahead: f64,
 }
 
 impl Clock {
     /// Starts now.
     pub fn start(device: Device) -> Self {
-        synchronize(device);
-        Self { device, start: Instant::now() }
+        Self::ahead(device, 0.0)
     }
 
-    /// Seconds since the start.
+    /// Starts now with `seconds` on it: those of work that was done before, and counts again.
+    pub fn ahead(device: Device, seconds: f64) -> Self {
+        synchronize(device);
+        Self { device, start: Instant::now(), ahead: seconds }
+    }
+
+    /// Seconds since the start, and those it was ahead.
     pub fn seconds(&self) -> f64 {
         synchronize(self.device);
-        self.start.elapsed().as_secs_f64()
+        self.start.elapsed().as_secs_f64() + self.ahead
     }
 }
 

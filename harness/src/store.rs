@@ -1,17 +1,19 @@
 //! The folder of a run: `manifest.json` and `trials.jsonl`. Records are appended and flushed as
 //! they are measured; a folder is continued where it was left, and never overwritten. Shards of a
-//! run write files of their own beside it, `trials.1-of-2.jsonl`; what is in all of them counts.
+//! run write files of their own beside it, `trials.1-of-2.jsonl`; what is in all of them counts. Any
+//! of them may be compressed by `gzip`, and is then read as it was.
 
 use crate::error::InputError;
 use crate::manifest::Manifest;
 use crate::plan::Shard;
 use crate::record::{FORMAT, Record};
 use anyhow::{Context, Result};
+use flate2::read::MultiGzDecoder;
 use rayon::prelude::*;
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 const MANIFEST: &str = "manifest.json";
@@ -86,7 +88,10 @@ fn read_records(folder: &Path) -> Result<Vec<Record>> {
     let files = record_files(folder)?;
     for path in &files {
         let file = File::open(path).map_err(|error| read_error(path, &error))?;
-        records.extend(parse(path, file)?);
+        records.extend(match is_compressed(path) {
+            true => parse(path, MultiGzDecoder::new(BufReader::new(file)))?,
+            false => parse(path, file)?,
+        });
     }
     if files.len() > 1 {
         let mut known = HashSet::new();
@@ -95,20 +100,32 @@ fn read_records(folder: &Path) -> Result<Vec<Record>> {
     Ok(records)
 }
 
-/// `trials.jsonl`, then the files of shards in the order of their names.
-fn record_files(folder: &Path) -> Result<Vec<PathBuf>> {
+/// Whether `path` is a file of records that `gzip` compressed.
+fn is_compressed(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "gz")
+}
+
+/// The files of a run that hold records: that of the whole, then those of shards in the order of
+/// their names; what is compressed before what it is continued by.
+///
+/// # Errors
+/// If the folder cannot be read, or holds none.
+pub fn record_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).map_err(|error| read_error(folder, &error))?;
-    let mut shards = Vec::new();
+    let mut files = Vec::new();
     for entry in entries {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        let shard = name.strip_prefix("trials.").and_then(|rest| rest.strip_suffix(".jsonl"));
-        if shard.is_some_and(|shard| shard.contains("-of-")) {
-            shards.push(folder.join(name));
+        let plain = name.strip_suffix(".gz").unwrap_or(&name);
+        let part = plain.strip_prefix("trials.").and_then(|rest| rest.strip_suffix("jsonl"));
+        if let Some(shard) = part.filter(|part| part.is_empty() || part.contains("-of-")) {
+            files.push((shard.to_string(), plain.len() == name.len(), folder.join(name)));
         }
     }
-    shards.sort();
-    shards.insert(0, folder.join(RECORDS));
-    Ok(shards)
+    if files.is_empty() {
+        return Err(InputError::new(format!("{}: holds no {RECORDS}", folder.display())));
+    }
+    files.sort();
+    Ok(files.into_iter().map(|(_, _, path)| path).collect())
 }
 
 /// Opens the records at `path` for appending and locks them by `how`.
@@ -149,12 +166,13 @@ fn agree(folder: &Path, manifest: &Manifest) -> Result<()> {
 }
 
 fn create(folder: &Path, manifest: &Manifest) -> Result<()> {
-    let records = folder.join(RECORDS);
-    if std::fs::metadata(&records).is_ok_and(|file| file.len() > 0) {
-        return Err(InputError::new(format!(
-            "{}: holds {RECORDS} but no {MANIFEST}; it is left alone, use --out DIR",
-            folder.display()
-        )));
+    for records in record_files(folder)? {
+        if std::fs::metadata(&records).is_ok_and(|file| file.len() > 0) {
+            return Err(InputError::new(format!(
+                "{}: holds records, but no {MANIFEST} is beside it; it is left alone, use --out DIR",
+                records.display()
+            )));
+        }
     }
     write_manifest(folder, manifest)
 }

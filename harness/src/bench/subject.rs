@@ -8,7 +8,7 @@ use crate::engine::integrated_gradients::{Point, integrated_gradients};
 use crate::engine::prompt_end::PromptEnd;
 use crate::engine::trace::Trace;
 use crate::engine::{forward, probe::Probes};
-use crate::method::ment::Ment;
+use crate::method::ment::{Located, Ment};
 use crate::method::{LlmError, Method, NoParallelPrompts, Oracle, Repair, Scene};
 use crate::model::tokenizer::{Joint, Tokenizer};
 use crate::model::{CausalLm, Sequences, load_weights, read_config};
@@ -148,6 +148,7 @@ impl Subject {
             model,
             ids: &sequences.ids.squeeze_dim(0),
             trace: &trace,
+            located: &Located::default(),
             engine: Engine::Replay,
             memory: MEMORY / 2,
             parallel: &NoParallelPrompts,

@@ -21,7 +21,7 @@ use anyhow::Result;
 use tch::Tensor;
 
 /// One wrong next-token prediction.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LlmError {
     /// Index of the token whose next-token prediction is wrong, in the sequence.
     pub at: usize,
@@ -39,6 +39,8 @@ pub struct Scene<'a> {
     pub ids: &'a Tensor,
     /// The sequence traced under the edits that stand.
     pub trace: &'a Trace,
+    /// What was located on it before.
+    pub located: &'a ment::Located,
     /// How candidate edits are simulated.
     pub engine: Engine,
     /// Bytes that a method may take for what it keeps or runs at once.

@@ -5,6 +5,7 @@ use crate::device::Clock;
 use crate::edit::Edit;
 use crate::engine::memory::halvings;
 use crate::engine::trace::Trace;
+use crate::method::ment::Located;
 use crate::method::{LlmError, Method, ParallelPrompts, Repair, Scene, observe};
 use crate::model::{Loaded, Sequences};
 use crate::record::{Observation, Outcome, Phases};
@@ -19,6 +20,16 @@ pub(super) struct Workbench<'a> {
     pub(super) memory: usize,
 }
 
+/// A sequence as methods of one kind meet it.
+pub(super) struct Traced {
+    pub(super) trace: Trace,
+    located: Located,
+    /// Whether it was traced for methods that back-propagate through it.
+    pub(super) differentiable: bool,
+    /// What tracing it took.
+    pub(super) seconds: f64,
+}
+
 /// How an error ended.
 pub(super) struct Attempt {
     /// The prediction the method met.
@@ -31,30 +42,34 @@ pub(super) struct Attempt {
 }
 
 impl Workbench<'_> {
-    /// The sequence `ids`, run under `edit` for `method`.
-    pub(super) fn trace(&self, method: &dyn Method, ids: &Tensor, edit: Edit) -> Trace {
+    /// The sequence `ids`, run under `edit` for `method` and others of its kind.
+    pub(super) fn trace(&self, method: &dyn Method, ids: &Tensor, edit: Edit) -> Traced {
         let (model, sequences) = (self.loaded.model.as_ref(), Sequences::one(ids));
-        if method.differentiates_the_datum() {
+        let clock = Clock::start(model.spec().device);
+        let differentiable = method.differentiates_the_datum();
+        let trace = if differentiable {
             Trace::with_graphs(model, &sequences, edit, self.memory)
         } else {
             Trace::new(model, &sequences, edit)
-        }
+        };
+        Traced { trace, located: Located::default(), differentiable, seconds: clock.seconds() }
     }
 
     /// The datum as a method sees it.
     pub(super) fn scene<'s>(
         &'s self,
         ids: &'s Tensor,
-        trace: &'s Trace,
+        traced: &'s Traced,
         parallel: &'s dyn ParallelPrompts,
     ) -> Scene<'s> {
         let Execution { engine, seed, .. } = self.config.execution;
         let (model, memory) = (self.loaded.model.as_ref(), self.memory);
-        Scene { model, ids, trace, engine, memory, parallel, seed }
+        let Traced { trace, located, .. } = traced;
+        Scene { model, ids, trace, located, engine, memory, parallel, seed }
     }
 }
 
-/// Has `method` put `target` on top at position `at`, unless it is there already. `clock` was started
+/// Has `method` put `target` on top at position `at`, unless it is there already. `clock` counts from
 /// before the sequence was traced for it.
 pub(super) fn attempt(
     method: &dyn Method,

@@ -1,7 +1,7 @@
 //! The patching experiment (paper, III-A): every datum is predicted, every wrong token is
 //! repaired by every method, and what comes out is recorded.
 
-use super::attempt::{Attempt, Workbench, attempt};
+use super::attempt::{Attempt, Traced, Workbench, attempt};
 use super::parallel::{Corpus, Neighbourhood};
 use super::prepare::Prompt;
 use super::resume::Done;
@@ -201,10 +201,10 @@ impl<'a> Patching<'a> {
             let ids = prompt.tensor(self.loaded.model.spec().device);
             let parallel = self.parallel.around(&prompt.planned);
             let workbench = self.workbench();
-            let trace = workbench.trace(method, &ids, Edit::none());
+            let traced = workbench.trace(method, &ids, Edit::none());
             let (target, argmax) = (record.gold[position], record.argmax[position]);
             let error = LlmError { at: prompt.at(position), target, argmax };
-            let scene = workbench.scene(&ids, &trace, parallel.as_ref());
+            let scene = workbench.scene(&ids, &traced, parallel.as_ref());
             return method.repair(&scene, &error).map(drop);
         }
         Ok(())
@@ -246,7 +246,7 @@ impl<'a> Patching<'a> {
         let sequences = Sequences::one(&ids);
         let parallel = self.parallel.around(&prompt.planned);
         let mut standing = Edit::none();
-        let mut trace: Option<Trace> = None; // of the standing edit; made when an error needs it
+        let mut traced: Option<Traced> = None; // under the standing edit; made when an error needs it
         let mut predicted = record.argmax.clone();
         for (position, id) in errors {
             signal::check()?;
@@ -257,9 +257,9 @@ impl<'a> Patching<'a> {
             } else {
                 let clock = Clock::start(model.spec().device);
                 let workbench = self.workbench();
-                let trace =
-                    trace.get_or_insert_with(|| workbench.trace(method, &ids, standing.clone()));
-                let scene = workbench.scene(&ids, trace, parallel.as_ref());
+                let traced =
+                    traced.get_or_insert_with(|| workbench.trace(method, &ids, standing.clone()));
+                let scene = workbench.scene(&ids, traced, parallel.as_ref());
                 let (mut trial, edit) =
                     repair(method, &scene, prompt, (id, dataset, position), bystanders, clock)?;
                 trial.texts = self.texts(&trial)?;
@@ -273,7 +273,7 @@ impl<'a> Patching<'a> {
                 outcome
             };
             if method.keeps_edits() {
-                trace = None; // the next error meets the model as it is now
+                traced = None; // the next error meets the model as it is now
             } else if outcome != Outcome::Skipped {
                 predicted[position] = record.gold[position];
             }

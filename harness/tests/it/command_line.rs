@@ -55,12 +55,10 @@ fn the_published_runs_give_the_published_tables() {
     let mut compared = 0;
     for run in std::fs::read_dir(root().join("results/published")).unwrap() {
         let published = run.unwrap().path();
-        if !published.join("trials.jsonl").is_file() {
-            continue;
-        }
+        let Ok(records) = ment::store::record_files(&published) else { continue };
         let folder = tempfile::tempdir().unwrap();
-        for file in ["manifest.json", "trials.jsonl"] {
-            std::fs::copy(published.join(file), folder.path().join(file)).unwrap();
+        for file in records.into_iter().chain([published.join("manifest.json")]) {
+            std::fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
         }
         ment().arg("report").arg(folder.path()).assert().success();
         for file in std::fs::read_dir(folder.path()).unwrap() {

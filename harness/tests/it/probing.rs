@@ -3,6 +3,7 @@
 use crate::bench::{self, Bench};
 use ment::record::{CaseRecord, Outcome, PatchRecord, Phases, Record};
 use std::collections::BTreeMap;
+use std::io::Write as _;
 
 const METHODS: &str = "[[no_edit]]\n[[ment]]\n[[ment]]\nlabel = \"hopeless\"\nquota = 1\n\
                        estimate.coefficient = 0.000001\n";
@@ -148,6 +149,88 @@ fn a_stopped_run_goes_on_and_shards_share_one() {
     run(&bench, "shared", &["--shard", "1/2"]);
     let shared = run(&bench, "shared", &["--shard", "2/2"]);
     assert_eq!(patches(&whole), patches(&shared));
+}
+
+/// Methods on a case share its trace and what was located on it: each does what it does alone.
+#[test]
+fn what_methods_share_changes_none_of_them() {
+    let bench = tiny();
+    let of = |label: &str, keys: &str| format!("[[ment]]\nlabel = \"{label}\"\n{keys}\n");
+    let methods = [
+        of("MENT", ""),
+        of("one-hot", "estimate.virtual_distribution = \"one_hot\""),
+        of("three", "candidates = 3"),
+        of("activation", "locate.score = \"activation\""),
+        of("score", "plan = \"score\""),
+        "[[no_edit]]\n".to_string(),
+    ];
+    bench.config(&config("", &methods.concat()));
+    let together = patches(&run(&bench, "together", &[]));
+    assert_eq!(together.len(), methods.len() * 8);
+    let mut alone = BTreeMap::new();
+    for (index, method) in methods.iter().enumerate() {
+        bench.config(&config("", method));
+        alone.extend(patches(&run(&bench, &format!("alone{index}"), &[])));
+    }
+    assert_eq!(together, alone);
+}
+
+/// What was made once for several methods counts for each.
+#[test]
+fn what_methods_share_is_in_the_times_of_all() {
+    let bench = tiny();
+    bench.config(&config("", "[[ment]]\n[[ment]]\nlabel = \"rank\"\nplan = \"rank\"\n"));
+    for record in run(&bench, "out", &[]) {
+        if let Record::Patch(patch) = record {
+            let Phases { trace, locate, .. } = patch.seconds;
+            assert!(trace > 1e-5 && locate > 1e-5, "{}: {:?}", patch.method, patch.seconds);
+        }
+    }
+}
+
+/// Records that `gzip` compressed give the same tables, and are continued.
+#[test]
+fn compressed_records_are_read_and_continued() {
+    let bench = tiny();
+    let whole = run(&bench, "out", &[]);
+    let table = std::fs::read(bench.path("out/table6.md")).unwrap();
+    let plain = bench.path("out/trials.jsonl");
+    let bytes = std::fs::read(&plain).unwrap();
+    let compress = |bytes: &[u8]| {
+        let file = std::fs::File::create(bench.path("out/trials.jsonl.gz")).unwrap();
+        let mut encoder = flate2::write::GzEncoder::new(file, flate2::Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap();
+        std::fs::remove_file(&plain).unwrap();
+    };
+    compress(&bytes);
+    let assert = bench.ment(&["report", "out"]).assert().success();
+    assert!(String::from_utf8_lossy(&assert.get_output().stdout).contains("out/trials.jsonl.gz"));
+    assert_eq!(std::fs::read(bench.path("out/table6.md")).unwrap(), table);
+
+    let half = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(15).unwrap().0 + 1;
+    std::fs::write(&plain, []).unwrap();
+    compress(&bytes[..half]);
+    let continued = run(&bench, "out", &[]);
+    assert_eq!(patches(&whole), patches(&continued));
+    let more = std::fs::read(&plain).unwrap();
+    assert!(!more.is_empty() && more.len() < bytes.len());
+
+    let packed = std::fs::read(bench.path("out/trials.jsonl.gz")).unwrap();
+    std::fs::write(bench.path("out/trials.jsonl.gz"), &packed[..packed.len() / 2]).unwrap();
+    let assert = bench.ment(&["report", "out"]).assert().code(2);
+    insta::assert_snapshot!(bench::stderr(&assert, bench.folder.path()));
+}
+
+/// How the declared tokens of a benchmark stand with a model, a line a subtype and a line a miss.
+#[test]
+fn the_fit_of_a_benchmark_is_reported() {
+    let bench = tiny();
+    let model = crate::support::golden("tiny").display().to_string();
+    let assert = bench.ment(&["check", "benchmark", "--model", &model]).assert().success();
+    insta::assert_snapshot!(String::from_utf8_lossy(&assert.get_output().stdout));
+    let assert = bench.ment(&["check", "benchmark", "--model", "nowhere"]).assert().code(2);
+    assert!(bench::stderr(&assert, bench.folder.path()).contains("nowhere"));
 }
 
 /// The tiny checkpoint never predicts what is declared.

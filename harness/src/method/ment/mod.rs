@@ -3,10 +3,12 @@
 mod deviations;
 mod estimate;
 mod locate;
+mod located;
 mod plan;
 mod virtual_distribution;
 
 pub use self::locate::attribution;
+pub use self::located::Located;
 pub use self::virtual_distribution::raise_to_top;
 
 use super::{LlmError, Method, Oracle, Repair, Scene};
@@ -74,8 +76,10 @@ impl Method for Ment {
     fn repair(&self, scene: &Scene<'_>, error: &LlmError) -> Result<Repair> {
         let mut seconds = Phases::default();
         let clock = Clock::start(scene.model.spec().device);
-        let neurons = locate::locate(scene, error, &self.config);
-        seconds.locate = clock.seconds();
+        let find = || locate::locate(scene, error, &self.config);
+        let (neurons, saved) = scene.located.or_find(scene, error, &self.config, find);
+        // Neurons known from another setting take no time here; the method's cost is a first time's.
+        seconds.locate = clock.seconds() + saved;
 
         let clock = Clock::start(scene.model.spec().device);
         let logits = scene.trace.logits_at(scene.model, error.at);

@@ -59,3 +59,39 @@ impl Case {
         Ok(case)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Case;
+    use crate::benchmark::{Benchmark, Place};
+    use crate::config::{Demonstration, Query};
+    use crate::model::tokenizer::Tokenizer;
+    use serde::Deserialize;
+    use std::path::Path;
+
+    /// A line of `scripts/goldens/codegen_tokenizer/cases.json`.
+    #[derive(Deserialize)]
+    struct Golden(String, usize, String, usize, u32, u32);
+
+    /// All 450 cases, by the rule, as `transformers` tokenizes them for CodeGen.
+    #[test]
+    fn codegens_tokens_decide_where_transformers_finds_them() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let folder = root.join("scripts/goldens/codegen_tokenizer");
+        let tokenizer = Tokenizer::load(&folder).unwrap();
+        let goldens = std::fs::read(folder.join("cases.json")).unwrap();
+        let goldens: Vec<Golden> = serde_json::from_slice(&goldens).unwrap();
+        let benchmark = Benchmark::load(&root.join("benchmark/gs450")).unwrap();
+        assert_eq!(goldens.len(), benchmark.cases());
+        let templates = (&Demonstration::default(), &Query::default());
+        for Golden(name, sample, target, tokens, argmax_id, target_id) in goldens {
+            let subtype = benchmark.subtypes.iter().position(|s| s.name == name).unwrap();
+            let place = Place { subtype, sample: sample - 1 };
+            let text = super::super::text(&benchmark, place, templates);
+            let argmax = &benchmark.subtypes[subtype].argmax;
+            let case = Case::new(&tokenizer, &text, argmax, &target).unwrap().unwrap();
+            let found = (case.prompt.len(), case.argmax, case.target);
+            assert_eq!(found, (tokens, argmax_id, target_id), "{name} {sample} {target:?}");
+        }
+    }
+}

@@ -12,14 +12,13 @@ pub use self::fit::{Fit, describe_fit, fit};
 pub(super) use self::parallel::Surroundings;
 
 use self::stage::Stage;
-use super::attempt::{Attempt, Workbench, attempt};
+use super::attempt::{Attempt, Traced, Workbench, attempt};
 use super::resume::Done;
 use crate::benchmark::{Benchmark, Place};
 use crate::config::{Config, Demonstration, MentConfig, Order, ProbingConfig, Query, Undeclared};
 use crate::dataset::Pair;
 use crate::device::Clock;
 use crate::edit::Edit;
-use crate::engine::trace::Trace;
 use crate::manifest::Identity;
 use crate::method::Method;
 use crate::method::ment::{self, Ment};
@@ -70,7 +69,8 @@ impl Probing<'_> {
         let bar = progress::bar("patch and probe", own.len() * self.methods.len());
         let nudge = self.settings.undeclared == Undeclared::Nudge;
         let nudge = nudge.then(|| ment::one(MentConfig::default(), self.config, self.loaded));
-        let mut warm = vec![false; self.methods.len()];
+        let methods = self.methods;
+        let mut warm = vec![false; methods.len()];
         for of in 0..self.benchmark.types.len() {
             let of_type = |(place, _): &&(Place, usize)| self.benchmark.type_of(*place) == of;
             let of_type: Vec<(Place, usize)> = own.iter().filter(of_type).copied().collect();
@@ -88,19 +88,30 @@ impl Probing<'_> {
                     None => bar.inc(self.methods.len() as u64),
                 }
             }
-            for (method, warm) in self.methods.iter().zip(&mut warm) {
-                let open = |patient: &&Patient| !self.done.patched(&self.id(&**method, patient));
-                let open: Vec<&Patient> = patients.iter().filter(open).collect();
-                bar.inc((patients.len() - open.len()) as u64);
+            for (method, warm) in methods.iter().zip(&mut warm).filter(|(_, warm)| !**warm) {
+                let method = method.as_ref();
+                let open = |patient: &&Patient| !self.done.patched(&self.id(method, patient));
                 // Repaired once for nothing: what is made once a process is in no measured time.
-                if let Some(last) = open.last().filter(|_| !std::mem::replace(warm, true)) {
+                if let Some(last) = patients.iter().rfind(open) {
                     bar.set_message(format!("{}: warm-up", method.label()));
-                    self.attempt(method.as_ref(), last, last.case.target)?;
+                    self.attempt(method, last, last.case.target, &mut None)?;
+                    *warm = true;
                 }
-                for patient in open {
+            }
+            for patient in &patients {
+                let open = |method: &&dyn Method| !self.done.patched(&self.id(*method, patient));
+                let open: Vec<&dyn Method> =
+                    methods.iter().map(AsRef::as_ref).filter(open).collect();
+                bar.inc((methods.len() - open.len()) as u64);
+                if open.is_empty() {
+                    continue;
+                }
+                let unpatched = stage.logits(&patient.standing);
+                let mut traced = None;
+                for method in open {
                     signal::check()?;
                     bar.set_message(format!("{} on {}", method.label(), patient.name));
-                    self.treat(method.as_ref(), &stage, patient)?;
+                    self.treat(method, &stage, (patient, &unpatched), &mut traced)?;
                     bar.inc(1);
                 }
             }
@@ -154,19 +165,32 @@ impl Probing<'_> {
         let mut patient = Patient { at, name, case, ids, standing: Edit::none() };
         if let Some(nudge) = nudge.filter(|_| !expected) {
             let declared = patient.case.argmax;
-            patient.standing = self.attempt(nudge, &patient, declared)?.repair.edit;
+            patient.standing = self.attempt(nudge, &patient, declared, &mut None)?.repair.edit;
         }
         Ok(Some(patient))
     }
 
-    /// What `method` makes of `target` after the prompt of `patient`.
-    fn attempt(&self, method: &dyn Method, patient: &Patient, target: u32) -> Result<Attempt> {
+    /// What `method` makes of `target` after the prompt of `patient`. `traced` is that prompt for the
+    /// method before, and goes on to the next one: each trace is made once, and counts for every
+    /// method that would have made it.
+    fn attempt(
+        &self,
+        method: &dyn Method,
+        patient: &Patient,
+        target: u32,
+        traced: &mut Option<Traced>,
+    ) -> Result<Attempt> {
         let memory = self.config.execution.memory() / 4; // the stage has half
         let workbench = Workbench { config: self.config, loaded: self.loaded, memory };
-        let clock = Clock::start(self.loaded.model.spec().device);
-        let trace: Trace = workbench.trace(method, &patient.ids, patient.standing.clone());
+        let same_kind = method.differentiates_the_datum();
+        let known = traced.take().filter(|traced| traced.differentiable == same_kind);
+        let traced = traced
+            .insert(known.unwrap_or_else(|| {
+                workbench.trace(method, &patient.ids, patient.standing.clone())
+            }));
+        let clock = Clock::ahead(self.loaded.model.spec().device, traced.seconds);
         let parallel = self.surroundings.of(patient.at.0);
-        let scene = workbench.scene(&patient.ids, &trace, &parallel);
+        let scene = workbench.scene(&patient.ids, traced, &parallel);
         attempt(method, &scene, (patient.case.prompt.len() - 1, target), clock)
     }
 
@@ -174,11 +198,18 @@ impl Probing<'_> {
         TrialId::of_case(&self.identity.trials_of(method.label()), &patient.name)
     }
 
-    /// Patches one case and probes the edit.
-    fn treat(&mut self, method: &dyn Method, stage: &Stage<'_>, patient: &Patient) -> Result<()> {
+    /// Patches one case and probes the edit. `unpatched` are the logits of the stage before
+    /// any method.
+    fn treat(
+        &mut self,
+        method: &dyn Method,
+        stage: &Stage<'_>,
+        (patient, unpatched): (&Patient, &Tensor),
+        traced: &mut Option<Traced>,
+    ) -> Result<()> {
         let id = self.id(method, patient);
         let Attempt { before, outcome, repair, halvings } =
-            self.attempt(method, patient, patient.case.target)?;
+            self.attempt(method, patient, patient.case.target, traced)?;
         let (after, target) = (repair.after, patient.case.target);
         let text = |id: u32| self.loaded.tokenizer.decode(&[id]);
         let texts = Texts {
@@ -186,7 +217,8 @@ impl Probing<'_> {
             before: text(before.argmax)?,
             after: text(after.argmax)?,
         };
-        let probes = stage.probe(self.benchmark, patient.at, &patient.standing, &repair.edit)?;
+        let edit = patient.standing.and(&repair.edit);
+        let probes = stage.probe(self.benchmark, patient.at, unpatched, &edit)?;
         self.write(Record::Patch(PatchRecord {
             id,
             name: patient.name.clone(),

@@ -61,14 +61,19 @@ impl<'m> Stage<'m> {
         observe_rows(self.probes.before(), &rows, tokens)
     }
 
-    /// The case at `place` with its `target`-th target, patched by `edit` on top of `standing`: what
-    /// the samples of `benchmark` beside it make of the two. A related sample is asked for the target
+    /// What every prompt is followed by under `edit`, for [`Stage::probe`].
+    pub(super) fn logits(&self, edit: &Edit) -> Tensor {
+        self.probes.after(edit)
+    }
+
+    /// The case at `place` with its `target`-th target, which `edit` patches: what the samples of
+    /// `benchmark` beside it make of the edit, where the logits were those of `before`. A related sample is asked for the target
     /// after its own prompt for it; an unrelated one after its prompt for its own first target.
     pub(super) fn probe(
         &self,
         benchmark: &Benchmark,
         (place, target): (Place, usize),
-        standing: &Edit,
+        before: &Tensor,
         edit: &Edit,
     ) -> Result<Probed> {
         let (mut rows, mut tokens) = (Vec::new(), Vec::new());
@@ -82,14 +87,13 @@ impl<'m> Stage<'m> {
             rows.push(self.rows[&self.case(unrelated, 0).prompt]);
             tokens.push(self.case(place, target).target);
         }
-        let before = self.probes.after(standing);
-        let after = self.probes.after(&standing.and(edit));
-        let target_before = observe_rows(&before, &rows, &tokens)?;
+        let after = self.logits(edit);
+        let target_before = observe_rows(before, &rows, &tokens)?;
         let target_after = observe_rows(&after, &rows, &tokens)?;
         let argmax: Vec<u32> = target_before.iter().map(|seen| seen.argmax).collect();
         let now: Vec<u32> = target_after.iter().map(|seen| seen.argmax).collect();
         let of = |tokens: &[u32]| -> Result<Change> {
-            let before = observe_rows(&before, &rows, tokens)?;
+            let before = observe_rows(before, &rows, tokens)?;
             Ok(change(&before, &observe_rows(&after, &rows, tokens)?))
         };
         Ok(Probed {

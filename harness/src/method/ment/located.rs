@@ -1,0 +1,47 @@
+//! Neurons that were located on a trace: settings that differ only in later stages locate once.
+
+use super::super::{LlmError, Scene};
+use crate::config::{Locate, MentConfig};
+use crate::device::Clock;
+use crate::edit::Neuron;
+use std::cell::RefCell;
+
+/// What was located on one trace.
+#[derive(Debug, Default)]
+pub struct Located(RefCell<Vec<Known>>);
+
+#[derive(Debug)]
+struct Known {
+    error: LlmError,
+    locate: Locate,
+    candidates: usize,
+    neurons: Vec<Neuron>,
+    /// What finding them took.
+    seconds: f64,
+}
+
+impl Located {
+    /// The neurons that `find` finds for `error` of `scene` under `config`, and the seconds that
+    /// knowing them has saved.
+    pub(super) fn or_find(
+        &self,
+        scene: &Scene<'_>,
+        error: &LlmError,
+        config: &MentConfig,
+        find: impl FnOnce() -> Vec<Neuron>,
+    ) -> (Vec<Neuron>, f64) {
+        let (locate, candidates) = (&config.locate, config.candidates.0);
+        let same = |known: &&Known| {
+            known.error == *error && known.locate == *locate && known.candidates == candidates
+        };
+        if let Some(known) = self.0.borrow().iter().find(same) {
+            return (known.neurons.clone(), known.seconds);
+        }
+        let clock = Clock::start(scene.model.spec().device);
+        let neurons = find();
+        let (error, locate, seconds) = (*error, locate.clone(), clock.seconds());
+        let known = Known { error, locate, candidates, neurons: neurons.clone(), seconds };
+        self.0.borrow_mut().push(known);
+        (neurons, 0.0)
+    }
+}
