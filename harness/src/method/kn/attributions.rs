@@ -1,8 +1,9 @@
-//! Integrated gradients of parallel prompts: all prompts of an error share one pass, and settings
-//! that differ only in what they make of the scores share the scores.
+//! Integrated gradients of parallel prompts. With few steps several prompts share a pass; with many a
+//! prompt has its own, and serves every error that meets it. Settings that differ only in what they
+//! make of the scores share the scores.
 //!
-//! What a pass holds is decided by the error alone, so that a continued run finds the same scores to
-//! the last bit.
+//! What a pass holds is decided by the error and the steps alone, not by what is known already, so
+//! that a continued run finds the same scores to the last bit.
 
 use super::super::{ParallelPrompt, Scene};
 use crate::config::{KnConfig, Quadrature, Quantity};
@@ -14,6 +15,9 @@ use crate::engine::trace::Trace;
 use crate::model::Sequences;
 use std::collections::HashMap;
 use tch::Tensor;
+
+/// Rows (a step of a layer of a prompt each) from which on a pass runs at full speed.
+const ROWS: usize = 512;
 
 /// What is integrated, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,7 +43,7 @@ impl Integral {
 /// Attributions of one model.
 #[derive(Default)]
 pub(super) struct Attributions {
-    /// Scores `[prompts,L,F]`, and the seconds they took.
+    /// Scores `[prompts,L,F]` of the prompts of a pass, and the seconds they took.
     known: HashMap<(Integral, Vec<ParallelPrompt>, u32), (Tensor, f64)>,
 }
 
@@ -50,15 +54,29 @@ impl Attributions {
         &mut self,
         scene: &Scene<'_>,
         integral: Integral,
-        prompts: Vec<ParallelPrompt>,
+        prompts: &[ParallelPrompt],
         target: u32,
     ) -> (Tensor, f64) {
-        let key = (integral, prompts, target);
+        let rows = scene.model.spec().layers * integral.steps;
+        let (scores, saved): (Vec<Tensor>, Vec<f64>) = prompts
+            .chunks(ROWS.div_ceil(rows))
+            .map(|prompts| self.of_pass(scene, (integral, prompts.to_vec(), target)))
+            .unzip();
+        (Tensor::cat(&scores, 0), saved.into_iter().sum())
+    }
+
+    /// Those of one pass.
+    fn of_pass(
+        &mut self,
+        scene: &Scene<'_>,
+        key: (Integral, Vec<ParallelPrompt>, u32),
+    ) -> (Tensor, f64) {
         if let Some((scores, seconds)) = self.known.get(&key) {
             return (scores.shallow_clone(), *seconds);
         }
         let clock = Clock::start(scene.model.spec().device);
-        let scores = compute(scene, integral, &key.1, target);
+        let (integral, prompts, target) = &key;
+        let scores = compute(scene, *integral, prompts, *target);
         let bytes = |scores: &Tensor| scores.numel() * scores.kind().elt_size_in_bytes();
         let held: usize = self.known.values().map(|(scores, _)| bytes(scores)).sum();
         if held + bytes(&scores) > scene.memory / 4 {

@@ -52,7 +52,7 @@ impl Method for KnowledgeNeurons {
         let (located, saved) = if parallel < self.config.parallel.at_least.0 {
             (Vec::new(), 0.0)
         } else {
-            self.locate(scene, error, prompts)?
+            self.locate(scene, error, &prompts)?
         };
         // An attribution met before takes no time here; the method's cost is that of a first time.
         seconds.locate = clock.seconds() + saved;
@@ -143,7 +143,7 @@ impl KnowledgeNeurons {
         &self,
         scene: &Scene<'_>,
         error: &LlmError,
-        prompts: Vec<ParallelPrompt>,
+        prompts: &[ParallelPrompt],
     ) -> Result<(Vec<Neuron>, f64)> {
         let mut attributions = self.attributions.borrow_mut();
         let integral = Integral::of(&self.config);
