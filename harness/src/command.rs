@@ -65,10 +65,11 @@ pub fn report(folder: &Path, wanted: &[String]) -> Result<()> {
     for deviation in &report.deviations {
         println!("· {deviation}");
     }
+    let list = |files: Vec<PathBuf>| files.iter().for_each(|file| println!("  {}", file.display()));
     println!("\nwritten:");
-    for file in report.files.into_iter().chain(crate::store::record_files(folder)?) {
-        println!("  {}", file.display());
-    }
+    list(report.files);
+    println!("from:");
+    list(crate::store::record_files(folder)?);
     Ok(())
 }
 

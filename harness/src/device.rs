@@ -191,3 +191,16 @@ pub fn processor() -> String {
     let name = info.lines().find_map(|line| line.strip_prefix("model name"));
     name.map_or("unknown".into(), |name| name.trim_start_matches([' ', '\t', ':']).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Clock;
+    use tch::Device;
+
+    #[test]
+    fn a_clock_that_is_ahead_counts_what_was_before() {
+        let seconds = Clock::ahead(Device::Cpu, 1000.0).seconds();
+        assert!((1000.0..1100.0).contains(&seconds), "{seconds}");
+        assert!(Clock::start(Device::Cpu).seconds() < 100.0);
+    }
+}

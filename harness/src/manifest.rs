@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// `manifest.json` of a run folder.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// [`FORMAT`] of the writer.
     pub format: u32,
@@ -22,6 +22,9 @@ pub struct Manifest {
     /// Those of each method, by label, a clause each.
     #[serde(default)]
     pub method_deviations: BTreeMap<String, Vec<String>>,
+    /// Of the probing experiment: what its tables are made with, as last said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probing: Option<Reading>,
     /// Where the run was begun.
     pub environment: Environment,
     /// Where methods were begun that were added later, by label.
@@ -42,6 +45,15 @@ pub struct Identity {
     pub device: String,
     /// SHA-256 of every file that took part: weights, tokenizer, encoder, data.
     pub contents: BTreeMap<String, String>,
+}
+
+/// How records of the probing experiment are read; no part of what was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// Cases of the whole benchmark.
+    pub cases: usize,
+    /// What a rank counts as at most.
+    pub rank_cap: u32,
 }
 
 /// Where a run was made.
@@ -133,9 +145,10 @@ impl Identity {
         encoder: Option<&str>,
     ) -> Self {
         let mut value = serde_json::to_value(config).expect("a config is plain data");
-        strip_paths(&mut value);
+        strip(&mut value);
         let keys = value.as_object_mut().expect("a config is a table");
-        if let Some(encoder) = encoder.filter(|_| config.retrieval.demonstrations > 0) {
+        let demonstrated = config.probing.is_none() && config.retrieval.demonstrations > 0;
+        if let Some(encoder) = encoder.filter(|_| demonstrated) {
             contents.insert("encoder".into(), encoder.into());
         }
         let mut methods = Map::new();
@@ -210,6 +223,9 @@ impl Identity {
     }
 }
 
+const NOT_IDENTITY: [&str; 8] =
+    ["path", "from", "encoder", "cache", "description", "memory_mib", "cases", "rank_cap"];
+
 /// Of the value, not of the order in which its keys happen to be declared.
 fn short_hash(value: &impl Serialize) -> String {
     let mut value = serde_json::to_value(value).expect("plain data");
@@ -217,16 +233,17 @@ fn short_hash(value: &impl Serialize) -> String {
     format!("{:x}", Sha256::digest(value.to_string()))[..16].to_string()
 }
 
-/// Paths name places of one machine (the contents are hashed instead), and its memory is its own.
-fn strip_paths(config: &mut Value) {
+/// Paths name places of one machine (the contents are hashed instead), and its memory is its own. How
+/// many of a benchmark's cases are patched, and how their ranks are read, changes none of them.
+fn strip(config: &mut Value) {
     match config {
         Value::Object(map) => {
-            for key in ["path", "from", "encoder", "cache", "description", "memory_mib"] {
+            for key in NOT_IDENTITY {
                 map.remove(key);
             }
-            map.values_mut().for_each(strip_paths);
+            map.values_mut().for_each(strip);
         }
-        Value::Array(items) => items.iter_mut().for_each(strip_paths),
+        Value::Array(items) => items.iter_mut().for_each(strip),
         _ => {}
     }
 }

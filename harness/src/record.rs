@@ -36,7 +36,9 @@ impl Record {
             Self::Prediction(PredictionRecord { dataset, datum, method, .. }) => {
                 format!("prediction {dataset} {datum} {method}")
             }
-            Self::Case(case) => format!("case {}", case.name),
+            Self::Case(CaseRecord { name: CaseName { of, subtype, sample, symbol }, .. }) => {
+                format!("case {of:?} {subtype:?} {sample} {symbol:?}")
+            }
             Self::Patch(patch) => format!("trial {}", patch.id),
         }
     }
@@ -142,8 +144,8 @@ pub struct Patched {
 /// Wall time of the phases of one repair, seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Phases {
-    /// Running the sequence and reading the prediction off; the errors of a datum share the run,
-    /// and the first one bears it.
+    /// Running the sequence and reading the prediction off. The errors of a datum share the run, and
+    /// the first one bears it; of the methods on a case of a benchmark each one bears it.
     pub trace: f64,
     /// Attribution.
     pub locate: f64,
@@ -293,6 +295,10 @@ pub struct CaseRecord {
     /// (`probing.undeclared = "drop"`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dropped: bool,
+    /// Whether MENT made the model predict what is declared, where it does not by itself
+    /// (`probing.undeclared = "nudge"`). All methods start from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nudged: Option<bool>,
 }
 
 /// A case patched by one method.

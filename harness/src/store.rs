@@ -159,7 +159,7 @@ fn agree(folder: &Path, manifest: &Manifest) -> Result<()> {
     let found = read_manifest(folder)?;
     check_same_run(folder, &found, manifest)?;
     let whole = manifest.continuing(&found);
-    if whole.identity.methods.len() > found.identity.methods.len() {
+    if whole != found {
         write_manifest(folder, &whole)?;
     }
     Ok(())
@@ -250,8 +250,9 @@ fn parse(path: &Path, mut source: impl Read) -> Result<Vec<Record>> {
             .collect();
         for record in parsed {
             records.push(record.map_err(|error| {
+                let unpack = if is_compressed(path) { "unpack the file and " } else { "" };
                 InputError::new(format!(
-                    "{}:{}: damaged record ({error}); take this line out to measure it again",
+                    "{}:{}: damaged record ({error}); {unpack}take this line out to measure it again",
                     path.display(),
                     records.len() + 1
                 ))
@@ -265,7 +266,12 @@ fn parse(path: &Path, mut source: impl Read) -> Result<Vec<Record>> {
 }
 
 fn read_error(path: &Path, error: &std::io::Error) -> anyhow::Error {
-    InputError::new(format!("{}: cannot be read ({error})", path.display()))
+    let advice = if is_compressed(path) {
+        "; fetch it again, or take it away to measure its records again"
+    } else {
+        ""
+    };
+    InputError::new(format!("{}: cannot be read ({error}){advice}", path.display()))
 }
 
 fn write_error(path: &Path, error: &std::io::Error) -> anyhow::Error {

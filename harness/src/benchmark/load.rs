@@ -1,7 +1,7 @@
 //! A benchmark's folder: `benchmark.toml` says what there is, and a TOML file a type holds it. What
 //! does not agree is refused with its file and line.
 
-use super::{Benchmark, Sample, Subtype, python};
+use super::{Benchmark, OVERALL, Sample, Subtype, python};
 use crate::dataset::{Pair, SourceFile};
 use crate::error::InputError;
 use anyhow::Result;
@@ -25,6 +25,7 @@ struct Index {
     language: Option<Language>,
     types: Vec<String>,
     subtypes: usize,
+    demonstrations: usize,
     samples: usize,
     targets: usize,
 }
@@ -49,6 +50,7 @@ struct WrittenSubtype {
     name: Spanned<String>,
     argmax: Spanned<String>,
     targets: Spanned<Vec<String>>,
+    #[serde(default)]
     demonstration: Vec<WrittenPair>,
     sample: Vec<WrittenSample>,
 }
@@ -132,6 +134,10 @@ impl Benchmark {
                     source.error(0, format!("type {name:?} is not the name of a file here"))
                 );
             }
+            if name == OVERALL || index.types[..of].contains(name) {
+                let problem = "is taken: rows of tables are named after types and subtypes";
+                return Err(source.error(0, format!("type {name:?}: the name {problem}")));
+            }
             let source = Source::read(folder.join(format!("{name}.toml")))?;
             let file: TypeFile = source.parse()?;
             let end = source.text.len();
@@ -189,6 +195,11 @@ impl WrittenSubtype {
     ) -> Result<Subtype> {
         let name = self.name.get_ref().clone();
         known.add(source, "subtype", &self.name)?;
+        if name == OVERALL || index.types.contains(&name) {
+            return Err(
+                source.at(&self.name, format!("`{name}` is the name of a type, or of the mean"))
+            );
+        }
         let (argmax, targets) = (self.argmax.get_ref().clone(), self.targets.get_ref().clone());
         let mut symbols = vec![&argmax];
         for target in &targets {
@@ -202,6 +213,7 @@ impl WrittenSubtype {
             return Err(source.at(&self.argmax, "the argmax is blank"));
         }
         for (what, found, declared) in [
+            ("demonstrations", self.demonstration.len(), index.demonstrations),
             ("targets", targets.len(), index.targets),
             ("samples", self.sample.len(), index.samples),
         ] {

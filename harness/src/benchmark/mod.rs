@@ -8,6 +8,9 @@ mod python;
 
 use crate::dataset::{Pair, SourceFile};
 
+/// What the mean over all types is called; no type or subtype is.
+pub const OVERALL: &str = "overall";
+
 /// A benchmark, complete: every type has as many subtypes, every subtype as many samples and targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Benchmark {

@@ -1,4 +1,4 @@
-//! Whether a text is Python.
+//! Whether a text is Python, version 3.
 
 use anyhow::{Result, anyhow};
 use tree_sitter::{Node, Parser};
@@ -12,10 +12,9 @@ pub(super) fn first_error(text: &str) -> Result<Option<usize>> {
 }
 
 fn first(node: Node<'_>) -> Option<usize> {
-    if !node.has_error() {
-        return None;
-    }
-    if node.is_error() || node.is_missing() {
+    // The grammar also knows the statements of Python 2.
+    let old = matches!(node.kind(), "print_statement" | "exec_statement");
+    if node.is_error() || node.is_missing() || old {
         return Some(node.start_position().row + 1);
     }
     node.children(&mut node.walk()).find_map(first)
@@ -30,7 +29,9 @@ mod tests {
         for good in ["x = 1", "def f(x):\n    return x % 2\n", "while True:\n    if f(x): break"] {
             assert_eq!(first_error(good).unwrap(), None, "{good}");
         }
-        for (bad, line) in [("x = = 1", 1), ("x = 1\ny = (2", 2), ("def f(:\n    pass", 1)] {
+        for (bad, line) in
+            [("x = = 1", 1), ("x = 1\ny = (2", 2), ("def f(:\n    pass", 1), ("\nprint x", 2)]
+        {
             assert_eq!(first_error(bad).unwrap(), Some(line), "{bad}");
         }
     }

@@ -156,7 +156,7 @@ impl Default for Execution {
             engine: Engine::default(),
             too_long: TooLong::default(),
             unrelated_probes: 0,
-            memory_mib: Positive(512),
+            memory_mib: Positive(4096),
             seed: 0,
             tf32: false,
         }
@@ -270,6 +270,17 @@ impl Config {
         let names = self.dataset.iter().map(|dataset| dataset.name.to_string());
         if let Some(name) = first_duplicate(names) {
             return Err(format!("data set `{name}` is listed twice"));
+        }
+        let chosen = |dataset: &&DatasetConfig| {
+            dataset.limit.is_some() || dataset.division != Division::default()
+        };
+        if let Some(dataset) = self.dataset.iter().find(chosen).filter(|_| self.probing.is_some()) {
+            return Err(format!(
+                "data set `{}`: limit and division choose data to be prompted; with [probing] the cases \
+                 of a benchmark are (probing.cases, --full), and parallel prompts are made of all pairs \
+                 of the retrieval division",
+                dataset.name
+            ));
         }
         self.kn.iter().try_for_each(KnConfig::check)?;
         self.ment.iter().try_for_each(MentConfig::check)?;

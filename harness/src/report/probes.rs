@@ -2,14 +2,14 @@
 //! tables are made of them.
 
 use super::frame::{Lookup, lookup};
-use crate::manifest::{Identity, Manifest};
+use crate::manifest::Manifest;
 use crate::record::{CaseRecord, Change, Outcome, PatchRecord, Probed, Record};
 use anyhow::{Context, Result, ensure};
 use polars::prelude::*;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The mean over types, each the mean over its probes.
-pub(super) const OVERALL: &str = "overall";
+pub(super) use crate::benchmark::OVERALL;
 
 /// Means over the probes of some cases under one method. A distance is absolute, and of ranks that
 /// count as the cap at most.
@@ -44,6 +44,8 @@ pub(super) struct Patching {
     pub(super) skipped: Option<f64>,
     /// TimeCost, seconds.
     pub(super) seconds: Option<f64>,
+    /// Share of cases without a parallel prompt; none where a method asks for no such.
+    pub(super) alone: Option<f64>,
 }
 
 /// All of it.
@@ -72,8 +74,12 @@ pub(super) struct Seen {
     /// Where the model does not predict what is declared.
     pub(super) undeclared: usize,
     pub(super) dropped: usize,
-    /// Where the model predicts the target by itself.
+    /// Where MENT made the model predict what is declared.
+    pub(super) nudged: usize,
+    /// Where the target was on top before any method.
     pub(super) solved: usize,
+    /// Of the whole benchmark; 0 where an older record does not say.
+    pub(super) planned: usize,
 }
 
 const PROBE: [&str; 8] = [
@@ -86,7 +92,7 @@ const PROBE: [&str; 8] = [
     "target on top",
     "kept",
 ];
-const PATCHING: [&str; 4] = ["cases", "nc", "skipped", "seconds"];
+const PATCHING: [&str; 5] = ["cases", "nc", "skipped", "seconds", "alone"];
 
 impl Probes {
     /// `None` where nothing was probed.
@@ -112,12 +118,17 @@ impl Probes {
             return Ok(None);
         }
         let identity = &manifest.identity;
-        let cap = cap(identity);
+        let cap = cap(manifest);
+        seen.planned = manifest.probing.map_or(0, |reading| reading.cases);
         let quotas = identity.quotas();
         for patch in &patches {
             check(patch, quotas.get(&patch.method).copied())?;
         }
-        // Where the model predicts the target by itself there was no error, and no edit to probe.
+        // The same order however many shards there were: sums come out the same to the last digit.
+        patches.sort_by(|a, b| a.name.cmp(&b.name));
+        // Where the target was on top before any method there was no error, and no edit to probe.
+        let solved = patches.iter().filter(|patch| patch.outcome == Outcome::AlreadySolved);
+        seen.solved = solved.map(|patch| &patch.name).collect::<HashSet<_>>().len();
         patches.retain(|patch| patch.outcome != Outcome::AlreadySolved);
         let methods: Vec<String> = identity
             .methods
@@ -158,7 +169,8 @@ impl Probes {
     pub(super) fn patching(&self, scope: &str, method: &str) -> Patching {
         let found = self.patching.get(&(scope.to_string(), method.to_string()));
         let value = |index: usize| found.and_then(|values| values[index]);
-        Patching { cases: value(0), nc: value(1), skipped: value(2), seconds: value(3) }
+        let [cases, nc, skipped, seconds, alone] = [0, 1, 2, 3, 4].map(value);
+        Patching { cases, nc, skipped, seconds, alone }
     }
 }
 
@@ -167,7 +179,7 @@ impl Seen {
         self.cases += 1;
         self.undeclared += usize::from(case.declared_rank > 1);
         self.dropped += usize::from(case.dropped);
-        self.solved += usize::from(!case.dropped && case.before.target_rank == 1);
+        self.nudged += usize::from(case.nudged == Some(true));
     }
 }
 
@@ -191,10 +203,11 @@ fn probe(found: Option<&Vec<Option<f64>>>) -> Probe {
     }
 }
 
-/// `probing.rank_cap` of the run.
-fn cap(identity: &Identity) -> u32 {
-    let cap = identity.config["probing"]["rank_cap"].as_u64();
-    cap.and_then(|cap| u32::try_from(cap).ok()).unwrap_or(u32::MAX)
+/// `probing.rank_cap` of the run; it was part of the identity once.
+fn cap(manifest: &Manifest) -> u32 {
+    let before = || manifest.identity.config["probing"]["rank_cap"].as_u64();
+    let before = || before().and_then(|cap| u32::try_from(cap).ok()).unwrap_or(u32::MAX);
+    manifest.probing.map_or_else(before, |reading| reading.rank_cap)
 }
 
 /// A solved case has its target on top and 1 to quota neurons; a skipped one has neither, and its
@@ -313,16 +326,17 @@ fn patch_frame(
 ) -> Result<DataFrame> {
     let mut columns = names(patches.iter().copied());
     let skipped = |patch: &PatchRecord| patch.outcome == Outcome::Skipped;
-    let number = |name: &str, of: &dyn Fn(&PatchRecord) -> f64| {
-        let values: Vec<f64> = patches.iter().map(|patch| of(patch)).collect();
+    let number = |name: &str, of: &dyn Fn(&PatchRecord) -> Option<f64>| {
+        let values: Vec<Option<f64>> = patches.iter().map(|patch| of(patch)).collect();
         Column::new(name.into(), values)
     };
-    columns.push(number("cases", &|_| 1.0));
+    columns.push(number("cases", &|_| Some(1.0)));
     columns.push(number("nc", &|patch| {
-        if skipped(patch) { quotas[&patch.method] + 1.0 } else { patch.neurons.len() as f64 }
+        Some(if skipped(patch) { quotas[&patch.method] + 1.0 } else { patch.neurons.len() as f64 })
     }));
-    columns.push(number("skipped", &|patch| f64::from(skipped(patch))));
-    columns.push(number("seconds", &|patch| patch.seconds.total()));
+    columns.push(number("skipped", &|patch| Some(f64::from(skipped(patch)))));
+    columns.push(number("seconds", &|patch| Some(patch.seconds.total())));
+    columns.push(number("alone", &|patch| patch.parallel.map(|found| f64::from(found == 0))));
     Ok(DataFrame::new_infer_height(columns)?)
 }
 
@@ -354,4 +368,114 @@ fn means(frame: &DataFrame, columns: &[&str]) -> Result<Lookup> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OVERALL, Row, means, probe_frame, rows};
+    use crate::record::TrialId;
+    use crate::record::{
+        CaseName, Change, Observation, Outcome, PatchRecord, Phases, Probed, Texts,
+    };
+
+    /// Rank and probability before, and after.
+    type Seen = ((u32, f32), (u32, f32));
+
+    fn change(probes: &[Seen]) -> Change {
+        Change {
+            rank_before: probes.iter().map(|((rank, _), _)| *rank).collect(),
+            rank_after: probes.iter().map(|(_, (rank, _))| *rank).collect(),
+            probability_before: probes.iter().map(|((_, p), _)| *p).collect(),
+            probability_after: probes.iter().map(|(_, (_, p))| *p).collect(),
+        }
+    }
+
+    /// A case of a type with one related probe and then unrelated ones: target and argmax of each.
+    fn patch(of: &str, probes: &[(Seen, Seen, bool)]) -> PatchRecord {
+        let seen = Observation {
+            argmax: 0,
+            argmax_probability: 0.5,
+            target_rank: 1,
+            target_probability: 0.5,
+        };
+        let target: Vec<Seen> = probes.iter().map(|(target, _, _)| *target).collect();
+        let argmax: Vec<Seen> = probes.iter().map(|(_, argmax, _)| *argmax).collect();
+        let subtype = format!("sub{of}");
+        let name = CaseName { of: of.into(), subtype, sample: 1, symbol: " +".into() };
+        PatchRecord {
+            id: TrialId::of_case("", &name),
+            name,
+            method: "m".into(),
+            target: 1,
+            texts: Texts::default(),
+            outcome: Outcome::Solved,
+            before: seen,
+            after: seen,
+            neurons: Vec::new(),
+            parallel: None,
+            halvings: 0,
+            seconds: Phases::default(),
+            probes: Box::new(Probed {
+                related: 1,
+                target: change(&target),
+                argmax: vec![7; probes.len()],
+                argmax_is: change(&argmax),
+                now: probes.iter().map(|(_, _, kept)| if *kept { 7 } else { 8 }).collect(),
+                now_is: change(&argmax),
+            }),
+        }
+    }
+
+    /// By hand, with ranks cut at 10. Related, type a: the target goes from rank 30 to 4, the argmax from
+    /// 1 to 3: |4 − 1| = 3, and |4 − 3| = 1 against the argmax now. Type b has two cases: |20→10 − 1| = 9,
+    /// and 0. So a has 3, b 4.5, and all of it 3.75.
+    #[test]
+    fn means_are_those_of_a_calculation_by_hand() {
+        let patches = [
+            patch(
+                "a",
+                &[
+                    (((30, 0.1), (4, 0.25)), ((1, 0.5), (3, 0.375)), false),
+                    (((2, 0.25), (5, 0.125)), ((1, 0.5), (1, 0.5)), true),
+                ],
+            ),
+            patch(
+                "b",
+                &[
+                    (((40, 0.0), (20, 0.0)), ((1, 0.75), (1, 0.75)), true),
+                    (((12, 0.0), (25, 0.0)), ((1, 0.5), (1, 0.5)), true),
+                    (((3, 0.5), (1, 1.0)), ((1, 0.5), (2, 0.0)), false),
+                ],
+            ),
+            patch("b", &[(((3, 0.5), (1, 1.0)), ((1, 1.0), (2, 0.0)), false)]),
+        ];
+        let of = |related: bool| {
+            let rows: Vec<Row<'_>> = patches.iter().flat_map(|patch| rows(patch, 10)).collect();
+            let rows: Vec<&Row<'_>> = rows.iter().filter(|row| row.related == related).collect();
+            means(&probe_frame(&rows).unwrap(), &super::PROBE).unwrap()
+        };
+        let values = |found: &super::Lookup, scope: &str| -> Vec<f64> {
+            let found = &found[&(scope.to_string(), "m".to_string())];
+            found.iter().map(|value| value.unwrap()).collect()
+        };
+        let related = of(true);
+        // rank, P, against the argmax now, signed change (30 counts as 10), on top, kept
+        let a = [3.0, 0.25, 1.0, 0.125, -6.0, 0.15, 0.0, 0.0];
+        let b = [4.5, 0.375, 5.0, 0.875, -1.0, 0.25, 0.5, 0.5];
+        for (scope, wanted) in [("a", a), ("subb", b), ("b", b)] {
+            for (found, wanted) in values(&related, scope).iter().zip(wanted) {
+                assert!((found - wanted).abs() < 1e-7, "{scope}: {found} is not {wanted}");
+            }
+        }
+        let overall = values(&related, OVERALL);
+        for (index, found) in overall.iter().enumerate() {
+            assert!((found - (a[index] + b[index]) / 2.0).abs() < 1e-7, "{index}");
+        }
+        // Unrelated, against the target before: |5 − 2|; then |10 − 10| and |1 − 3|.
+        let unrelated = of(false);
+        assert_eq!(values(&unrelated, "a")[..2], [3.0, 0.125]);
+        assert_eq!(values(&unrelated, "b")[..2], [1.0, 0.25]);
+        assert_eq!(values(&unrelated, OVERALL)[..2], [2.0, 0.1875]);
+        assert_eq!(values(&unrelated, "b")[6..], [0.5, 0.5]);
+    }
 }

@@ -41,8 +41,14 @@ fn cells(probes: &Probes, scope: &str, method: &str) -> Vec<Option<f64>> {
     vec![related.rank, related.probability, unrelated.rank, unrelated.probability, nc]
 }
 
+/// What edits nothing competes with nothing: it is as specific as can be.
 fn row(probes: &Probes, method: &String, cells: Vec<Option<f64>>) -> Row {
-    Row { competes: !probes.controls.contains(method), ..Row::new(method, cells) }
+    let competes = !probes.controls.contains(method) && !skips_all(probes, method);
+    Row { competes, ..Row::new(method, cells) }
+}
+
+fn skips_all(probes: &Probes, method: &str) -> bool {
+    probes.patching(OVERALL, method).skipped == Some(1.0)
 }
 
 fn table6(probes: &Probes, identity: &Identity) -> Table {
@@ -58,11 +64,17 @@ fn table6(probes: &Probes, identity: &Identity) -> Table {
             probes.cap
         ),
         format!(
-            "{} cases; in {} of them the model does not predict the declared argmax token{}",
+            "{}{} cases; in {} of them the model does not predict the declared argmax token{}{}",
             seen.cases,
+            if seen.planned > seen.cases { format!(" of {}", seen.planned) } else { String::new() },
             seen.undeclared,
             if seen.dropped > 0 {
                 format!(", {} were left out", seen.dropped)
+            } else {
+                String::new()
+            },
+            if seen.nudged > 0 {
+                format!(", until MENT made it do so in {}", seen.nudged)
             } else {
                 String::new()
             }
@@ -70,8 +82,18 @@ fn table6(probes: &Probes, identity: &Identity) -> Table {
     ];
     if seen.solved > 0 {
         notes.push(format!(
-            "in {} cases the model predicts the target by itself; they are no errors and not counted",
+            "in {} cases the target was predicted before any method; they are no errors and not counted",
             seen.solved
+        ));
+    }
+    notes.extend(without_parallel_prompts(probes));
+    let idle =
+        probes.methods.iter().filter(|m| !probes.controls.contains(m) && skips_all(probes, m));
+    let idle: Vec<&str> = idle.map(String::as_str).collect();
+    if !idle.is_empty() {
+        notes.push(format!(
+            "no case is solved by {}: nothing is edited, so nothing is harmed, and they do not compete",
+            idle.join(", ")
         ));
     }
     let reference = identity.first_ment().filter(|label| probes.methods.contains(label));
@@ -92,6 +114,28 @@ fn table6(probes: &Probes, identity: &Identity) -> Table {
         notes,
         deviations: Vec::new(),
     }
+}
+
+/// Who found no parallel prompts, and how often: methods of one share in one sentence.
+fn without_parallel_prompts(probes: &Probes) -> Vec<String> {
+    let mut shares: Vec<(f64, Vec<&str>)> = Vec::new();
+    for method in &probes.methods {
+        let Some(share) = probes.patching(OVERALL, method).alone.filter(|share| *share > 0.0)
+        else {
+            continue;
+        };
+        match shares.iter_mut().find(|(known, _)| *known == share) {
+            Some((_, methods)) => methods.push(method),
+            None => shares.push((share, vec![method])),
+        }
+    }
+    let sentence = |(share, methods): (f64, Vec<&str>)| {
+        let (methods, percent) = (methods.join(", "), 100.0 * share);
+        format!(
+            "{methods} found no parallel prompt in {percent:.0} % of the cases, which are skipped"
+        )
+    };
+    shares.into_iter().map(sentence).collect()
 }
 
 fn by_type(probes: &Probes, types: Vec<&str>) -> Table {
@@ -151,6 +195,7 @@ fn readings(probes: &Probes) -> Table {
     ];
     let cost = [
         column("skipped", Better::Lower, Format::Percent),
+        column("no parallel", Better::Neither, Format::Percent),
         column("TC", Better::Lower, Format::Seconds),
     ];
     let of = |method: &String| {
@@ -168,6 +213,7 @@ fn readings(probes: &Probes) -> Table {
             s.target_on_top,
             s.kept,
             patching.skipped,
+            patching.alone,
             patching.seconds,
         ]
     };
@@ -184,7 +230,8 @@ fn readings(probes: &Probes) -> Table {
         reference: None,
         notes: vec![
             "to argmax now: against the original argmax token as it is after the edit. Changes are \
-             signed, of the target, after less before: a lower rank is a climb"
+             signed, of the target, after less before: a lower rank is a climb. No parallel: the share \
+             of cases for which no parallel prompt was found"
                 .into(),
         ],
         deviations: Vec::new(),

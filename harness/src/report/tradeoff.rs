@@ -15,11 +15,12 @@ const NEAR: i32 = 12;
 /// Columns of Table VI: generalization and specificity, and what they are of.
 const PANELS: [(usize, usize, &str); 2] = [(0, 2, "rank"), (1, 3, "probability")];
 
-/// A numbered point an approach of `table`, which is Table VI; the control is a cross.
+/// A numbered point an approach of `table`, which is Table VI; what edits nothing is a cross.
 pub(super) fn draw(table: &Table, folder: &Path) -> Result<Vec<PathBuf>> {
     let longest = table.rows.iter().map(|row| row.label.chars().count()).max().unwrap_or(0);
     let legend = 60 + 8 * longest as u32;
-    let size = (PANEL.0 * 2 + legend, PANEL.1 + 44);
+    let height = PANEL.1.max(10 + LINE.unsigned_abs() * table.rows.len() as u32);
+    let size = (PANEL.0 * 2 + legend, height + 44);
     plot::write(folder, NAME, size, |area| {
         let (head, body) = area.split_vertically(34);
         let title = "Generalization against specificity: near the lower left corner is good";

@@ -5,7 +5,6 @@ use crate::benchmark::Benchmark;
 use crate::config::{Config, Division, Dtype, ProbingConfig, Undeclared};
 use crate::dataset::{Dataset, DatasetName};
 use crate::model::Loaded;
-use crate::plan::cases;
 
 /// Retrieval and inference pairs of Table I.
 fn table_one(dataset: DatasetName) -> (usize, usize) {
@@ -70,10 +69,6 @@ pub(super) fn of_probing(
         "samples: {} {}, written after Table II of the paper, whose own are not at hand",
         benchmark.name, benchmark.version
     ));
-    let (all, patched) = (benchmark.cases(), cases(benchmark, settings.cases).len());
-    if patched < all {
-        found.push(format!("{patched} of {all} cases are patched; all samples are probed"));
-    }
     found.push(
         match settings.undeclared {
             Undeclared::Edit => {
@@ -84,14 +79,12 @@ pub(super) fn of_probing(
                 "a case is left out where the model does not predict the declared argmax token"
             }
             Undeclared::Nudge => {
-                "where the model does not predict the declared argmax token, MENT first makes it do so"
+                "where the model does not predict the declared argmax token, MENT first makes it do so, \
+                 if it can"
             }
         }
         .into(),
     );
-    if settings.rank_cap.0 != 10 {
-        found.push(format!("ranks count as {} at most, not 10", settings.rank_cap.0));
-    }
     for dataset in datasets {
         found.push(format!(
             "parallel prompts are made of {} pairs of {}",

@@ -16,7 +16,7 @@ use self::probing::{Probing, Surroundings};
 use crate::benchmark::Benchmark;
 use crate::config::{Config, ProbingConfig};
 use crate::dataset::{Dataset, SourceFile};
-use crate::manifest::{Environment, Identity, Manifest};
+use crate::manifest::{Environment, Identity, Manifest, Reading};
 use crate::method::{self, Method};
 use crate::model::{self, Loaded};
 use crate::plan::{Shard, cases, plan};
@@ -110,7 +110,9 @@ fn probe(
     let mut files = files(&datasets);
     let own = benchmark.files.iter();
     files.extend(own.map(|file| (format!("benchmark/{}", file.name), file.sha256.clone())));
-    let manifest = manifest(config, files, deviations, &loaded, encoder, &methods);
+    let mut manifest = manifest(config, files, deviations, &loaded, encoder, &methods);
+    let rank_cap = u32::try_from(settings.rank_cap.0).unwrap_or(u32::MAX);
+    manifest.probing = Some(Reading { cases: benchmark.cases(), rank_cap });
     let (store, records) = Store::open(place.out, &manifest, place.shard)?;
     let cases = cases(&benchmark, settings.cases).len();
     announce(config, &loaded, &format!("{cases} cases"), place.out, &records);
@@ -200,6 +202,7 @@ fn manifest(
             .iter()
             .map(|method| (method.label().to_string(), method.deviations()))
             .collect(),
+        probing: None,
         environment: Environment {
             harness: env!("CARGO_PKG_VERSION").into(),
             commit: env!("MENT_COMMIT").into(),

@@ -1,7 +1,7 @@
 //! What an earlier, stopped run has already measured.
 
 use crate::dataset::DatasetName;
-use crate::record::{CaseName, DatumRecord, Record, TrialId, TrialRecord};
+use crate::record::{CaseName, CaseRecord, DatumRecord, Record, TrialId, TrialRecord};
 use std::collections::{HashMap, HashSet};
 
 /// Records by what they answer.
@@ -10,7 +10,7 @@ pub(super) struct Done {
     data: HashMap<(DatasetName, usize), DatumRecord>,
     trials: HashMap<TrialId, TrialRecord>,
     predictions: HashSet<(DatasetName, usize, String)>,
-    cases: HashSet<CaseName>,
+    cases: HashMap<CaseName, CaseRecord>,
     patches: HashSet<TrialId>,
 }
 
@@ -34,7 +34,7 @@ impl Done {
                 self.predictions.insert(key);
             }
             Record::Case(case) => {
-                self.cases.insert(case.name);
+                self.cases.insert(case.name.clone(), case);
             }
             Record::Patch(patch) => {
                 self.patches.insert(patch.id);
@@ -50,8 +50,8 @@ impl Done {
         self.trials.get(id)
     }
 
-    pub(super) fn case(&self, name: &CaseName) -> bool {
-        self.cases.contains(name)
+    pub(super) fn case(&self, name: &CaseName) -> Option<&CaseRecord> {
+        self.cases.get(name)
     }
 
     pub(super) fn patched(&self, id: &TrialId) -> bool {

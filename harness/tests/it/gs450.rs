@@ -67,7 +67,7 @@ fn is_checked_without_a_model() {
 }
 
 const INDEX: &str = "name = \"tiny\"\nversion = \"1\"\nlanguage = \"python\"\ntypes = [\"a\"]\n\
-                     subtypes = 1\nsamples = 2\ntargets = 1\n";
+                     subtypes = 1\ndemonstrations = 1\nsamples = 2\ntargets = 1\n";
 const TYPE: &str = r#"[[subtype]]
 name = "assign"
 argmax = " ="
@@ -103,6 +103,12 @@ fn mistakes_are_named_with_file_and_line() {
         ("an unknown field", "after = \" 2\"", "after = \" 2\"\nnote = \"\""),
         ("a wrong type", "targets = [\" +\"]", "targets = \" +\""),
         ("too many targets", "[\" +\"]", "[\" +\", \" -\"]"),
+        ("a subtype named like a type", "name = \"assign\"", "name = \"a\""),
+        (
+            "a missing demonstration",
+            "[[subtype.demonstration]]\ninput = \"one\"\noutput = \"x = 1\"\n",
+            "",
+        ),
         ("a target that is the argmax", "[\" +\"]", "[\" =\"]"),
         ("a blank target", "[\" +\"]", "[\" \"]"),
         ("a blank argmax", "argmax = \" =\"", "argmax = \"\""),
@@ -125,6 +131,7 @@ fn mistakes_are_named_with_file_and_line() {
         ("a type elsewhere", "[\"a\"]", "[\"../a\"]"),
         ("a type without a file", "[\"a\"]", "[\"b\"]"),
         ("no types", "[\"a\"]", "[]"),
+        ("a type twice", "[\"a\"]", "[\"a\", \"a\"]"),
     ] {
         assert!(INDEX.contains(from), "{what}");
         let error = load(folder.path(), &INDEX.replacen(from, to, 1), TYPE).unwrap_err();

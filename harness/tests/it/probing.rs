@@ -14,7 +14,7 @@ fn tiny() -> Bench {
     let bench = Bench { folder: tempfile::tempdir().expect("a temporary folder") };
     let folder = bench.path("benchmark");
     std::fs::create_dir(&folder).unwrap();
-    let index = "name = \"tiny\"\nversion = \"1\"\ntypes = [\"a\", \"b\"]\nsubtypes = 2\nsamples = 3\n\
+    let index = "name = \"tiny\"\nversion = \"1\"\ntypes = [\"a\", \"b\"]\nsubtypes = 2\ndemonstrations = 1\nsamples = 3\n\
                  targets = 2\n";
     std::fs::write(folder.join("benchmark.toml"), index).unwrap();
     for of in ["a", "b"] {
@@ -175,17 +175,42 @@ fn what_methods_share_changes_none_of_them() {
     assert_eq!(together, alone);
 }
 
-/// What was made once for several methods counts for each.
+/// One folder: some cases, then all of them, then another method, and ranks read otherwise.
 #[test]
-fn what_methods_share_is_in_the_times_of_all() {
+fn a_run_goes_on_with_more_cases_and_methods() {
     let bench = tiny();
-    bench.config(&config("", "[[ment]]\n[[ment]]\nlabel = \"rank\"\nplan = \"rank\"\n"));
-    for record in run(&bench, "out", &[]) {
-        if let Record::Patch(patch) = record {
-            let Phases { trace, locate, .. } = patch.seconds;
-            assert!(trace > 1e-5 && locate > 1e-5, "{}: {:?}", patch.method, patch.seconds);
-        }
-    }
+    let encoder = crate::support::set_up_model("all-minilm-l6-v2");
+    let sample = crate::support::root().join("benchmark/conala/sample");
+    let surroundings = format!(
+        "[retrieval]\nencoder = {encoder:?}\n[[dataset]]\nname = \"conala\"\nfrom = {sample:?}\n[[ment]]\n"
+    );
+    let table = || std::fs::read_to_string(bench.path("out/table6.md")).unwrap();
+    bench.config(&config("", &surroundings));
+    let some = run(&bench, "out", &[]);
+    assert!(table().contains("- 8 of 24 cases; in 8 of them") && table().contains("as 10 at most"));
+    let kn = "[[kn]]\nparallel.demonstrations = false\nsteps = 1\nlabel = \"KN\"\n";
+    bench.config(&config("rank_cap = 20", &(surroundings + kn)));
+    let all = run(&bench, "out", &["--full"]);
+    assert!(table().contains("- 24 cases; in 24 of them") && table().contains("as 20 at most"));
+    assert!(table().contains("| KN |"));
+    assert_eq!((cases(&some).len(), cases(&all).len()), (8, 24));
+    let (some, all) = (patches(&some), patches(&all));
+    assert_eq!((some.len(), all.len()), (8, 48));
+    assert!(some.iter().all(|(key, patch)| all[key] == *patch));
+    let before = std::fs::read(bench.path("out/trials.jsonl")).unwrap();
+    run(&bench, "out", &[]);
+    assert_eq!(std::fs::read(bench.path("out/trials.jsonl")).unwrap(), before);
+}
+
+#[test]
+fn a_limit_is_refused() {
+    let bench = tiny();
+    let sample = crate::support::root().join("benchmark/conala/sample");
+    let dataset = format!("[[dataset]]\nname = \"conala\"\nfrom = {sample:?}\n[[ment]]\n");
+    bench.config(&config("", &dataset));
+    let assert = bench.ment(&["run", "config.toml", "--limit", "3"]).assert().code(2);
+    let error = bench::stderr(&assert, bench.folder.path());
+    assert!(error.contains("limit and division choose data to be prompted"), "{error}");
 }
 
 /// Records that `gzip` compressed give the same tables, and are continued.
@@ -253,6 +278,14 @@ fn what_the_model_does_not_predict_is_edited_dropped_or_nudged() {
         cases(&edited).iter().map(|case| (case.name.to_string(), case.declared)).collect();
     let reached = nudged.iter().filter(|((_, case), patch)| patch.before.argmax == declared[case]);
     assert!(reached.count() > nudged.len() / 2, "MENT makes most declared tokens the argmax");
+    let records = bench.all_records("nudged");
+    for case in cases(&records) {
+        let before = &nudged[&("MENT".to_string(), case.name.to_string())].before;
+        assert_eq!(case.nudged, Some(before.argmax == case.declared), "{}", case.name);
+    }
+    let made = cases(&records).iter().filter(|case| case.nudged == Some(true)).count();
+    let table = std::fs::read_to_string(bench.path("nudged/table6.md")).unwrap();
+    assert!(table.contains(&format!("until MENT made it do so in {made}")), "{table}");
 }
 
 /// With KN, parallel prompts come from a data set; without one the config is refused.

@@ -2,8 +2,8 @@
 //! prompt has its own, and serves every error that meets it. Settings that differ only in what they
 //! make of the scores share the scores.
 //!
-//! What a pass holds is decided by the error and the steps alone, not by what is known already, so
-//! that a continued run finds the same scores to the last bit.
+//! What a pass holds is decided by the error, the steps and the layers, not by what is known already,
+//! so that a continued run finds the same scores to the last bit.
 
 use super::super::{ParallelPrompt, Scene};
 use crate::config::{KnConfig, Quadrature, Quantity};
@@ -123,4 +123,64 @@ fn compute(
     }
     scores.push(pass(&ends));
     Tensor::cat(&scores, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Attributions, Integral, compute};
+    use crate::config::{Engine, Quadrature, Quantity};
+    use crate::edit::Edit;
+    use crate::engine::trace::Trace;
+    use crate::method::ment::Located;
+    use crate::method::{NoParallelPrompts, Scene};
+    use crate::model::{self, Sequences};
+    use std::path::Path;
+    use tch::{Device, Kind, Tensor};
+
+    /// With 200 steps of 3 layers each prompt has its own pass: the scores are those of one pass of all,
+    /// and the very same whatever was attributed before, or was thrown out meanwhile.
+    #[test]
+    fn a_prompt_with_many_steps_has_its_own_pass() {
+        tch::set_num_threads(1);
+        let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/goldens/tiny");
+        let loaded = model::load(&tiny, Device::Cpu, Kind::Float).unwrap();
+        let model = loaded.model.as_ref();
+        let ids = Tensor::from_slice(&[5_i64, 6]);
+        let trace = Trace::new(model, &Sequences::one(&ids), Edit::none());
+        let located = Located::default();
+        let scene = |memory: usize| Scene {
+            model,
+            ids: &ids,
+            trace: &trace,
+            located: &located,
+            engine: Engine::Replay,
+            memory,
+            parallel: &NoParallelPrompts,
+            seed: 0,
+        };
+        let (quadrature, quantity) = (Quadrature::Left, Quantity::Probability);
+        let integral = Integral { steps: 200, quadrature, quantity };
+        let prompts = [vec![7, 8, 9], vec![11, 12], vec![40, 41, 42, 43]];
+        let (roomy, cramped) = (scene(1 << 30), scene(1 << 12));
+
+        let (fresh, saved) = Attributions::default().of(&roomy, integral, &prompts, 3);
+        assert_eq!((fresh.size()[0], saved), (3, 0.0));
+        let together = compute(&roomy, integral, &prompts, 3);
+        let largest = f64::try_from(together.abs().max()).unwrap();
+        let difference = f64::try_from((&fresh - &together).abs().max()).unwrap();
+        assert!(difference < 1e-5 * largest, "{difference} of {largest}");
+
+        let mut attributions = Attributions::default();
+        let _ = attributions.of(&roomy, integral, &prompts[1..2], 3);
+        let (known, saved) = attributions.of(&roomy, integral, &prompts, 3);
+        assert!(known.equal(&fresh) && saved > 0.0);
+        let (all, saved) = attributions.of(&roomy, integral, &prompts[1..], 3);
+        assert!(all.equal(&fresh.narrow(0, 1, 2)) && saved > 0.0);
+
+        let mut forgetful = Attributions::default();
+        let (once, _) = forgetful.of(&cramped, integral, &prompts, 3);
+        let (again, _) = forgetful.of(&cramped, integral, &prompts, 3);
+        assert!(again.equal(&once));
+        assert_eq!(forgetful.known.len(), 1, "a small memory holds one pass");
+    }
 }

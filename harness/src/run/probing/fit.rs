@@ -26,8 +26,6 @@ pub struct Fit {
     pub predicted: String,
     /// What the model makes of the declared one.
     pub seen: Observation,
-    /// Whether some targets ask for another prompt, as they share other tokens with the argmax.
-    pub several: bool,
 }
 
 /// The samples of `benchmark`, each with its first target, under `loaded`.
@@ -40,7 +38,6 @@ pub fn fit(benchmark: &Benchmark, loaded: &Loaded) -> Result<Vec<Fit>> {
     let types = 0..benchmark.types.len();
     let places: Vec<Place> = types.flat_map(|index| benchmark.of_type(index)).collect();
     let mut cases: Vec<Case> = Vec::with_capacity(places.len());
-    let mut several = Vec::with_capacity(places.len());
     for &place in &places {
         let subtype = &benchmark.subtypes[place.subtype];
         let text = text(benchmark, place, templates);
@@ -49,16 +46,15 @@ pub fn fit(benchmark: &Benchmark, loaded: &Loaded) -> Result<Vec<Fit>> {
             .iter()
             .map(|target| Case::of(subtype, target, &text, loaded))
             .collect::<Result<Vec<Case>>>()?;
-        several.push(of_targets.iter().any(|case| case.prompt != of_targets[0].prompt));
         cases.extend(of_targets.into_iter().take(1));
     }
     let seen = observe_argmax(loaded, &cases)?;
     let token = |id: u32| loaded.tokenizer.decode(&[id]);
     (0..places.len())
         .map(|index| {
-            let (place, seen, several) = (places[index], seen[index], several[index]);
+            let (place, seen) = (places[index], seen[index]);
             let (declared, predicted) = (token(cases[index].argmax)?, token(seen.argmax)?);
-            Ok(Fit { place, declared, predicted, seen, several })
+            Ok(Fit { place, declared, predicted, seen })
         })
         .collect()
 }
@@ -71,8 +67,9 @@ pub fn describe_fit(benchmark: &Benchmark, fits: &[Fit]) -> String {
         let top = fits.iter().filter(|fit| fit.seen.target_rank == 1).count();
         let ranks: f64 = fits.iter().map(|fit| f64::from(fit.seen.target_rank)).sum();
         let mut probabilities: Vec<f64> = fits.iter().map(|f| f.seen.target_probability).collect();
-        let (_, median, _) =
-            probabilities.select_nth_unstable_by(fits.len() / 2, |a, b| a.total_cmp(b));
+        probabilities.sort_by(f64::total_cmp);
+        let middle = probabilities.len() / 2;
+        let median = (probabilities[middle] + probabilities[(probabilities.len() - 1) / 2]) / 2.0;
         let top = format!("{top}/{}", fits.len());
         let mean = ranks / fits.len() as f64;
         let _ = writeln!(out, "{name:<20} {top:>7} {mean:>9.1} {median:>9.3}");
@@ -86,8 +83,8 @@ pub fn describe_fit(benchmark: &Benchmark, fits: &[Fit]) -> String {
         let Observation { target_rank, target_probability, argmax_probability, .. } = fit.seen;
         let _ = writeln!(
             out,
-            "{} {}: {:?} is {target_rank}. ({target_probability:.3}) after {:?} \
-             ({argmax_probability:.3}): {}",
+            "{} {}: {:?} has rank {target_rank} (P {target_probability:.3}), {:?} is predicted \
+             (P {argmax_probability:.3}): {}",
             benchmark.subtypes[fit.place.subtype].name,
             fit.place.sample + 1,
             fit.declared,

@@ -66,58 +66,86 @@ impl Probing<'_> {
             .filter(|(index, _)| self.shard.is_none_or(|shard| shard.takes(*index)))
             .map(|(_, case)| case)
             .collect();
-        let bar = progress::bar("patch and probe", own.len() * self.methods.len());
+        // Those that share a trace one after the other.
+        let mut methods: Vec<&dyn Method> = self.methods.iter().map(AsRef::as_ref).collect();
+        methods.sort_by_key(|method| method.differentiates_the_datum());
+        let bar = progress::bar("patch and probe", own.len() * methods.len());
         let nudge = self.settings.undeclared == Undeclared::Nudge;
         let nudge = nudge.then(|| ment::one(MentConfig::default(), self.config, self.loaded));
-        let methods = self.methods;
         let mut warm = vec![false; methods.len()];
         for of in 0..self.benchmark.types.len() {
-            let of_type = |(place, _): &&(Place, usize)| self.benchmark.type_of(*place) == of;
-            let of_type: Vec<(Place, usize)> = own.iter().filter(of_type).copied().collect();
-            if of_type.is_empty() {
+            let open: Vec<(Place, usize)> = own
+                .iter()
+                .filter(|(place, _)| self.benchmark.type_of(*place) == of)
+                .filter(|case| {
+                    let open = self.is_open(**case);
+                    bar.inc(if open { 0 } else { methods.len() as u64 });
+                    open
+                })
+                .copied()
+                .collect();
+            if open.is_empty() {
                 continue;
             }
             bar.set_message(format!("{}: samples traced", self.benchmark.types[of]));
             let memory = self.config.execution.memory() / 2;
             let stage = Stage::new(self.benchmark, of, self.settings, self.loaded, memory)?;
-            let mut patients = Vec::with_capacity(of_type.len());
-            for case in of_type {
+            let mut patients = Vec::with_capacity(open.len());
+            for case in open {
                 signal::check()?;
                 match self.admit(&stage, case, nudge.as_ref())? {
                     Some(patient) => patients.push(patient),
-                    None => bar.inc(self.methods.len() as u64),
+                    None => bar.inc(methods.len() as u64),
                 }
             }
             for (method, warm) in methods.iter().zip(&mut warm).filter(|(_, warm)| !**warm) {
-                let method = method.as_ref();
-                let open = |patient: &&Patient| !self.done.patched(&self.id(method, patient));
-                // Repaired once for nothing: what is made once a process is in no measured time.
+                let open =
+                    |patient: &&Patient| !self.done.patched(&self.id(*method, &patient.name));
+                // Repaired once for nothing: what is made once a process is made, and no measured time
+                // holds it. (Attributions of parallel prompts are kept, with the time they took.)
                 if let Some(last) = patients.iter().rfind(open) {
                     bar.set_message(format!("{}: warm-up", method.label()));
-                    self.attempt(method, last, last.case.target, &mut None)?;
+                    self.attempt(*method, last, last.case.target, &mut None)?;
                     *warm = true;
                 }
             }
             for patient in &patients {
-                let open = |method: &&dyn Method| !self.done.patched(&self.id(*method, patient));
-                let open: Vec<&dyn Method> =
-                    methods.iter().map(AsRef::as_ref).filter(open).collect();
-                bar.inc((methods.len() - open.len()) as u64);
-                if open.is_empty() {
-                    continue;
-                }
                 let unpatched = stage.logits(&patient.standing);
                 let mut traced = None;
-                for method in open {
-                    signal::check()?;
-                    bar.set_message(format!("{} on {}", method.label(), patient.name));
-                    self.treat(method, &stage, (patient, &unpatched), &mut traced)?;
+                for method in &methods {
+                    if !self.done.patched(&self.id(*method, &patient.name)) {
+                        signal::check()?;
+                        bar.set_message(format!("{} on {}", method.label(), patient.name));
+                        self.treat(*method, &stage, (patient, &unpatched), &mut traced)?;
+                    }
                     bar.inc(1);
                 }
             }
         }
         bar.finish_and_clear();
         Ok(())
+    }
+
+    fn name(&self, (place, target): (Place, usize)) -> CaseName {
+        let subtype = &self.benchmark.subtypes[place.subtype];
+        CaseName {
+            of: self.benchmark.types[subtype.of].clone(),
+            subtype: subtype.name.clone(),
+            sample: place.sample + 1,
+            symbol: subtype.targets[target].clone(),
+        }
+    }
+
+    /// Whether there is something left to do about a case.
+    fn is_open(&self, case: (Place, usize)) -> bool {
+        let name = self.name(case);
+        let mut methods = self.methods.iter().map(AsRef::as_ref);
+        match self.done.case(&name) {
+            Some(case) => {
+                !case.dropped && methods.any(|method| !self.done.patched(&self.id(method, &name)))
+            }
+            None => true,
+        }
     }
 
     /// Records what the unedited model makes of a case; `None` where the case is dropped. Where the
@@ -128,23 +156,26 @@ impl Probing<'_> {
         at: (Place, usize),
         nudge: Option<&Ment>,
     ) -> Result<Option<Patient>> {
-        let (place, target) = at;
-        let subtype = &self.benchmark.subtypes[place.subtype];
-        let name = CaseName {
-            of: self.benchmark.types[subtype.of].clone(),
-            subtype: subtype.name.clone(),
-            sample: place.sample + 1,
-            symbol: subtype.targets[target].clone(),
-        };
-        let case = stage.case(place, target).clone();
+        let name = self.name(at);
+        let case = stage.case(at.0, at.1).clone();
         let seen = stage.before(&case, &[case.target, case.argmax])?;
         let (before, declared) = (seen[0], seen[1]);
         let expected = declared.target_rank == 1;
         let dropped = !expected && self.settings.undeclared == Undeclared::Drop;
-        if !self.done.case(&name) {
+        let ids: Vec<i64> = case.prompt.iter().map(|&id| i64::from(id)).collect();
+        let ids = Tensor::from_slice(&ids).to_device(self.loaded.model.spec().device);
+        let mut patient = Patient { at, name, case, ids, standing: Edit::none() };
+        let mut nudged = None;
+        if let Some(nudge) = nudge.filter(|_| !expected) {
+            let repair = self.attempt(nudge, &patient, patient.case.argmax, &mut None)?.repair;
+            nudged = Some(repair.solved);
+            patient.standing = repair.edit;
+        }
+        if self.done.case(&patient.name).is_none() {
+            let (name, case) = (patient.name.clone(), &patient.case);
             let text = |id: u32| self.loaded.tokenizer.decode(&[id]);
             self.write(Record::Case(CaseRecord {
-                name: name.clone(),
+                name,
                 prompt_text: self.loaded.tokenizer.decode(&case.prompt)?,
                 prompt_tokens: case.prompt.len(),
                 declared: case.argmax,
@@ -155,19 +186,10 @@ impl Probing<'_> {
                 target_text: text(case.target)?,
                 argmax_text: text(before.argmax)?,
                 dropped,
+                nudged,
             }))?;
         }
-        if dropped {
-            return Ok(None);
-        }
-        let ids: Vec<i64> = case.prompt.iter().map(|&id| i64::from(id)).collect();
-        let ids = Tensor::from_slice(&ids).to_device(self.loaded.model.spec().device);
-        let mut patient = Patient { at, name, case, ids, standing: Edit::none() };
-        if let Some(nudge) = nudge.filter(|_| !expected) {
-            let declared = patient.case.argmax;
-            patient.standing = self.attempt(nudge, &patient, declared, &mut None)?.repair.edit;
-        }
-        Ok(Some(patient))
+        Ok((!dropped).then_some(patient))
     }
 
     /// What `method` makes of `target` after the prompt of `patient`. `traced` is that prompt for the
@@ -194,8 +216,8 @@ impl Probing<'_> {
         attempt(method, &scene, (patient.case.prompt.len() - 1, target), clock)
     }
 
-    fn id(&self, method: &dyn Method, patient: &Patient) -> TrialId {
-        TrialId::of_case(&self.identity.trials_of(method.label()), &patient.name)
+    fn id(&self, method: &dyn Method, case: &CaseName) -> TrialId {
+        TrialId::of_case(&self.identity.trials_of(method.label()), case)
     }
 
     /// Patches one case and probes the edit. `unpatched` are the logits of the stage before
@@ -207,7 +229,7 @@ impl Probing<'_> {
         (patient, unpatched): (&Patient, &Tensor),
         traced: &mut Option<Traced>,
     ) -> Result<()> {
-        let id = self.id(method, patient);
+        let id = self.id(method, &patient.name);
         let Attempt { before, outcome, repair, halvings } =
             self.attempt(method, patient, patient.case.target, traced)?;
         let (after, target) = (repair.after, patient.case.target);
