@@ -3,7 +3,7 @@
 
 use super::frame::{Lookup, lookup};
 use crate::manifest::Manifest;
-use crate::record::{CaseRecord, Change, Outcome, PatchRecord, Probed, Record};
+use crate::record::{CaseName, CaseRecord, Change, Outcome, PatchRecord, Probed, Record};
 use anyhow::{Context, Result, ensure};
 use polars::prelude::*;
 use std::collections::{HashMap, HashSet};
@@ -103,19 +103,23 @@ impl Probes {
         let mut patches: Vec<&PatchRecord> = Vec::new();
         let mut seen = Seen::default();
         let (mut types, mut subtypes) = (Vec::new(), Vec::new());
+        let mut cases: Vec<&CaseRecord> = Vec::new();
         for record in records {
             match record {
                 Record::Patch(patch) => patches.push(patch),
-                Record::Case(case) => {
-                    seen.add(case);
-                    add(&mut types, &case.name.of);
-                    add(&mut subtypes, &case.name.subtype);
-                }
+                Record::Case(case) => cases.push(case),
                 _ => {}
             }
         }
         if patches.is_empty() {
             return Ok(None);
+        }
+        // The cases of a type are looked at before the first of them is patched.
+        let patched: HashSet<&CaseName> = patches.iter().map(|patch| &patch.name).collect();
+        for case in cases.into_iter().filter(|case| case.dropped || patched.contains(&case.name)) {
+            seen.add(case);
+            add(&mut types, &case.name.of);
+            add(&mut subtypes, &case.name.subtype);
         }
         let identity = &manifest.identity;
         let cap = cap(manifest);

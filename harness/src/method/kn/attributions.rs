@@ -16,7 +16,8 @@ use crate::model::Sequences;
 use std::collections::HashMap;
 use tch::Tensor;
 
-/// Rows (a step of a layer of a prompt each) from which on a pass runs at full speed.
+/// Rows (a step of a layer of a prompt each) that a pass of several prompts is filled up to; a prompt
+/// that has as many has a pass of its own.
 const ROWS: usize = 512;
 
 /// What is integrated, and how.
