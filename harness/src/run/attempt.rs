@@ -22,7 +22,7 @@ pub(super) struct Workbench<'a> {
 
 /// A sequence as methods of one kind meet it.
 pub(super) struct Traced {
-    pub(super) trace: Trace,
+    trace: Trace,
     located: Located,
     /// Whether it was traced for methods that back-propagate through it.
     pub(super) differentiable: bool,
