@@ -12,6 +12,7 @@ use super::prompt_end::PromptEnd;
 use super::trace::graph_bytes;
 use crate::config::Quantity;
 use crate::model::{CausalLm, KeysValues};
+use std::borrow::Borrow;
 use std::ops::Range;
 use tch::{Kind, Tensor};
 
@@ -46,12 +47,13 @@ struct Group<'r> {
 /// With the single point (1, 1) this is input × gradient.
 pub fn integrated_gradients(
     model: &dyn CausalLm,
-    prompts: &[PromptEnd],
+    prompts: &[impl Borrow<PromptEnd>],
     wanted: Quantity,
     layers: Range<usize>,
     points: &[Point],
     budget: usize,
 ) -> Tensor {
+    let prompts: Vec<&PromptEnd> = prompts.iter().map(Borrow::borrow).collect();
     let spec = model.spec();
     let mut rows = Vec::with_capacity(layers.len() * prompts.len() * points.len());
     let mut costs = Vec::with_capacity(rows.capacity());
@@ -76,7 +78,7 @@ pub fn integrated_gradients(
             .map(|rows| Group { layer: rows[0].layer, prompt: rows[0].prompt, rows })
             .collect();
         groups.sort_by_key(|group| group.layer);
-        let gradients = climb(model, prompts, &groups, wanted);
+        let gradients = climb(model, &prompts, &groups, wanted);
         for (group, gradient) in groups.iter().zip(gradients) {
             let active = prompts[group.prompt].post_activation(group.layer);
             let score = (active * gradient.sum_dim_intlist([0_i64].as_slice(), true, None))
@@ -93,7 +95,7 @@ pub fn integrated_gradients(
 /// gradients `[rows, F]`.
 fn climb(
     model: &dyn CausalLm,
-    prompts: &[PromptEnd],
+    prompts: &[&PromptEnd],
     groups: &[Group<'_>],
     wanted: Quantity,
 ) -> Vec<Tensor> {
@@ -126,7 +128,7 @@ fn climb(
         }
         while let Some(group) = waiting.next_if(|group| group.layer == layer) {
             let alphas: Vec<f32> = group.rows.iter().map(|row| row.point.alpha as f32).collect();
-            let prompt = &prompts[group.prompt];
+            let prompt = prompts[group.prompt];
             let active = prompt.post_activation(layer);
             let alphas = Tensor::from_slice(&alphas).unsqueeze(1).to_device(device);
             let leaf = (active * alphas.to_kind(active.kind())).set_requires_grad(true);

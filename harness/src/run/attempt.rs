@@ -24,10 +24,16 @@ pub(super) struct Workbench<'a> {
 pub(super) struct Traced {
     trace: Trace,
     located: Located,
-    /// Whether it was traced for methods that back-propagate through it.
-    pub(super) differentiable: bool,
     /// What tracing it took.
     pub(super) seconds: f64,
+}
+
+/// A sequence under one edit, traced once a kind of method.
+#[derive(Default)]
+pub(super) struct Traces {
+    plain: Option<Traced>,
+    /// For methods that back-propagate through it.
+    differentiable: Option<Traced>,
 }
 
 /// How an error ended.
@@ -42,17 +48,27 @@ pub(super) struct Attempt {
 }
 
 impl Workbench<'_> {
-    /// The sequence `ids`, run under `edit` for `method` and others of its kind.
-    pub(super) fn trace(&self, method: &dyn Method, ids: &Tensor, edit: Edit) -> Traced {
+    /// The sequence `ids`, run under `edit`, as `method` needs it: traced now, unless it is among
+    /// `traces`, which are of the same sequence and edit.
+    pub(super) fn trace<'t>(
+        &self,
+        method: &dyn Method,
+        ids: &Tensor,
+        edit: &Edit,
+        traces: &'t mut Traces,
+    ) -> &'t Traced {
         let (model, sequences) = (self.loaded.model.as_ref(), Sequences::one(ids));
-        let clock = Clock::start(model.spec().device);
-        let differentiable = method.differentiates_the_datum();
-        let trace = if differentiable {
-            Trace::with_graphs(model, &sequences, edit, self.memory)
-        } else {
-            Trace::new(model, &sequences, edit)
+        let traced = |trace: &dyn Fn() -> Trace| {
+            let clock = Clock::start(model.spec().device);
+            Traced { trace: trace(), located: Located::default(), seconds: clock.seconds() }
         };
-        Traced { trace, located: Located::default(), differentiable, seconds: clock.seconds() }
+        if method.differentiates_the_datum() {
+            let trace = || Trace::with_graphs(model, &sequences, edit.clone(), self.memory);
+            traces.differentiable.get_or_insert_with(|| traced(&trace))
+        } else {
+            let trace = || Trace::new(model, &sequences, edit.clone());
+            traces.plain.get_or_insert_with(|| traced(&trace))
+        }
     }
 
     /// The datum as a method sees it.

@@ -263,6 +263,40 @@ fn random_neurons_are_those_of_the_seed() {
     assert_ne!(neurons("a"), neurons("c"));
 }
 
+/// Methods on an error share the sequence's trace, what was located on it and the ends of parallel
+/// prompts: each does what it does alone, also where edits pile up.
+#[test]
+fn what_methods_share_changes_none_of_them() {
+    let bench = Bench::tiny();
+    let kn = "share = 0.1\nthreshold = 0.02\nparallel.own = true\n";
+    let methods = [
+        "[[no_edit]]\n".to_string(),
+        format!("[[kn]]\nlabel = \"KN 2\"\nsteps = 2\n{kn}"),
+        format!("[[kn]]\nlabel = \"KN 200\"\nsteps = 200\n{kn}"),
+        "[[ment]]\n".to_string(),
+        "[[ment]]\nlabel = \"one-hot\"\nestimate.virtual_distribution = \"one_hot\"\n".to_string(),
+        "[[ment]]\nlabel = \"activation\"\nlocate.score = \"activation\"\n".to_string(),
+        "[[ment]]\nlabel = \"kept\"\nacross_errors = \"keep\"\n".to_string(),
+        "[[ment]]\nlabel = \"kept too\"\nacross_errors = \"keep\"\nplan = \"score\"\n".to_string(),
+    ];
+    let measured = |methods: &str, out: &str| -> BTreeMap<String, Record> {
+        bench.config(&config(methods));
+        bench.run(out).success();
+        let of_methods = bench.records(out).into_iter().filter(|record| match record {
+            Record::Prediction(prediction) => prediction.method != "tiny",
+            other => matches!(other, Record::Trial(_)),
+        });
+        of_methods.map(|record| (record.key(), record)).collect()
+    };
+    let together = measured(&methods.concat(), "together");
+    let mut alone = BTreeMap::new();
+    for (index, method) in methods.iter().enumerate() {
+        alone.extend(measured(method, &format!("alone{index}")));
+    }
+    assert!(together.len() > 5 * methods.len());
+    assert_eq!(together, alone);
+}
+
 /// Wherever a run of all methods was cut, in little memory or in shards: the same trials.
 #[test]
 fn cut_sharded_or_cramped_every_method_does_the_same() {

@@ -1,19 +1,19 @@
 //! Integrated gradients of parallel prompts. With few steps several prompts share a pass; with many a
 //! prompt has its own, and serves every error that meets it. Settings that differ only in what they
-//! make of the scores share the scores.
+//! make of the scores share the scores; those that differ in the steps share the prompts' ends.
 //!
 //! What a pass holds is decided by the error, the steps and the layers, not by what is known already,
 //! so that a continued run finds the same scores to the last bit.
 
 use super::super::{ParallelPrompt, Scene};
+use super::kept::Kept;
 use crate::config::{KnConfig, Quadrature, Quantity};
-use crate::device::Clock;
 use crate::edit::Edit;
 use crate::engine::integrated_gradients::{Point, integrated_gradients};
 use crate::engine::prompt_end::PromptEnd;
 use crate::engine::trace::Trace;
 use crate::model::Sequences;
-use std::collections::HashMap;
+use std::rc::Rc;
 use tch::Tensor;
 
 /// Rows (a step of a layer of a prompt each) that a pass of several prompts is filled up to; a prompt
@@ -41,16 +41,18 @@ impl Integral {
     }
 }
 
-/// Attributions of one model.
+/// Attributions of one model, and what they are made from.
 #[derive(Default)]
 pub(super) struct Attributions {
-    /// Scores `[prompts,L,F]` of the prompts of a pass, and the seconds they took.
-    known: HashMap<(Integral, Vec<ParallelPrompt>, u32), (Tensor, f64)>,
+    /// Scores `[prompts,L,F]` of the prompts of a pass.
+    scores: Kept<(Integral, Vec<ParallelPrompt>, u32), Tensor>,
+    /// Settings with other steps start from the same ends.
+    ends: Kept<(ParallelPrompt, u32), PromptEnd>,
 }
 
 impl Attributions {
     /// Scores `[prompts,L,F]` of `target` after each of `prompts`, one at least; and the seconds that
-    /// finding them known has saved. A quarter of the scene's memory holds what is kept.
+    /// what was known has saved. A quarter of the scene's memory holds what is kept.
     pub(super) fn of(
         &mut self,
         scene: &Scene<'_>,
@@ -59,46 +61,34 @@ impl Attributions {
         target: u32,
     ) -> (Tensor, f64) {
         let rows = scene.model.spec().layers * integral.steps;
-        let (scores, saved): (Vec<Tensor>, Vec<f64>) = prompts
+        let room = (scene.model.spec().device, scene.memory / 8);
+        let size = |scores: &Tensor| scores.numel() * scores.kind().elt_size_in_bytes();
+        let (scores, saved): (Vec<Rc<Tensor>>, Vec<f64>) = prompts
             .chunks(ROWS.div_ceil(rows))
-            .map(|prompts| self.of_pass(scene, (integral, prompts.to_vec(), target)))
+            .map(|prompts| {
+                let key = (integral, prompts.to_vec(), target);
+                let compute = || compute(scene, integral, prompts, target, &mut self.ends);
+                self.scores.or_compute(key, room, size, compute)
+            })
             .unzip();
         (Tensor::cat(&scores, 0), saved.into_iter().sum())
     }
-
-    /// Those of one pass.
-    fn of_pass(
-        &mut self,
-        scene: &Scene<'_>,
-        key: (Integral, Vec<ParallelPrompt>, u32),
-    ) -> (Tensor, f64) {
-        if let Some((scores, seconds)) = self.known.get(&key) {
-            return (scores.shallow_clone(), *seconds);
-        }
-        let clock = Clock::start(scene.model.spec().device);
-        let (integral, prompts, target) = &key;
-        let scores = compute(scene, *integral, prompts, *target);
-        let bytes = |scores: &Tensor| scores.numel() * scores.kind().elt_size_in_bytes();
-        let held: usize = self.known.values().map(|(scores, _)| bytes(scores)).sum();
-        if held + bytes(&scores) > scene.memory / 4 {
-            self.known.clear();
-        }
-        self.known.insert(key, (scores.shallow_clone(), clock.seconds()));
-        (scores, 0.0)
-    }
 }
 
-/// The attributions `[prompts,L,F]` of `target` after each of `prompts`. What is kept of as many
-/// prompts as fit into a quarter of the scene's memory shares a pass.
+/// The attributions `[prompts,L,F]` of `target` after each of `prompts`, and the seconds that known
+/// ends have saved. What is kept of as many prompts as fit into a quarter of the scene's memory
+/// shares a pass.
 fn compute(
     scene: &Scene<'_>,
     integral: Integral,
     prompts: &[ParallelPrompt],
     target: u32,
-) -> Tensor {
+    known: &mut Kept<(ParallelPrompt, u32), PromptEnd>,
+) -> (Tensor, f64) {
     let model = scene.model;
+    let device = model.spec().device;
     let (layers, points) = (0..model.spec().layers, integral.points());
-    let pass = |ends: &[PromptEnd]| {
+    let pass = |ends: &[Rc<PromptEnd>]| {
         integrated_gradients(
             model,
             ends,
@@ -108,13 +98,18 @@ fn compute(
             scene.memory / 2,
         )
     };
-    let mut scores = Vec::new();
-    let mut ends: Vec<PromptEnd> = Vec::new();
+    let (mut scores, mut saved) = (Vec::new(), 0.0);
+    let mut ends: Vec<Rc<PromptEnd>> = Vec::new();
     let mut held = 0;
     for prompt in prompts {
-        let ids = Sequences::several(std::iter::once(prompt.as_slice()), model.spec().device);
-        let trace = Trace::to_ends(model, &ids, Edit::none());
-        let end = PromptEnd::new(model, &trace, target, 0);
+        let end = || {
+            let ids = Sequences::several(std::iter::once(prompt.as_slice()), device);
+            let trace = Trace::to_ends(model, &ids, Edit::none());
+            (PromptEnd::new(model, &trace, target, 0), 0.0)
+        };
+        let (key, room) = ((prompt.clone(), target), (device, scene.memory / 8));
+        let (end, known) = known.or_compute(key, room, PromptEnd::bytes, end);
+        saved += known;
         if held + end.bytes() > scene.memory / 4 && !ends.is_empty() {
             scores.push(pass(&std::mem::take(&mut ends)));
             held = 0;
@@ -123,12 +118,12 @@ fn compute(
         ends.push(end);
     }
     scores.push(pass(&ends));
-    Tensor::cat(&scores, 0)
+    (Tensor::cat(&scores, 0), saved)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Attributions, Integral, compute};
+    use super::{Attributions, Integral, Kept, compute};
     use crate::config::{Engine, Quadrature, Quantity};
     use crate::edit::Edit;
     use crate::engine::trace::Trace;
@@ -166,7 +161,7 @@ mod tests {
 
         let (fresh, saved) = Attributions::default().of(&roomy, integral, &prompts, 3);
         assert_eq!((fresh.size()[0], saved), (3, 0.0));
-        let together = compute(&roomy, integral, &prompts, 3);
+        let (together, _) = compute(&roomy, integral, &prompts, 3, &mut Kept::default());
         let largest = f64::try_from(together.abs().max()).unwrap();
         let difference = f64::try_from((&fresh - &together).abs().max()).unwrap();
         assert!(difference < 1e-5 * largest, "{difference} of {largest}");
@@ -182,6 +177,14 @@ mod tests {
         let (once, _) = forgetful.of(&cramped, integral, &prompts, 3);
         let (again, _) = forgetful.of(&cramped, integral, &prompts, 3);
         assert!(again.equal(&once));
-        assert_eq!(forgetful.known.len(), 1, "a small memory holds one pass");
+        assert_eq!(forgetful.scores.len(), 1, "a small memory holds one pass");
+
+        // The ends of one setting's prompts serve the other.
+        let few = Integral { steps: 2, quadrature, quantity };
+        let mut both = Attributions::default();
+        let (_, saved) = both.of(&roomy, few, &prompts, 3);
+        assert_eq!(saved, 0.0);
+        let (after_few, saved) = both.of(&roomy, integral, &prompts, 3);
+        assert!(after_few.equal(&fresh) && saved > 0.0);
     }
 }

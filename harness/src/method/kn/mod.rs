@@ -3,6 +3,7 @@
 //! more neuron at a time, until the target is predicted.
 
 mod attributions;
+mod kept;
 mod select;
 
 use self::attributions::{Attributions, Integral};

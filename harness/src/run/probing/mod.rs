@@ -12,7 +12,7 @@ pub use self::fit::{Fit, describe_fit, fit};
 pub(super) use self::parallel::Surroundings;
 
 use self::stage::Stage;
-use super::attempt::{Attempt, Traced, Workbench, attempt};
+use super::attempt::{Attempt, Traces, Workbench, attempt};
 use super::resume::Done;
 use crate::benchmark::{Benchmark, Place};
 use crate::config::{Config, Demonstration, MentConfig, Order, ProbingConfig, Query, Undeclared};
@@ -66,9 +66,7 @@ impl Probing<'_> {
             .filter(|(index, _)| self.shard.is_none_or(|shard| shard.takes(*index)))
             .map(|(_, case)| case)
             .collect();
-        // Those that share a trace one after the other.
-        let mut methods: Vec<&dyn Method> = self.methods.iter().map(AsRef::as_ref).collect();
-        methods.sort_by_key(|method| method.differentiates_the_datum());
+        let methods: Vec<&dyn Method> = self.methods.iter().map(AsRef::as_ref).collect();
         let bar = progress::bar("patch and probe", own.len() * methods.len());
         let nudge = self.settings.undeclared == Undeclared::Nudge;
         let nudge = nudge.then(|| ment::one(MentConfig::default(), self.config, self.loaded));
@@ -105,18 +103,18 @@ impl Probing<'_> {
                 // holds it. (Attributions of parallel prompts are kept, with the time they took.)
                 if let Some(last) = patients.iter().rfind(open) {
                     bar.set_message(format!("{}: warm-up", method.label()));
-                    self.attempt(*method, last, last.case.target, &mut None)?;
+                    self.attempt(*method, last, last.case.target, &mut Traces::default())?;
                     *warm = true;
                 }
             }
             for patient in &patients {
                 let unpatched = stage.logits(&patient.standing);
-                let mut traced = None;
+                let mut traces = Traces::default();
                 for method in &methods {
                     if !self.done.patched(&self.id(*method, &patient.name)) {
                         signal::check()?;
                         bar.set_message(format!("{} on {}", method.label(), patient.name));
-                        self.treat(*method, &stage, (patient, &unpatched), &mut traced)?;
+                        self.treat(*method, &stage, (patient, &unpatched), &mut traces)?;
                     }
                     bar.inc(1);
                 }
@@ -167,7 +165,8 @@ impl Probing<'_> {
         let mut patient = Patient { at, name, case, ids, standing: Edit::none() };
         let mut nudged = None;
         if let Some(nudge) = nudge.filter(|_| !expected) {
-            let repair = self.attempt(nudge, &patient, patient.case.argmax, &mut None)?.repair;
+            let (target, mut traces) = (patient.case.argmax, Traces::default());
+            let repair = self.attempt(nudge, &patient, target, &mut traces)?.repair;
             nudged = Some(repair.solved);
             patient.standing = repair.edit;
         }
@@ -192,24 +191,18 @@ impl Probing<'_> {
         Ok((!dropped).then_some(patient))
     }
 
-    /// What `method` makes of `target` after the prompt of `patient`. `traced` is that prompt for the
-    /// method before, and goes on to the next one: each trace is made once, and counts for every
-    /// method that would have made it.
+    /// What `method` makes of `target` after the prompt of `patient`, of which `traces` are: each is
+    /// made once, and counts for every method that would have made it.
     fn attempt(
         &self,
         method: &dyn Method,
         patient: &Patient,
         target: u32,
-        traced: &mut Option<Traced>,
+        traces: &mut Traces,
     ) -> Result<Attempt> {
         let memory = self.config.execution.memory() / 4; // the stage has half
         let workbench = Workbench { config: self.config, loaded: self.loaded, memory };
-        let same_kind = method.differentiates_the_datum();
-        let known = traced.take().filter(|traced| traced.differentiable == same_kind);
-        let traced = traced
-            .insert(known.unwrap_or_else(|| {
-                workbench.trace(method, &patient.ids, patient.standing.clone())
-            }));
+        let traced = workbench.trace(method, &patient.ids, &patient.standing, traces);
         let clock = Clock::ahead(self.loaded.model.spec().device, traced.seconds);
         let parallel = self.surroundings.of(patient.at.0);
         let scene = workbench.scene(&patient.ids, traced, &parallel);
@@ -227,11 +220,11 @@ impl Probing<'_> {
         method: &dyn Method,
         stage: &Stage<'_>,
         (patient, unpatched): (&Patient, &Tensor),
-        traced: &mut Option<Traced>,
+        traces: &mut Traces,
     ) -> Result<()> {
         let id = self.id(method, &patient.name);
         let Attempt { before, outcome, repair, halvings } =
-            self.attempt(method, patient, patient.case.target, traced)?;
+            self.attempt(method, patient, patient.case.target, traces)?;
         let (after, target) = (repair.after, patient.case.target);
         let text = |id: u32| self.loaded.tokenizer.decode(&[id]);
         let texts = Texts {
