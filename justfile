@@ -16,7 +16,7 @@ rq1 *args: build
 
 # RQ2, from the records of RQ1 and what they lack: Tables IV and V, Figure 6.
 rq2 *args: build
-    cargo run --quiet -- run configs/patching.toml --tables table4,table5,figure6,beside_paper,phases "$@"
+    cargo run --quiet -- run configs/patching.toml --tables table4,table5,figure6,beside_table4,beside_table5,phases "$@"
 
 # RQ3 on one sample for each subtype and target: Table VI (`--full`: on all 450).
 rq3 *args: build

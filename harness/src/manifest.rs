@@ -171,6 +171,11 @@ impl Identity {
         self.methods.get(label).is_some_and(|settings| settings["kind"] == "no_edit")
     }
 
+    /// The label of the unedited model.
+    pub fn model(&self) -> &str {
+        self.config["model"]["label"].as_str().unwrap_or_default()
+    }
+
     /// The first MENT of the tables, which variants are compared with.
     pub fn first_ment(&self) -> Option<String> {
         let ment = |(_, settings): &(&String, &Value)| settings["kind"] == "ment";
@@ -193,9 +198,11 @@ impl Identity {
         short_hash(&(FORMAT, &self.config, &self.device, &self.contents))
     }
 
-    /// Short hash of all that determines the trials of the method `label` but their places.
-    pub fn trials_of(&self, label: &str) -> String {
-        short_hash(&(self.hash(), &self.methods.get(label)))
+    /// By label, a short hash of all that determines the trials of a method but their places.
+    pub fn settings(&self) -> BTreeMap<String, String> {
+        let hash = self.hash();
+        let of = |settings: &Value| short_hash(&(&hash, &Some(settings)));
+        self.methods.iter().map(|(label, settings)| (label.clone(), of(settings))).collect()
     }
 
     /// The keys in which two identities differ, as `key: theirs → ours`. Methods that only one of

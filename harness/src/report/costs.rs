@@ -1,8 +1,9 @@
 //! What edits cost, by data set and method: the measures of RQ2 (paper, III-E). Several tables are
 //! made of them.
 
+use super::bootstrap::{Clusters, ratio};
 use super::frame::{Order, lookup, trials};
-use super::table::{Better, Column, Format, Group, Row};
+use super::table::{Better, Column, Format, Group, Interval, Row};
 use crate::manifest::Identity;
 use crate::record::{Outcome, Phases, Record, TrialRecord};
 use anyhow::{Result, bail, ensure};
@@ -28,7 +29,37 @@ pub(super) struct Cost {
     pub(super) kept: Option<f64>,
     /// Parallel prompts, of a method that uses such.
     pub(super) parallel: Option<f64>,
+    confidence: Confidence,
 }
+
+/// Confidence intervals of some of the means.
+#[derive(Clone, Copy, Debug, Default)]
+struct Confidence {
+    nc: Option<Interval>,
+    patched: Option<Interval>,
+    skipped: Option<Interval>,
+}
+
+/// A mean as tables show it, and its confidence interval.
+pub(super) struct Figure {
+    value: fn(&Cost) -> Option<f64>,
+    interval: fn(&Cost) -> Option<Interval>,
+}
+
+/// NeuronCost.
+pub(super) const NC: Figure = Figure { value: |c| Some(c.nc), interval: |c| c.confidence.nc };
+/// TimeCost, seconds.
+pub(super) const TC: Figure = Figure { value: |c| Some(c.phases.total()), interval: |_| None };
+/// Neurons of an edit.
+pub(super) const PATCHED: Figure =
+    Figure { value: |c| c.patched, interval: |c| c.confidence.patched };
+/// Share of errors skipped.
+pub(super) const SKIPPED: Figure =
+    Figure { value: |c| Some(c.skipped), interval: |c| c.confidence.skipped };
+/// Share of unrelated predictions that edits keep.
+pub(super) const KEPT: Figure = Figure { value: |c| c.kept, interval: |_| None };
+/// How many errors there are.
+pub(super) const ERRORS: Figure = Figure { value: |c| Some(c.errors), interval: |_| None };
 
 /// Costs by data set (and [`ALL`], where there are several) and method.
 pub(super) struct Costs {
@@ -89,17 +120,25 @@ impl Costs {
         }
         let cost = when(col("patched").is_null()).then(col("skip cost")).otherwise(col("patched"));
         let means = NAMES[1..11].iter().map(|name| col(*name).mean());
+        let frame = frame.lazy().with_columns([cost.alias("nc"), lit("").alias("stratum")]);
         let costs = frame
-            .lazy()
-            .with_column(cost.alias("nc"))
+            .clone()
             .group_by([col("dataset"), col("method")])
-            .agg([vec![len().alias("errors"), col("skip cost").first()], means.collect()].concat())
+            .agg([vec![col("errors").sum(), col("skip cost").first()], means.collect()].concat())
             .collect()?;
         let mut found = HashMap::new();
         for (key, values) in lookup(&costs, &NAMES)? {
             check_identity(&values)
                 .map_err(|error| error.context(format!("{} on {}", key.1, key.0)))?;
             found.insert(key, Cost::of(&values));
+        }
+        for dataset in datasets.iter().filter(|dataset| **dataset != ALL) {
+            let own = frame.clone().filter(col("dataset").eq(lit(*dataset)));
+            for (method, own) in order.methods.iter().zip(confidence(own, &order.methods)?) {
+                if let Some(cost) = found.get_mut(&(dataset.to_string(), method.clone())) {
+                    cost.confidence = own;
+                }
+            }
         }
         let mut methods = order.methods.clone();
         methods.retain(|method| found.keys().any(|(_, known)| known == method));
@@ -116,6 +155,17 @@ impl Costs {
         self.get(self.datasets.last()?, method)
     }
 
+    /// How many errors the means are of. Methods whose edits pile up may have met fewer.
+    pub(super) fn counted(&self) -> String {
+        let most = |dataset: &&str| {
+            let errors = self.methods.iter().filter_map(|method| self.get(dataset, method));
+            let most = errors.map(|cost| cost.errors).fold(0.0, f64::max);
+            format!("{dataset} {most}")
+        };
+        let counts: Vec<String> = self.datasets.iter().map(most).collect();
+        format!("LLM errors: {}", counts.join(", "))
+    }
+
     /// A column group: one figure, a column a data set.
     pub(super) fn group(&self, title: &str, better: Better, format: Format) -> Group {
         let column = |&title: &&'static str| Column { title, better, format };
@@ -123,14 +173,16 @@ impl Costs {
     }
 
     /// A row a method, its cells those of `figures`, each for every data set.
-    pub(super) fn rows(&self, figures: &[fn(&Cost) -> Option<f64>]) -> Vec<Row> {
+    pub(super) fn rows(&self, figures: &[Figure]) -> Vec<Row> {
         let row = |method: &String| {
-            let of = |figure: &fn(&Cost) -> Option<f64>| {
-                let cell = |dataset: &&str| self.get(dataset, method).as_ref().and_then(figure);
-                self.datasets.iter().map(cell).collect::<Vec<_>>()
-            };
+            let cells = figures.iter().flat_map(|figure| {
+                let cost = |dataset: &&str| self.get(dataset, method);
+                let cell = |cost: Cost| ((figure.value)(&cost), (figure.interval)(&cost));
+                self.datasets.iter().map(move |d| cost(d).map_or((None, None), cell))
+            });
+            let (cells, intervals) = cells.unzip();
             let competes = !self.controls.contains(method);
-            Row { competes, ..Row::new(method, figures.iter().flat_map(of).collect()) }
+            Row { competes, intervals, ..Row::new(method, cells) }
         };
         self.methods.iter().map(row).collect()
     }
@@ -154,8 +206,25 @@ impl Cost {
             },
             kept: values[9],
             parallel: values[10],
+            confidence: Confidence::default(),
         }
     }
+}
+
+/// The confidence intervals of every method on the errors of one data set, drawn datum by datum.
+fn confidence(errors: LazyFrame, methods: &[String]) -> Result<Vec<Confidence>> {
+    let columns = ["errors", "nc", "skipped", "solved", "patched"];
+    let found = Clusters::of(errors, methods, &columns)?.intervals(|sums| {
+        let figures = |method: usize| -> [Option<f64>; 3] {
+            let Some(&[errors, nc, skipped, solved, patched]) = sums.of(method).next() else {
+                return [None; 3];
+            };
+            [ratio(nc, errors), ratio(skipped, errors), ratio(patched, solved)]
+        };
+        (0..methods.len()).flat_map(figures).collect()
+    });
+    let of = |&[nc, skipped, patched]: &[Option<Interval>; 3]| Confidence { nc, patched, skipped };
+    Ok(found.as_chunks().0.iter().map(of).collect())
 }
 
 /// A solved error has its target on top and 1 to quota neurons; a skipped one has neither.

@@ -43,7 +43,7 @@ impl Table {
         for block in blocks {
             self.block(&mut out, &block, label, &widths);
         }
-        for note in &self.notes {
+        for note in self.all_notes() {
             let _ = writeln!(out, "· {note}");
         }
         out
@@ -137,7 +137,8 @@ fn markdown(table: &Table) -> String {
         }
     }
     out.push('\n');
-    for (head, lines) in [("Notes", &table.notes), ("Departures from the paper", &table.deviations)]
+    for (head, lines) in
+        [("Notes", &table.all_notes()), ("Departures from the paper", &table.deviations)]
     {
         if !lines.is_empty() {
             let _ = writeln!(out, "\n{head}:\n");
@@ -199,7 +200,7 @@ fn latex(table: &Table) -> String {
         out.push_str(" \\\\\n");
     }
     out.push_str("\\hline\n\\end{tabular}\n");
-    for line in table.notes.iter().chain(&table.deviations) {
+    for line in table.all_notes().iter().chain(&table.deviations) {
         let _ = writeln!(out, "% {line}");
     }
     out + "\\end{table*}\n"

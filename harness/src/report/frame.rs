@@ -34,8 +34,8 @@ impl Order {
     }
 }
 
-/// One row an error that a method had to do with: dataset, method, skipped (0/1), patched (null
-/// where skipped), seconds by phase, the share of unrelated predictions kept (null where none was
+/// One row an error that a method had to do with: dataset, its datum as `cluster`, method, 1,
+/// skipped (0/1), solved (0/1), patched (null where skipped), seconds by phase, the share of unrelated predictions kept (null where none was
 /// probed), and the number of parallel prompts (null where the method uses none). Errors that an earlier edit had solved already cost nothing and are no row.
 pub(super) fn trials(records: &[Record]) -> Result<DataFrame> {
     let trials: Vec<&TrialRecord> = records
@@ -51,10 +51,14 @@ pub(super) fn trials(records: &[Record]) -> Result<DataFrame> {
         Column::new(name.into(), values)
     };
     let dataset: Vec<&str> = trials.iter().map(|t| t.dataset.label()).collect();
+    let datum: Vec<String> = trials.iter().map(|t| format!("{} {}", t.dataset, t.datum)).collect();
     let method: Vec<&str> = trials.iter().map(|t| t.method.as_str()).collect();
     Ok(DataFrame::new_infer_height(vec![
         Column::new("dataset".into(), dataset),
+        Column::new("cluster".into(), datum),
         Column::new("method".into(), method),
+        number("errors", |_| Some(1.0)),
+        number("solved", |t| Some(f64::from(t.outcome == Outcome::Solved))),
         number("skipped", |t| Some(f64::from(t.outcome == Outcome::Skipped))),
         number("patched", |t| (t.outcome == Outcome::Solved).then_some(t.neurons.len() as f64)),
         number("trace", |t| Some(t.seconds.trace)),

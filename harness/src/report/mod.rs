@@ -1,6 +1,7 @@
 //! Records to tables. Never loads a model.
 
-mod beside_paper;
+mod beside;
+mod bootstrap;
 mod costs;
 pub mod export;
 mod figure6;
@@ -71,18 +72,21 @@ pub fn report(folder: &Path) -> Result<Report> {
 }
 
 /// The names of all tables, as files and on the command line.
-pub const TABLES: [&str; 11] = [
+pub const TABLES: [&str; 14] = [
     "table3",
     "table4",
     "table5",
     figure6::NAME,
-    "beside_paper",
     "phases",
     "side_effects",
     "table6",
     "table6_types",
     "table6_subtypes",
     "table6_readings",
+    "beside_table3",
+    "beside_table4",
+    "beside_table5",
+    "beside_table6",
 ];
 
 /// Every table the records can fill. One line a table.
@@ -99,13 +103,17 @@ pub fn tables(records: &[Record], manifest: &Manifest) -> Result<Vec<Table>> {
         tables.push(table4::build(&costs));
         tables.push(table5::build(&costs));
         tables.push(figure6::build(records, &costs));
-        tables.extend(beside_paper::build(&costs, manifest));
         tables.push(phases::build(&costs, manifest));
         tables.extend(side_effects::build(&costs));
     }
     if let Some(probes) = Probes::of(records, manifest)? {
         tables.extend(table6::all(&probes, &manifest.identity));
     }
+    let same_clock = |a: &str, b: &str| manifest.keep_time(a, b);
+    let model = manifest.identity.model();
+    let beside = tables.iter().filter_map(|table| beside::build(table, model, same_clock));
+    let beside: Vec<Table> = beside.collect();
+    tables.extend(beside);
     for table in &mut tables {
         table.deviations = manifest.all_deviations();
     }

@@ -33,7 +33,7 @@ struct Gold<'a> {
     tokens: Vec<String>,
 }
 
-/// One row a prediction: dataset, method, gold tokens, [`MEANS`], [`BLEU_COUNTS`].
+/// One row a prediction: dataset, datum, method, 1, gold tokens, [`MEANS`], [`BLEU_COUNTS`].
 pub(super) fn scores(records: &[Record]) -> Result<DataFrame> {
     let gold = gold(records);
     let (predictions, rows): (Vec<&PredictionRecord>, Vec<Row>) = records
@@ -50,12 +50,15 @@ pub(super) fn scores(records: &[Record]) -> Result<DataFrame> {
 
     let dataset: Vec<&str> = predictions.iter().map(|p| p.dataset.label()).collect();
     let method: Vec<&str> = predictions.iter().map(|p| p.method.as_str()).collect();
+    let datum: Vec<String> = predictions.iter().map(|p| p.datum.to_string()).collect();
     let number = |name: &str, of: &dyn Fn(&Row) -> f64| {
         Column::new(name.into(), rows.iter().map(of).collect::<Vec<f64>>())
     };
     let mut columns = vec![
         Column::new("dataset".into(), dataset),
         Column::new("method".into(), method),
+        Column::new("datum".into(), datum),
+        number("data", &|_| 1.0),
         number("tokens", &|row| row.tokens),
     ];
     for (index, name) in MEANS.iter().enumerate() {

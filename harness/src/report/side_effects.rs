@@ -1,6 +1,6 @@
 //! What edits do to other data, where the config asks for it.
 
-use super::costs::Costs;
+use super::costs::{Costs, KEPT};
 use super::table::{Better, Format, Table};
 
 /// `None` where nothing was probed.
@@ -11,7 +11,7 @@ pub(super) fn build(costs: &Costs) -> Option<Table> {
         title: "Side effects on other data.".into(),
         stub: "Approach",
         groups: vec![costs.group("Kept", Better::Higher, Format::Percent)],
-        rows: costs.rows(&[|cost| cost.kept]),
+        rows: costs.rows(&[KEPT]),
         reference: None,
         notes: vec![
             "Kept: share of next-token predictions after prompts of other data that an edit that \

@@ -78,6 +78,8 @@ pub struct Row {
     pub label: String,
     /// Values; `None` where there is nothing to measure.
     pub cells: Vec<Option<f64>>,
+    /// Confidence intervals; one a cell, or none at all.
+    pub intervals: Vec<Option<Interval>>,
     /// Overrides the columns' format, for rows of differences.
     pub format: Option<Format>,
     /// Whether it may be the best of a column: neither differences nor a control.
@@ -87,8 +89,18 @@ pub struct Row {
 impl Row {
     /// A row that competes.
     pub fn new(label: impl Into<String>, cells: Vec<Option<f64>>) -> Self {
-        Self { label: label.into(), cells, format: None, competes: true }
+        let (label, intervals) = (label.into(), Vec::new());
+        Self { label, cells, intervals, format: None, competes: true }
     }
+}
+
+/// A 95 % confidence interval of what all data of the kind would give.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// The lower end.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
 }
 
 /// A number that rounds to nothing has no sign.
@@ -98,6 +110,12 @@ fn unsigned_zero(text: String) -> String {
 }
 
 impl Table {
+    /// All notes, what marked cells mean among them.
+    pub fn all_notes(&self) -> Vec<String> {
+        let marks = |label: &String| format!("in italics (grey in LaTeX): better than {label}");
+        self.notes.iter().cloned().chain(self.reference.as_ref().map(marks)).collect()
+    }
+
     /// All columns, left to right.
     pub fn columns(&self) -> impl Iterator<Item = &Column> {
         self.groups.iter().flat_map(|group| &group.columns)

@@ -1,6 +1,6 @@
 //! Table IV: costs in editing executions.
 
-use super::costs::Costs;
+use super::costs::{Costs, NC, TC};
 use super::table::{Better, Format, Table};
 
 /// Neurons and time an LLM error costs.
@@ -13,9 +13,10 @@ pub(super) fn build(costs: &Costs) -> Table {
             costs.group("Avg. NeuronCost (NC)", Better::Lower, Format::Three),
             costs.group("Avg. TimeCost (TC)", Better::Lower, Format::Seconds),
         ],
-        rows: costs.rows(&[|cost| Some(cost.nc), |cost| Some(cost.phases.total())]),
+        rows: costs.rows(&[NC, TC]),
         reference: None,
         notes: vec![
+            costs.counted(),
             "NC: neurons patched, one more than the quota for a skipped error; \
              NC = skip·(quota+1) + (1−skip)·#Patched was checked"
                 .into(),

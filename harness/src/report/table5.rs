@@ -1,6 +1,6 @@
 //! Table V: details in editing executions.
 
-use super::costs::Costs;
+use super::costs::{Costs, ERRORS, PATCHED, SKIPPED};
 use super::table::{Better, Format, Table};
 
 /// Neurons of an edit, and how often there is none.
@@ -14,7 +14,7 @@ pub(super) fn build(costs: &Costs) -> Table {
             costs.group("SkipAction Rate", Better::Lower, Format::Percent),
             costs.group("LLM errors", Better::Neither, Format::Count),
         ],
-        rows: costs.rows(&[|cost| cost.patched, |cost| Some(cost.skipped), |c| Some(c.errors)]),
+        rows: costs.rows(&[PATCHED, SKIPPED, ERRORS]),
         reference: None,
         notes: costs
             .methods

@@ -97,9 +97,10 @@ fn table6(probes: &Probes, identity: &Identity) -> Table {
         ));
     }
     let reference = identity.first_ment().filter(|label| probes.methods.contains(label));
-    if let Some(label) = &reference {
-        notes.push(format!("in italics (grey in LaTeX): better than {label}"));
-    }
+    let of = |method: &String| {
+        let row = row(probes, method, cells(probes, OVERALL, method));
+        Row { intervals: probes.intervals(method).to_vec(), ..row }
+    };
     Table {
         name: "table6",
         title: "Table VI: Comparison of the generalization and specificity.".into(),
@@ -109,7 +110,7 @@ fn table6(probes: &Probes, identity: &Identity) -> Table {
             group("Specificity", &[RANK, PROBABILITY]),
             group("Efficiency", &[NC]),
         ],
-        rows: probes.methods.iter().map(|m| row(probes, m, cells(probes, OVERALL, m))).collect(),
+        rows: probes.methods.iter().map(of).collect(),
         reference,
         notes,
         deviations: Vec::new(),

@@ -86,6 +86,8 @@ fn draw_panel(
     }
     // Points that lie on each other share a label.
     let mut labels: Vec<Label> = Vec::new();
+    let pixels: Vec<(i32, i32)> =
+        points.iter().map(|(_, _, point)| chart.backend_coord(point)).collect();
     for (sign, _, point) in points.into_iter().filter(|(_, competes, _)| *competes) {
         let pixel = chart.backend_coord(&point);
         match labels.iter_mut().find(|label| label.is_near(pixel)) {
@@ -93,11 +95,56 @@ fn draw_panel(
             None => labels.push(Label { pixel, point, text: sign }),
         }
     }
-    for Label { point, text, .. } in labels {
-        let label = EmptyElement::at(point) + Text::new(text, (6, -14), ("sans-serif", 13));
+    let mut taken: Vec<Frame> = pixels.iter().map(|&pixel| Frame::around(pixel)).collect();
+    for Label { pixel, point, text } in labels {
+        let width = text.chars().map(|letter| if letter.is_ascii_digit() { 7 } else { 3 }).sum();
+        let (offset, frame) = place(pixel, width, &taken);
+        taken.push(frame);
+        let label = EmptyElement::at(point) + Text::new(text, offset, ("sans-serif", 13));
         chart.draw_series([label])?;
     }
     Ok(())
+}
+
+/// The offset of a label of this width from its point, and its frame: of the places around the point,
+/// the first that covers least of what is `taken`.
+fn place((x, y): (i32, i32), width: i32, taken: &[Frame]) -> ((i32, i32), Frame) {
+    let height = 13;
+    let (right, left, middle) = (6, -6 - width, -width / 2);
+    let around = [(right, -14), (right, 3), (left, -14), (left, 3), (middle, -20), (middle, 7)];
+    let frame = |(dx, dy): (i32, i32)| Frame {
+        left: x + dx,
+        top: y + dy,
+        right: x + dx + width,
+        bottom: y + dy + height,
+    };
+    around
+        .into_iter()
+        .map(|offset| (offset, frame(offset)))
+        .min_by_key(|(_, frame)| taken.iter().filter(|other| frame.covers(other)).count())
+        .expect("six places")
+}
+
+/// A rectangle, in pixels.
+struct Frame {
+    left: i32,
+    top: i32,
+    right: i32,
+    bottom: i32,
+}
+
+impl Frame {
+    /// That of a point.
+    fn around((x, y): (i32, i32)) -> Self {
+        Self { left: x - 4, top: y - 4, right: x + 4, bottom: y + 4 }
+    }
+
+    fn covers(&self, other: &Self) -> bool {
+        self.left < other.right
+            && other.left < self.right
+            && self.top < other.bottom
+            && other.top < self.bottom
+    }
 }
 
 /// What stands beside a point, or beside several.
@@ -110,5 +157,22 @@ struct Label {
 impl Label {
     fn is_near(&self, (x, y): (i32, i32)) -> bool {
         (self.pixel.0 - x).abs() < NEAR && (self.pixel.1 - y).abs() < NEAR
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Frame, place};
+
+    #[test]
+    fn a_label_stands_where_nothing_else_does() {
+        let own = (100, 100);
+        let (first, frame) = place(own, 28, &[Frame::around(own)]);
+        assert_eq!(first, (6, -14));
+        // Its place taken by another label, and the one below it by a point.
+        let below = Frame::around((110, 110));
+        let (second, other) = place(own, 28, &[Frame::around(own), below, frame]);
+        assert_eq!(second, (-34, -14));
+        assert!(!other.covers(&Frame::around(own)));
     }
 }

@@ -16,7 +16,7 @@ use tch::Tensor;
 pub(super) struct Workbench<'a> {
     pub(super) config: &'a Config,
     pub(super) loaded: &'a Loaded,
-    /// Bytes for a trace, and as many again for a method.
+    /// Bytes for the graphs of a trace, and as many again for a method.
     pub(super) memory: usize,
 }
 

@@ -83,9 +83,9 @@ fn patch(config: &Config, device: Device, place: &Place<'_>) -> Result<()> {
     announce(config, &loaded, &format!("{} prompts", own.len()), place.out, &records);
     let done = resume::Done::new(records);
     let (loaded, methods, prompts) = (&loaded, &methods, &prompts);
-    let identity = &manifest.identity;
+    let hashes = manifest.identity.settings();
     let parallel = patching::Parallel { corpora: &corpora, queries };
-    Patching { config, loaded, methods, prompts, own, identity, parallel, store, done }.run()
+    Patching { config, loaded, methods, prompts, own, hashes, parallel, store, done }.run()
 }
 
 /// The probing experiment.
@@ -118,14 +118,14 @@ fn probe(
     announce(config, &loaded, &format!("{cases} cases"), place.out, &records);
     let done = resume::Done::new(records);
     let (benchmark, loaded, methods) = (&benchmark, &loaded, &methods);
-    let (identity, shard) = (&manifest.identity, place.shard);
+    let (hashes, shard) = (manifest.identity.settings(), place.shard);
     Probing {
         config,
         settings,
         benchmark,
         loaded,
         methods,
-        identity,
+        hashes,
         surroundings,
         shard,
         store,

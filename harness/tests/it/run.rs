@@ -66,8 +66,11 @@ fn shards_make_up_the_run() {
         assert_eq!((&a.neurons.len(), a.outcome), (&b.neurons.len(), b.outcome));
     }
     bench.ment(&["report", "shared"]).assert().success();
-    let table = |out: &str| fs::read_to_string(bench.path(out).join("table3.csv")).unwrap();
-    assert_eq!(table("whole"), table("shared"));
+    // Confidence intervals too, which are drawn: they stand beside the paper's rows.
+    for table in ["table3.csv", "beside_table3.csv"] {
+        let read = |out: &str| fs::read_to_string(bench.path(out).join(table)).unwrap();
+        assert_eq!(read("whole"), read("shared"), "{table}");
+    }
     // Shards of another division overlap with these: what both measure counts once.
     shard("1/3");
     bench.run("shared").success();

@@ -10,13 +10,13 @@ use super::prepare::Prompt;
 use super::resume::Done;
 use crate::config::Config;
 use crate::dataset::DatasetName;
-use crate::manifest::Identity;
 use crate::method::{Method, NoParallelPrompts, ParallelPrompts, observe_each};
 use crate::model::Loaded;
 use crate::plan::Planned;
 use crate::record::{Observation, PredictionRecord, Record};
 use crate::store::Store;
 use anyhow::Result;
+use std::collections::BTreeMap;
 use tch::Tensor;
 
 /// A prepared experiment.
@@ -28,7 +28,8 @@ pub(super) struct Patching<'a> {
     pub(super) prompts: &'a [Prompt<'a>],
     /// Those that this process runs.
     pub(super) own: Vec<&'a Prompt<'a>>,
-    pub(super) identity: &'a Identity,
+    /// By label, what ids of a method's trials begin with.
+    pub(super) hashes: BTreeMap<String, String>,
     pub(super) parallel: Parallel<'a>,
     pub(super) store: Store,
     pub(super) done: Done,

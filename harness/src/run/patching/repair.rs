@@ -23,7 +23,7 @@ struct Course<'m> {
     standing: Edit,
     /// Tokens at the gold positions; those of repaired errors are the gold ones.
     predicted: Vec<u32>,
-    /// Whether a trial was made.
+    /// Whether a trial was made, now or in an earlier process.
     began: bool,
 }
 
@@ -83,18 +83,17 @@ impl<'a> Patching<'a> {
         Ok(())
     }
 
+    /// With an equal share of the memory for the trace, another one where edits pile up, and the
+    /// method; bystanders have half of it all, if there are any.
     fn workbench(&self) -> Workbench<'a> {
-        Workbench { config: self.config, loaded: self.loaded, memory: self.memory() / 2 }
-    }
-
-    /// Bytes for traces and methods: bystanders have half of the memory, if there are any.
-    fn memory(&self) -> usize {
+        let shares = 2 + usize::from(self.methods.iter().any(|method| method.keeps_edits()));
         let bystanders = self.config.execution.unrelated_probes > 0;
-        self.config.execution.memory() / if bystanders { 2 } else { 1 }
+        let memory = self.config.execution.memory() / if bystanders { 2 } else { 1 } / shares;
+        Workbench { config: self.config, loaded: self.loaded, memory }
     }
 
     /// Error by error, every method on each: the methods that meet the same sequence share its trace,
-    /// and a stopped run has measured all of them on the same errors.
+    /// and a stopped run has measured all of them on the same errors, but for the one at hand.
     fn repair_datum(
         &mut self,
         prompt: &Prompt<'a>,
@@ -138,8 +137,7 @@ impl<'a> Patching<'a> {
     }
 
     fn id(&self, method: &dyn Method, of: (DatasetName, usize), position: usize) -> TrialId {
-        let setting = self.identity.trials_of(method.label());
-        TrialId::new(&setting, of.0, of.1, position)
+        TrialId::new(&self.hashes[method.label()], of.0, of.1, position)
     }
 
     /// The next step of a method's course: the error at gold position `position`.
@@ -156,6 +154,7 @@ impl<'a> Patching<'a> {
         // Edits that pile up are not in the records, so such a datum is repaired as a whole.
         let known = self.done.trial(&id).filter(|_| !method.keeps_edits());
         let outcome = if let Some(trial) = known {
+            course.began = true;
             trial.outcome
         } else {
             let (workbench, parallel) = (self.workbench(), self.parallel.around(&prompt.planned));

@@ -19,7 +19,6 @@ use crate::config::{Config, Demonstration, MentConfig, Order, ProbingConfig, Que
 use crate::dataset::Pair;
 use crate::device::Clock;
 use crate::edit::Edit;
-use crate::manifest::Identity;
 use crate::method::Method;
 use crate::method::ment::{self, Ment};
 use crate::model::Loaded;
@@ -30,6 +29,8 @@ use crate::record::{CaseName, CaseRecord, PatchRecord, Record, Texts, TrialId};
 use crate::signal;
 use crate::store::Store;
 use anyhow::Result;
+use indicatif::ProgressBar;
+use std::collections::BTreeMap;
 use tch::Tensor;
 
 /// A prepared experiment.
@@ -39,7 +40,8 @@ pub(super) struct Probing<'a> {
     pub(super) benchmark: &'a Benchmark,
     pub(super) loaded: &'a Loaded,
     pub(super) methods: &'a [Box<dyn Method>],
-    pub(super) identity: &'a Identity,
+    /// By label, what ids of a method's trials begin with.
+    pub(super) hashes: BTreeMap<String, String>,
     pub(super) surroundings: Surroundings<'a>,
     pub(super) shard: Option<Shard>,
     pub(super) store: Store,
@@ -66,62 +68,71 @@ impl Probing<'_> {
             .filter(|(index, _)| self.shard.is_none_or(|shard| shard.takes(*index)))
             .map(|(_, case)| case)
             .collect();
-        let methods: Vec<&dyn Method> = self.methods.iter().map(AsRef::as_ref).collect();
-        let bar = progress::bar("patch and probe", own.len() * methods.len());
+        let bar = progress::bar("patch and probe", own.len() * self.methods.len());
         let nudge = self.settings.undeclared == Undeclared::Nudge;
         let nudge = nudge.then(|| ment::one(MentConfig::default(), self.config, self.loaded));
-        let mut warm = vec![false; methods.len()];
+        let mut warm = vec![false; self.methods.len()];
         for of in 0..self.benchmark.types.len() {
-            let open: Vec<(Place, usize)> = own
+            let (open, closed): (Vec<_>, Vec<_>) = own
                 .iter()
                 .filter(|(place, _)| self.benchmark.type_of(*place) == of)
-                .filter(|case| {
-                    let open = self.is_open(**case);
-                    bar.inc(if open { 0 } else { methods.len() as u64 });
-                    open
-                })
-                .copied()
-                .collect();
-            if open.is_empty() {
-                continue;
-            }
-            bar.set_message(format!("{}: samples traced", self.benchmark.types[of]));
-            let memory = self.config.execution.memory() / 2;
-            let stage = Stage::new(self.benchmark, of, self.settings, self.loaded, memory)?;
-            let mut patients = Vec::with_capacity(open.len());
-            for case in open {
-                signal::check()?;
-                match self.admit(&stage, case, nudge.as_ref())? {
-                    Some(patient) => patients.push(patient),
-                    None => bar.inc(methods.len() as u64),
-                }
-            }
-            for (method, warm) in methods.iter().zip(&mut warm).filter(|(_, warm)| !**warm) {
-                let open =
-                    |patient: &&Patient| !self.done.patched(&self.id(*method, &patient.name));
-                // Repaired once for nothing: what is made once a process is made, and no measured time
-                // holds it. (Attributions of parallel prompts are kept, with the time they took.)
-                if let Some(last) = patients.iter().rfind(open) {
-                    bar.set_message(format!("{}: warm-up", method.label()));
-                    self.attempt(*method, last, last.case.target, &mut Traces::default())?;
-                    *warm = true;
-                }
-            }
-            for patient in &patients {
-                let unpatched = stage.logits(&patient.standing);
-                let mut traces = Traces::default();
-                for method in &methods {
-                    if !self.done.patched(&self.id(*method, &patient.name)) {
-                        signal::check()?;
-                        bar.set_message(format!("{} on {}", method.label(), patient.name));
-                        self.treat(*method, &stage, (patient, &unpatched), &mut traces)?;
-                    }
-                    bar.inc(1);
-                }
+                .partition(|case| self.is_open(**case));
+            bar.inc((closed.len() * self.methods.len()) as u64);
+            if !open.is_empty() {
+                self.treat_type(of, &open, nudge.as_ref(), &mut warm, &bar)?;
             }
         }
         bar.finish_and_clear();
         Ok(())
+    }
+
+    /// Every method on every `open` case of type `of`. `warm` says which methods have run before.
+    fn treat_type(
+        &mut self,
+        of: usize,
+        open: &[(Place, usize)],
+        nudge: Option<&Ment>,
+        warm: &mut [bool],
+        bar: &ProgressBar,
+    ) -> Result<()> {
+        bar.set_message(format!("{}: samples traced", self.benchmark.types[of]));
+        let memory = self.config.execution.memory() / 2;
+        let stage = Stage::new(self.benchmark, of, self.settings, self.loaded, memory)?;
+        let mut patients = Vec::with_capacity(open.len());
+        for &case in open {
+            signal::check()?;
+            match self.admit(&stage, case, nudge)? {
+                Some(patient) => patients.push(patient),
+                None => bar.inc(self.methods.len() as u64),
+            }
+        }
+        for (method, warm) in self.methods.iter().zip(warm).filter(|(_, warm)| !**warm) {
+            bar.set_message(format!("{}: warm-up", method.label()));
+            *warm = self.warm_up(method.as_ref(), &patients)?;
+        }
+        for patient in &patients {
+            let unpatched = stage.logits(&patient.standing);
+            let mut traces = Traces::default();
+            for method in self.methods {
+                if !self.done.patched(&self.id(method.as_ref(), &patient.name)) {
+                    signal::check()?;
+                    bar.set_message(format!("{} on {}", method.label(), patient.name));
+                    self.treat(method.as_ref(), &stage, (patient, &unpatched), &mut traces)?;
+                }
+                bar.inc(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has `method` repair the last case that it has not met yet, for nothing: what is made once a
+    /// process is made, and no measured time holds it. (Attributions of parallel prompts are kept, with
+    /// the time they took.) Whether there was such a case.
+    fn warm_up(&self, method: &dyn Method, patients: &[Patient]) -> Result<bool> {
+        let open = |patient: &&Patient| !self.done.patched(&self.id(method, &patient.name));
+        let Some(last) = patients.iter().rfind(open) else { return Ok(false) };
+        self.attempt(method, last, last.case.target, &mut Traces::default())?;
+        Ok(true)
     }
 
     fn name(&self, (place, target): (Place, usize)) -> CaseName {
@@ -210,7 +221,7 @@ impl Probing<'_> {
     }
 
     fn id(&self, method: &dyn Method, case: &CaseName) -> TrialId {
-        TrialId::of_case(&self.identity.trials_of(method.label()), case)
+        TrialId::of_case(&self.hashes[method.label()], case)
     }
 
     /// Patches one case and probes the edit. `unpatched` are the logits of the stage before
