@@ -11,6 +11,9 @@ use rayon::prelude::*;
 use std::collections::HashMap;
 
 const DRAWS: u64 = 1000;
+/// Of more clusters than this in a stratum several are drawn as one: the interval is the same to the chance
+/// of the draws, and its cost is bounded.
+const ROWS: usize = 2000;
 /// Share of the draws below an interval, and above it.
 const TAIL: f64 = 0.025;
 
@@ -58,26 +61,27 @@ impl Clusters {
         let places: HashMap<&str, usize> =
             methods.iter().enumerate().map(|(place, label)| (label.as_str(), place)).collect();
         let width = methods.len() * columns.len();
-        let (mut own, mut rows) =
-            (Self { columns: columns.len(), width, strata: Vec::new() }, HashMap::new());
-        let mut known: HashMap<&str, usize> = HashMap::new();
+        let mut own = Self { columns: columns.len(), width, strata: Vec::new() };
+        let (mut last, mut count) = ((None, None), 0);
         for index in 0..summed.height() {
-            let [stratum, cluster, label] =
-                [strata, clusters, labels].map(|names| names.get(index).unwrap_or_default());
-            let Some(place) = places.get(label) else { continue };
-            let count = known.len();
-            let stratum = *known.entry(stratum).or_insert(count);
-            if stratum == own.strata.len() {
+            let (stratum, cluster) = (strata.get(index), clusters.get(index));
+            let Some(place) = labels.get(index).and_then(|label| places.get(label)) else {
+                continue;
+            };
+            if stratum != last.0 || own.strata.is_empty() {
                 own.strata.push(Vec::new());
+                count = 0;
             }
-            let table = &mut own.strata[stratum];
-            let row = *rows.entry((stratum, cluster)).or_insert_with(|| {
-                table.resize(table.len() + width, 0.0);
-                table.len() / width - 1
-            });
+            if (stratum, cluster) != last || count == 0 {
+                last = (stratum, cluster);
+                count += 1;
+            }
+            let rows = own.strata.last_mut().expect("one was pushed");
+            let row = (count - 1) % ROWS;
+            rows.resize(rows.len().max((row + 1) * width), 0.0);
             for (column, values) in values.iter().enumerate() {
                 let at = row * width + place * columns.len() + column;
-                table[at] = values.get(index).unwrap_or_default();
+                rows[at] += values.get(index).unwrap_or_default();
             }
         }
         Ok(own)
@@ -169,6 +173,19 @@ mod tests {
         assert!((half.high - (0.5 + expected)).abs() < 0.01, "{half:?}");
         let full = intervals[1].unwrap();
         assert_eq!((full.low, full.high), (1.0, 1.0));
+    }
+
+    /// Of 5000 clusters several are one row, and the interval is as it would be.
+    #[test]
+    fn many_clusters_are_drawn_together() {
+        let many = clusters(5000);
+        assert_eq!(many.strata[0].len(), super::ROWS * many.width);
+        let half = many
+            .intervals(|sums| vec![sums.of(0).next().and_then(|sums| ratio(sums[0], sums[1]))])[0]
+            .unwrap();
+        let expected = 1.96 * (0.25_f64 / 5000.0).sqrt();
+        assert!((half.high - half.low - 2.0 * expected).abs() < 0.1 * expected, "{half:?}");
+        assert!((half.high + half.low - 1.0).abs() < 0.1 * expected, "{half:?}");
     }
 
     /// Both methods are drawn on the same clusters: their difference is as certain as they are alike.
