@@ -90,10 +90,23 @@ pub struct Repair {
     pub seconds: Phases,
 }
 
+/// What a method is, whatever its setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The control.
+    NoEdit,
+    /// Knowledge Neurons.
+    KnowledgeNeurons,
+    /// MENT.
+    Ment,
+}
+
 /// A model-editing method under one setting.
 pub trait Method {
     /// Row label in the tables.
     fn label(&self) -> &str;
+    /// Methods of one kind run the same code under different settings.
+    fn kind(&self) -> Kind;
     /// Whether edits pile up within a datum.
     fn keeps_edits(&self) -> bool;
     /// Whether it back-propagates through the datum's own sequence; graphs are then kept.

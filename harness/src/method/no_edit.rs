@@ -1,6 +1,6 @@
 //! The control: every error is skipped.
 
-use super::{LlmError, Method, Repair, Scene, observe};
+use super::{Kind, LlmError, Method, Repair, Scene, observe};
 use crate::config::{Config, NoEditConfig};
 use crate::edit::Edit;
 use crate::record::Phases;
@@ -17,6 +17,10 @@ pub(super) fn all(config: &Config) -> impl Iterator<Item = Box<dyn Method>> {
 impl Method for NoEdit {
     fn label(&self) -> &str {
         &self.0.label
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::NoEdit
     }
 
     fn keeps_edits(&self) -> bool {

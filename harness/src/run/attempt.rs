@@ -6,10 +6,11 @@ use crate::edit::Edit;
 use crate::engine::memory::halvings;
 use crate::engine::trace::Trace;
 use crate::method::ment::Located;
-use crate::method::{LlmError, Method, ParallelPrompts, Repair, Scene, observe};
+use crate::method::{Kind, LlmError, Method, ParallelPrompts, Repair, Scene, observe};
 use crate::model::{Loaded, Sequences};
 use crate::record::{Observation, Outcome, Phases};
 use anyhow::Result;
+use std::collections::HashSet;
 use tch::Tensor;
 
 /// What methods work with.
@@ -34,6 +35,27 @@ pub(super) struct Traces {
     plain: Option<Traced>,
     /// For methods that back-propagate through it.
     differentiable: Option<Traced>,
+}
+
+/// What has run before in this process: what is made once a process is made then, and no measured time
+/// holds it. (Attributions of parallel prompts are kept, with the time they took.)
+#[derive(Default)]
+pub(super) struct Warm(HashSet<(Kind, bool)>);
+
+impl Warm {
+    /// Has `run` run `method` for nothing, unless one of its kind has run; `run` says whether there was
+    /// something to run it on.
+    pub(super) fn up(
+        &mut self,
+        method: &dyn Method,
+        run: impl FnOnce() -> Result<bool>,
+    ) -> Result<()> {
+        let kind = (method.kind(), method.differentiates_the_datum());
+        if !self.0.contains(&kind) && run()? {
+            self.0.insert(kind);
+        }
+        Ok(())
+    }
 }
 
 /// How an error ended.

@@ -8,7 +8,7 @@ mod select;
 
 use self::attributions::{Attributions, Integral};
 use super::in_order::{Patches, patch};
-use super::{LlmError, Method, ParallelPrompt, Repair, Scene};
+use super::{Kind, LlmError, Method, ParallelPrompt, Repair, Scene};
 use crate::config::{Config, KnConfig, Quadrature, Quantity};
 use crate::device::Clock;
 use crate::edit::{ColumnDelta, Edit, Neuron};
@@ -39,6 +39,10 @@ pub(super) fn all(config: &Config) -> impl Iterator<Item = Box<dyn Method>> {
 impl Method for KnowledgeNeurons {
     fn label(&self) -> &str {
         &self.config.label
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::KnowledgeNeurons
     }
 
     fn keeps_edits(&self) -> bool {

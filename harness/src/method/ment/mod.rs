@@ -11,7 +11,7 @@ pub use self::locate::attribution;
 pub use self::located::Located;
 pub use self::virtual_distribution::raise_to_top;
 
-use super::{LlmError, Method, Oracle, Repair, Scene};
+use super::{Kind, LlmError, Method, Oracle, Repair, Scene};
 use crate::config::{AcrossErrors, Config, Locate, MentConfig, Positions, Score, Vocabulary};
 use crate::device::Clock;
 use crate::model::Loaded;
@@ -62,6 +62,10 @@ fn rows(setting: &MentConfig, loaded: &Loaded) -> usize {
 impl Method for Ment {
     fn label(&self) -> &str {
         &self.config.label
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Ment
     }
 
     fn keeps_edits(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Every method on every error.
 
-use super::super::attempt::{Attempt, Traces, Workbench, attempt};
+use super::super::attempt::{Attempt, Traces, Warm, Workbench, attempt};
 use super::super::prepare::Prompt;
 use super::bystanders::Bystanders;
 use super::{Patching, observe_gold};
@@ -48,10 +48,11 @@ impl<'a> Patching<'a> {
         let model = self.loaded.model.as_ref();
         let bystanders = Bystanders::new(model, self.prompts, count, memory);
         let bar = progress::bar("repair", errors * self.methods.len());
+        let mut warm = Warm::default();
         for method in self.methods {
             signal::check()?;
             bar.set_message(format!("{}: warm-up", method.label()));
-            self.warm_up(method.as_ref())?;
+            warm.up(method.as_ref(), || self.warm_up(method.as_ref()))?;
         }
         for prompt in self.own.clone() {
             self.repair_datum(prompt, &bystanders, &bar)?;
@@ -60,10 +61,9 @@ impl<'a> Patching<'a> {
         Ok(())
     }
 
-    /// Repairs the last error that `method` has not met yet, and drops the result: what is made once
-    /// a process is made, and no measured time holds it. (Attributions of that error's parallel
-    /// prompts are kept, with the time they took.)
-    fn warm_up(&self, method: &dyn Method) -> Result<()> {
+    /// Repairs the last error that `method` has not met yet, and drops the result. Whether there was
+    /// such an error.
+    fn warm_up(&self, method: &dyn Method) -> Result<bool> {
         for prompt in self.own.iter().rev() {
             let (dataset, datum) = (self.dataset(prompt), prompt.planned.datum);
             let record = self.done.datum(dataset, datum).expect("every datum is predicted");
@@ -78,9 +78,9 @@ impl<'a> Patching<'a> {
             let (target, argmax) = (record.gold[position], record.argmax[position]);
             let error = LlmError { at: prompt.at(position), target, argmax };
             let scene = workbench.scene(&ids, traced, parallel.as_ref());
-            return method.repair(&scene, &error).map(drop);
+            return method.repair(&scene, &error).map(|_| true);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// With an equal share of the memory for the trace, another one where edits pile up, and the

@@ -12,7 +12,7 @@ pub use self::fit::{Fit, describe_fit, fit};
 pub(super) use self::parallel::Surroundings;
 
 use self::stage::Stage;
-use super::attempt::{Attempt, Traces, Workbench, attempt};
+use super::attempt::{Attempt, Traces, Warm, Workbench, attempt};
 use super::resume::Done;
 use crate::benchmark::{Benchmark, Place};
 use crate::config::{Config, Demonstration, MentConfig, Order, ProbingConfig, Query, Undeclared};
@@ -71,7 +71,7 @@ impl Probing<'_> {
         let bar = progress::bar("patch and probe", own.len() * self.methods.len());
         let nudge = self.settings.undeclared == Undeclared::Nudge;
         let nudge = nudge.then(|| ment::one(MentConfig::default(), self.config, self.loaded));
-        let mut warm = vec![false; self.methods.len()];
+        let mut warm = Warm::default();
         for of in 0..self.benchmark.types.len() {
             let (open, closed): (Vec<_>, Vec<_>) = own
                 .iter()
@@ -86,13 +86,13 @@ impl Probing<'_> {
         Ok(())
     }
 
-    /// Every method on every `open` case of type `of`. `warm` says which methods have run before.
+    /// Every method on every `open` case of type `of`.
     fn treat_type(
         &mut self,
         of: usize,
         open: &[(Place, usize)],
         nudge: Option<&Ment>,
-        warm: &mut [bool],
+        warm: &mut Warm,
         bar: &ProgressBar,
     ) -> Result<()> {
         bar.set_message(format!("{}: samples traced", self.benchmark.types[of]));
@@ -106,9 +106,9 @@ impl Probing<'_> {
                 None => bar.inc(self.methods.len() as u64),
             }
         }
-        for (method, warm) in self.methods.iter().zip(warm).filter(|(_, warm)| !**warm) {
+        for method in self.methods {
             bar.set_message(format!("{}: warm-up", method.label()));
-            *warm = self.warm_up(method.as_ref(), &patients)?;
+            warm.up(method.as_ref(), || self.warm_up(method.as_ref(), &patients))?;
         }
         for patient in &patients {
             let unpatched = stage.logits(&patient.standing);
@@ -125,9 +125,8 @@ impl Probing<'_> {
         Ok(())
     }
 
-    /// Has `method` repair the last case that it has not met yet, for nothing: what is made once a
-    /// process is made, and no measured time holds it. (Attributions of parallel prompts are kept, with
-    /// the time they took.) Whether there was such a case.
+    /// Has `method` repair the last case that it has not met yet, and drops the result. Whether there
+    /// was such a case.
     fn warm_up(&self, method: &dyn Method, patients: &[Patient]) -> Result<bool> {
         let open = |patient: &&Patient| !self.done.patched(&self.id(method, &patient.name));
         let Some(last) = patients.iter().rfind(open) else { return Ok(false) };
