@@ -1,4 +1,5 @@
-//! A table beside the paper's: below each row of ours the paper's, where it has one.
+//! A table beside the paper's: below each row of ours that the paper has, its confidence intervals, the
+//! paper's figures, and the differences.
 
 use super::published::{Published, published};
 use super::table::{Column, Format, Group, Interval, Row, Table};

@@ -107,8 +107,8 @@ impl Workbench<'_> {
     }
 }
 
-/// Has `method` put `target` on top at position `at`, unless it is there already. `clock` counts from
-/// before the sequence was traced for it.
+/// Has `method` put `target` on top at position `at`, unless it is there already. `clock` has
+/// the seconds of the trace on it, where the method bears them.
 pub(super) fn attempt(
     method: &dyn Method,
     scene: &Scene<'_>,

@@ -212,8 +212,8 @@ impl<'a> Patching<'a> {
     }
 }
 
-/// One trial: the record of it, and the edit, if it solved the error. `clock` was started before
-/// the sequence was traced for it.
+/// One trial: the record of it, and the edit, if it solved the error. `clock` has
+/// the seconds of the trace on it, where the trial bears them.
 fn repair(
     method: &dyn Method,
     scene: &Scene<'_>,
