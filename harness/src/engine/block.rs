@@ -1,7 +1,7 @@
-//! One block of a model, at all positions or at one position of each sequence.
+//! One block of a model, at all positions or at some of each sequence.
 
 use crate::edit::{ColumnDelta, Edit};
-use crate::model::{CausalLm, Positions};
+use crate::model::{CausalLm, Positions, Tree};
 use tch::Tensor;
 
 /// What is kept of a block that was run at positions Q of each sequence.
@@ -14,15 +14,21 @@ pub struct Block {
 }
 
 /// Runs block `layer` on `residual` `[B,T,D]`, at all positions, with the columns of `edit` that
-/// lie in it.
-pub fn block(model: &dyn CausalLm, layer: usize, residual: &Tensor, edit: &Edit) -> Block {
+/// lie in it. The sequences branch as `tree` says.
+pub fn block(
+    model: &dyn CausalLm,
+    layer: usize,
+    residual: &Tensor,
+    tree: Option<&Tree>,
+    edit: &Edit,
+) -> Block {
     let input = model.attention_input(layer, residual);
-    let attention = model.attention(layer).causal(&input);
+    let attention = model.attention(layer).causal(&input, tree);
     feed_forward(model, layer, residual, &input, &attention, edit)
 }
 
-/// Runs block `layer` on `residual` `[B,T,D]` at one position of each sequence: all that the last
-/// block has to do where one prediction a sequence is asked for.
+/// Runs block `layer` on `residual` `[B,T,D]` at the positions `at` of each sequence: all that
+/// the last block has to do where predictions are asked for there only.
 pub fn block_at(
     model: &dyn CausalLm,
     layer: usize,

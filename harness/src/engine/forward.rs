@@ -2,25 +2,26 @@
 
 use super::block::block;
 use crate::edit::{Applied, Edit};
-use crate::model::{CausalLm, Sequences};
+use crate::model::{CausalLm, Sequences, Tree};
 use tch::Tensor;
 
 /// Logits `[B,T,V]` of `ids` `[B,T]` under `edit`, by one pass over all layers.
 pub fn logits(model: &dyn CausalLm, ids: &Tensor, edit: &Edit) -> Tensor {
-    model.head(&model.final_norm(&residual(model, ids, edit)))
+    model.head(&model.final_norm(&residual(model, ids, None, edit)))
 }
 
-/// Logits `[B,V]` at the ends of `sequences` under `edit`.
+/// Logits `[E,V]` at the ends of `sequences` under `edit`.
 pub fn logits_at_ends(model: &dyn CausalLm, sequences: &Sequences, edit: &Edit) -> Tensor {
-    let states = sequences.ends.of(&residual(model, &sequences.ids, edit));
-    model.head(&model.final_norm(&states)).squeeze_dim(1)
+    let Sequences { ids, ends } = sequences;
+    let states = ends.of(&residual(model, ids, ends.tree(), edit));
+    model.head(&model.final_norm(&states)).flatten(0, 1)
 }
 
-/// The residual `[B,T,D]` leaving the last block.
-pub fn residual(model: &dyn CausalLm, ids: &Tensor, edit: &Edit) -> Tensor {
+/// The residual `[B,T,D]` leaving the last block; the sequences branch as `tree` says.
+pub fn residual(model: &dyn CausalLm, ids: &Tensor, tree: Option<&Tree>, edit: &Edit) -> Tensor {
     let mut residual = model.embed(ids);
     for layer in 0..model.spec().layers {
-        residual = block(model, layer, &residual, edit).output;
+        residual = block(model, layer, &residual, tree, edit).output;
     }
     residual
 }
@@ -29,6 +30,6 @@ pub fn residual(model: &dyn CausalLm, ids: &Tensor, edit: &Edit) -> Tensor {
 /// the way the paper describes an edit, and the slowest.
 pub fn logits_with_weights_edited(model: &dyn CausalLm, ids: &Tensor, edit: &Edit) -> Tensor {
     let _applied = Applied::new(model, edit);
-    let residual = residual(model, &ids.unsqueeze(0), &Edit::none());
+    let residual = residual(model, &ids.unsqueeze(0), None, &Edit::none());
     model.head(&model.final_norm(&residual.select(1, -1))).squeeze_dim(0)
 }

@@ -54,7 +54,7 @@ pub fn gradients(
                     if layer == last {
                         block_at(model, layer, leaf, &position, &trace.edit)
                     } else {
-                        block(model, layer, leaf, &trace.edit)
+                        block(model, layer, leaf, None, &trace.edit)
                     }
                 });
                 &rebuilt

@@ -1,7 +1,7 @@
 //! Probing: what edits do to the next-token predictions after given prompts. The prompts are
 //! traced once, and every edit is replayed on the traces.
 
-use super::batches::{batches, in_order};
+use super::batches::{self, in_order, together};
 use super::memory::in_pieces;
 use super::replay::{Replay, block_bytes};
 use super::trace::Trace;
@@ -20,7 +20,7 @@ pub struct Probes<'m> {
     budget: usize,
 }
 
-/// Prompts that are run together.
+/// Prompts that are run together, and their trace.
 struct Batch {
     /// Their places among all prompts.
     prompts: Vec<usize>,
@@ -41,15 +41,13 @@ impl<'m> Probes<'m> {
     /// are asked for; where that cannot be written, and on other devices, they are recomputed.
     pub fn new(model: &'m dyn CausalLm, prompts: &[Vec<u32>], budget: usize) -> Self {
         let spec = model.spec();
-        let lengths: Vec<usize> = prompts.iter().map(Vec::len).collect();
+        let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
         let tokens = tokens_at_once(spec.device).min(budget / 2 / block_bytes(spec));
         let mut left = budget;
         let mut before: Vec<Tensor> = Vec::new();
-        let batches: Vec<Batch> = batches(&lengths, tokens)
+        let batches: Vec<Batch> = together(&prompts, tokens, spec.device)
             .into_iter()
-            .map(|prompts_of| {
-                let ids = prompts_of.iter().map(|&index| prompts[index].as_slice());
-                let sequences = Sequences::several(ids, spec.device);
+            .map(|batches::Batch { prompts, sequences }| {
                 let trace = Trace::to_ends(model, &sequences, Edit::none());
                 before.push(trace.logits(model));
                 let bytes = trace_bytes(&trace);
@@ -61,7 +59,7 @@ impl<'m> Probes<'m> {
                 } else {
                     Held::Ids(sequences)
                 };
-                Batch { prompts: prompts_of, held }
+                Batch { prompts, held }
             })
             .collect();
         let before = match before.as_slice() {

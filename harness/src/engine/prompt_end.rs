@@ -27,7 +27,7 @@ impl PromptEnd {
         let layers = first..model.spec().layers;
         let past = |layer: usize| {
             let input = model.attention_input(layer, &trace.residual[layer]);
-            model.attention(layer).keys_values(&input).prefix(tokens - 1)
+            model.attention(layer).keys_values(&input, None).prefix(tokens - 1)
         };
         let at_end = |layer: usize, states: &Tensor| {
             trace.at_ends_of(layer + 1, states).squeeze_dim(1).detach().copy()

@@ -48,13 +48,13 @@ impl<'m> Replay<'m> {
         replay
     }
 
-    /// Logits `[C,B,V]` at the ends of the B sequences under each of the C candidates.
+    /// Logits `[C,E,V]` at the E ends of the sequences under each of the C candidates.
     pub fn logits(&mut self) -> Tensor {
         let states = self.states_at_ends();
         self.model.head(&self.model.final_norm(&states))
     }
 
-    /// The residual `[C,B,D]` leaving the last layer at the ends.
+    /// The residual `[C,E,D]` leaving the last layer at the ends.
     pub fn states_at_ends(&mut self) -> Tensor {
         let last = self.model.spec().layers - 1;
         let starts: Vec<usize> = (0..self.candidates.len()).map(|row| self.start(row)).collect();
@@ -65,9 +65,9 @@ impl<'m> Replay<'m> {
         let costs: Vec<usize> =
             order.iter().map(|&candidate| if starts[candidate] > last { 0 } else { row }).collect();
         let most = self.budget.min(tokens_at_once(spec.device) * block_bytes(spec));
-        let width = spec.d_model as i64;
+        let (ends, width) = (self.trace.ends.count() as i64, spec.d_model as i64);
         let finals = in_pieces(&costs, most, |piece| self.climb(&order[piece], &starts));
-        let finals = Tensor::cat(&finals, 0).view([-1, sequences as i64, width]);
+        let finals = Tensor::cat(&finals, 0).view([-1, ends, width]);
         in_order(&finals, &order)
     }
 
@@ -92,7 +92,7 @@ impl<'m> Replay<'m> {
     }
 
     /// Runs `rows`, candidates ordered by `starts`, up through the last layer; the states leaving
-    /// it at the ends, `[rows·B,1,D]`.
+    /// it at the ends, `[rows·B,Q,D]`.
     fn climb(&mut self, rows: &[usize], starts: &[usize]) -> Tensor {
         let (model, last) = (self.model, self.model.spec().layers - 1);
         let sequences = self.trace.ends.sequences();
@@ -115,7 +115,7 @@ impl<'m> Replay<'m> {
             let run = if layer == last {
                 block_at(model, layer, &residual, &self.trace.ends.repeat(joined), &self.trace.edit)
             } else {
-                block(model, layer, &residual, &self.trace.edit)
+                block(model, layer, &residual, self.trace.ends.tree(), &self.trace.edit)
             };
             for (index, &row) in rows[..joined].iter().enumerate() {
                 let own = |t: &Tensor| t.narrow(0, (index * sequences) as i64, sequences as i64);

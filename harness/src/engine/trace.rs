@@ -12,11 +12,12 @@ pub struct Trace {
     pub residual: Vec<Tensor>,
     /// Post-activations of each layer, `[B,T,F]`.
     pub post_activation: Vec<Tensor>,
-    /// Where each sequence ends. The last layer may have been run there only (`at_ends`).
+    /// Where the sequences, or their branches, end: E places, the same number Q in each sequence. The
+    /// last layer may have been run there only (`at_ends`).
     pub ends: Positions,
     /// What the trace was made under.
     pub edit: Edit,
-    /// Whether the last post-activation and the last residual hold the ends only, `[B,1,·]`: all
+    /// Whether the last post-activation and the last residual hold the ends only, `[B,Q,·]`: all
     /// that a replay asks of the last layer, which then costs next to nothing.
     at_ends: bool,
     /// Differentiable blocks, where they are kept; see [`super::gradient`].
@@ -162,14 +163,14 @@ impl Trace {
         model.head(&model.final_norm(&state)).squeeze_dim(0)
     }
 
-    /// Logits `[B,V]` at the ends.
+    /// Logits `[E,V]` at the ends.
     pub fn logits(&self, model: &dyn CausalLm) -> Tensor {
         let states = self.at_ends_of(model.spec().layers, self.last_residual());
-        model.head(&model.final_norm(&states)).squeeze_dim(1)
+        model.head(&model.final_norm(&states)).flatten(0, 1)
     }
 
     /// Of `states` `[B,T,X]` that enter `layer`, or that the layer below computed, those at the
-    /// ends, `[B,1,X]`.
+    /// ends, `[B,Q,X]`.
     pub(super) fn at_ends_of(&self, layer: usize, states: &Tensor) -> Tensor {
         let cut = self.at_ends && layer == self.post_activation.len();
         if cut { states.shallow_clone() } else { self.ends.of(states) }
@@ -186,7 +187,7 @@ impl Trace {
 
     /// Runs the layers from `first` on, with graphs of the `graphs` layers below the last.
     fn run_from(&mut self, model: &dyn CausalLm, first: usize, graphs: usize) {
-        let last = model.spec().layers - 1;
+        let (last, tree) = (model.spec().layers - 1, self.ends.tree());
         self.graphs.clear();
         self.graphs.resize_with(last, || None);
         for layer in first..=last {
@@ -194,7 +195,8 @@ impl Trace {
             let run = if layer == last && self.at_ends {
                 block_at(model, layer, residual, &self.ends, &self.edit)
             } else if layer < last && layer + graphs >= last {
-                let graph = Graph::new(residual, |leaf| block(model, layer, leaf, &self.edit));
+                let graph =
+                    Graph::new(residual, |leaf| block(model, layer, leaf, tree, &self.edit));
                 let block = Block {
                     post_activation: graph.block.post_activation.detach(),
                     output: graph.block.output.detach(),
@@ -202,7 +204,7 @@ impl Trace {
                 self.graphs[layer] = Some(graph);
                 block
             } else {
-                block(model, layer, residual, &self.edit)
+                block(model, layer, residual, tree, &self.edit)
             };
             self.residual.push(run.output);
             self.post_activation.push(run.post_activation);

@@ -1,9 +1,9 @@
 //! Causal self-attention with rotary positions and grouped key/value heads, as both families
-//! have it, in the three shapes that the engine asks for: all positions of a sequence, one
-//! position of a sequence, and one token after a sequence whose keys and values are at hand.
+//! have it, in the three shapes that the engine asks for: all positions of a sequence, some
+//! positions of a sequence, and one token after a sequence whose keys and values are at hand.
 
 use super::Linear;
-use super::positions::Positions;
+use super::positions::{Positions, Tree};
 use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 
@@ -46,13 +46,21 @@ impl Rotary {
         self.rotate(x, &rows(&self.cos), &rows(&self.sin))
     }
 
-    /// Rotates `x` `[B,1,heads,head_dim]`, whose tokens stand at `positions`.
-    fn at(&self, positions: &Positions, x: &Tensor) -> Tensor {
+    /// Rotates `x` `[B,T,heads,head_dim]`, whose tokens stand at `depth` `[B,T]`, or `[1,T]`.
+    fn at(&self, depth: &Tensor, x: &Tensor) -> Tensor {
         let rows = |table: &Tensor| {
-            let index = positions.index(table.device());
-            table.index_select(0, &index).unsqueeze(1).unsqueeze(1)
+            let rows = table.index_select(0, &depth.flatten(0, -1));
+            rows.unflatten(0, depth.size().as_slice()).unsqueeze(2)
         };
         self.rotate(x, &rows(&self.cos), &rows(&self.sin))
+    }
+
+    /// Rotates `x` `[B,T,heads,head_dim]`: all tokens of sequences, which branch as `tree` says.
+    fn all(&self, tree: Option<&Tree>, x: &Tensor) -> Tensor {
+        match tree {
+            Some(tree) => self.at(&tree.depth, x),
+            None => self.from(0, x),
+        }
     }
 
     fn rotate(&self, x: &Tensor, cos: &Tensor, sin: &Tensor) -> Tensor {
@@ -132,34 +140,35 @@ impl SelfAttention {
         (self.heads * self.head_dim) as usize
     }
 
-    /// Every token over itself and those before it: `[B,T,D]` to `[B,T,D]`.
-    pub fn causal(&self, input: &Tensor) -> Tensor {
+    /// Every token over itself and those before it, in the `tree` if the sequences branch:
+    /// `[B,T,D]` to `[B,T,D]`.
+    pub fn causal(&self, input: &Tensor, tree: Option<&Tree>) -> Tensor {
         let projected = self.split(&self.qkv.forward(input));
         let turning = self.heads + self.kv_heads;
-        let rotated = self.rotary.from(0, &projected.narrow(2, 0, turning));
+        let rotated = self.rotary.all(tree, &projected.narrow(2, 0, turning));
         let query = rotated.narrow(2, 0, self.heads).transpose(1, 2);
         let key = rotated.narrow(2, self.heads, self.kv_heads).transpose(1, 2);
         let value = projected.narrow(2, turning, self.kv_heads).transpose(1, 2);
-        self.mix(&query, &key, &value, None, true)
+        self.mix(&query, &key, &value, tree.map(|tree| &tree.sees), tree.is_none())
     }
 
-    /// The token at one position of each sequence over those up to it: `[B,T,D]` to `[B,1,D]`.
+    /// The tokens at Q positions of each sequence over those that they see: `[B,T,D]` to `[B,Q,D]`.
     pub fn at(&self, positions: &Positions, input: &Tensor) -> Tensor {
-        let width = self.heads * self.head_dim;
+        let (width, device) = (self.heads * self.head_dim, input.device());
         let query = self.split(&self.qkv.rows(0, width).forward(&positions.of(input)));
-        let query = self.rotary.at(positions, &query).transpose(1, 2);
-        let KeysValues { key, value } = self.keys_values(input);
-        let mask = positions.mask(input.size()[1], input.device());
+        let query = self.rotary.at(&positions.depth(device), &query).transpose(1, 2);
+        let KeysValues { key, value } = self.keys_values(input, positions.tree());
+        let mask = positions.mask(input.size()[1], device);
         self.mix(&query, &key, &value, mask.as_ref(), false)
     }
 
-    /// Keys and values of all tokens of `input` `[B,T,D]`.
-    pub fn keys_values(&self, input: &Tensor) -> KeysValues {
+    /// Keys and values of all tokens of `input` `[B,T,D]`, which branch as `tree` says.
+    pub fn keys_values(&self, input: &Tensor, tree: Option<&Tree>) -> KeysValues {
         let (first, width) = (self.heads * self.head_dim, 2 * self.kv_heads * self.head_dim);
         let projected = self.split(&self.qkv.rows(first, width).forward(input));
         let part = |start| projected.narrow(2, start, self.kv_heads);
         KeysValues {
-            key: self.rotary.from(0, &part(0)).transpose(1, 2),
+            key: self.rotary.all(tree, &part(0)).transpose(1, 2),
             value: part(self.kv_heads).transpose(1, 2),
         }
     }

@@ -17,7 +17,7 @@ mod weights;
 pub use self::attention::{KeysValues, SelfAttention};
 pub use self::hub::{Loaded, load, load_weights, read_config};
 pub(crate) use self::layers::{LayerNorm, Linear};
-pub use self::positions::{Positions, Sequences};
+pub use self::positions::{Positions, Sequences, Tree};
 pub(crate) use self::weights::Checkpoint;
 
 use tch::{Device, Kind, Tensor};

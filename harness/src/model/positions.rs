@@ -1,59 +1,104 @@
-//! One position in each sequence of a batch, and batches of sequences of unequal length.
+//! Positions in the sequences of a batch, and batches of sequences of unequal length or of a common
+//! beginning.
 
+use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 
-/// One position in each sequence of a batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Positions(Vec<i64>);
+/// A sequence that branches: after a stem it goes on in several ways, which do not see each other.
+/// So prompts that begin alike are one sequence, and what they share is run once.
+#[derive(Debug)]
+pub struct Tree {
+    /// How many tokens each has before it, `[1,T]`.
+    pub(crate) depth: Tensor,
+    /// Whether the token of a row sees that of a column, `[1,1,T,T]`.
+    pub(crate) sees: Tensor,
+}
+
+/// The same number Q of positions in each sequence of a batch.
+#[derive(Clone, Debug)]
+pub struct Positions {
+    /// Those of the first sequence, then those of the second, and so on.
+    of: Vec<i64>,
+    sequences: usize,
+    /// How the tokens of each sequence see each other, if not simply those before them.
+    tree: Option<Rc<Tree>>,
+}
 
 impl Positions {
     /// The same position in each of `sequences`.
     pub fn same(position: usize, sequences: usize) -> Self {
-        Self(vec![position as i64; sequences])
+        Self { of: vec![position as i64; sequences], sequences, tree: None }
     }
 
     /// How many sequences.
     pub fn sequences(&self) -> usize {
-        self.0.len()
+        self.sequences
+    }
+
+    /// How many positions in all sequences together.
+    pub fn count(&self) -> usize {
+        self.of.len()
+    }
+
+    /// How the sequences branch, if they do.
+    pub fn tree(&self) -> Option<&Tree> {
+        self.tree.as_deref()
     }
 
     /// These positions for `times` copies of the batch, one after the other.
     pub(crate) fn repeat(&self, times: usize) -> Self {
-        Self(self.0.repeat(times))
+        let (of, sequences) = (self.of.repeat(times), self.sequences * times);
+        Self { of, sequences, tree: self.tree.clone() }
     }
 
-    /// The states there: `[B,T,X]` to `[B,1,X]`.
+    /// The states there: `[B,T,X]` to `[B,Q,X]`.
     pub(crate) fn of(&self, states: &Tensor) -> Tensor {
         match self.shared() {
             Some(position) => states.narrow(1, position, 1),
             None => {
-                let index = self.index(states.device()).view([-1, 1, 1]);
+                let index = self.index(states.device()).unsqueeze(-1);
                 states.gather(1, &index.expand([-1, -1, states.size()[2]], false), false)
             }
         }
     }
 
-    /// `[B]`, on `device`.
-    pub(crate) fn index(&self, device: Device) -> Tensor {
-        match self.shared() {
-            Some(position) => Tensor::full([self.0.len() as i64], position, (Kind::Int64, device)),
-            None => Tensor::from_slice(&self.0).to_device(device),
+    /// Which tokens of the batch these are, `[B,Q]`, on `device`.
+    fn index(&self, device: Device) -> Tensor {
+        Tensor::from_slice(&self.of).view([self.sequences as i64, -1]).to_device(device)
+    }
+
+    /// How many tokens each has before it, `[B,Q]`, on `device`.
+    pub(crate) fn depth(&self, device: Device) -> Tensor {
+        let index = self.index(device);
+        match &self.tree {
+            Some(tree) => {
+                tree.depth.flatten(0, -1).index_select(0, &index.flatten(0, -1)).view_as(&index)
+            }
+            None => index,
         }
     }
 
-    /// Which of `tokens` each position may look at, `[B,1,1,T]`; `None` where it is all of them.
+    /// Which of `tokens` each position sees, `[B,1,Q,T]`; `None` where it is all of them.
     pub(crate) fn mask(&self, tokens: i64, device: Device) -> Option<Tensor> {
+        if let Some(tree) = &self.tree {
+            let rows = tree
+                .sees
+                .view([tokens, tokens])
+                .index_select(0, &self.index(device).flatten(0, -1));
+            return Some(rows.view([self.sequences as i64, 1, -1, tokens]));
+        }
         if self.shared() == Some(tokens - 1) {
             return None;
         }
-        let tokens = Tensor::arange(tokens, (Kind::Int64, device));
-        Some(tokens.le_tensor(&self.index(device).view([-1, 1, 1, 1])))
+        let index = self.index(device).unsqueeze(1).unsqueeze(-1);
+        Some(Tensor::arange(tokens, (Kind::Int64, device)).le_tensor(&index))
     }
 
-    /// The position, where it is the same in all sequences.
+    /// The position, where each sequence has one and it is the same in all.
     fn shared(&self) -> Option<i64> {
-        let first = *self.0.first()?;
-        self.0.iter().all(|&position| position == first).then_some(first)
+        let first = *self.of.first()?;
+        let one_each = self.of.len() == self.sequences;
+        (one_each && self.of.iter().all(|&position| position == first)).then_some(first)
     }
 }
 
@@ -63,7 +108,7 @@ impl Positions {
 pub struct Sequences {
     /// `[B,T]`.
     pub ids: Tensor,
-    /// The last token of each.
+    /// The last token of each, or of each branch.
     pub ends: Positions,
 }
 
@@ -83,9 +128,48 @@ impl Sequences {
             padded.extend(std::iter::repeat_n(0, longest - ids.len()));
         }
         let shape = [sequences.len() as i64, longest as i64];
+        let of: Vec<i64> = sequences.iter().map(|ids| ids.len() as i64 - 1).collect();
         Self {
             ids: Tensor::from_slice(&padded).view(shape).to_device(device),
-            ends: Positions(sequences.iter().map(|ids| ids.len() as i64 - 1).collect()),
+            ends: Positions { sequences: of.len(), of, tree: None },
+        }
+    }
+
+    /// One sequence that branches after the first `stem` tokens, at least one, which `prompts` share;
+    /// each prompt has an end.
+    pub fn branching<'a>(
+        stem: usize,
+        prompts: impl Iterator<Item = &'a [u32]>,
+        device: Device,
+    ) -> Self {
+        let (mut ids, mut depth, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+        let mut piece = Vec::new(); // of each token, where the stem or branch that it is in begins
+        let mut grow = |tokens: &[u32], before: usize| {
+            piece.resize(ids.len() + tokens.len(), ids.len());
+            ids.extend(tokens.iter().map(|&id| i64::from(id)));
+            depth.extend((before..before + tokens.len()).map(|depth| depth as i64));
+            ids.len() as i64 - 1
+        };
+        for prompt in prompts {
+            if ends.is_empty() {
+                grow(&prompt[..stem], 0);
+            }
+            let end = grow(&prompt[stem..], stem);
+            ends.push(if prompt.len() == stem { stem as i64 - 1 } else { end });
+        }
+        let tokens = ids.len();
+        let sees: Vec<bool> = (0..tokens * tokens)
+            .map(|cell| (cell / tokens, cell % tokens))
+            .map(|(row, column)| column <= row && (column < stem || column >= piece[row]))
+            .collect();
+        let tokens = tokens as i64;
+        let tree = Tree {
+            depth: Tensor::from_slice(&depth).view([1, tokens]).to_device(device),
+            sees: Tensor::from_slice(&sees).view([1, 1, tokens, tokens]).to_device(device),
+        };
+        Self {
+            ids: Tensor::from_slice(&ids).view([1, tokens]).to_device(device),
+            ends: Positions { of: ends, sequences: 1, tree: Some(Rc::new(tree)) },
         }
     }
 }

@@ -101,11 +101,12 @@ proptest! {
         prop_assert!(relative(&cut, &reference.get(5)) < TOLERANCE);
     }
 
-    /// Prompts of unequal length, in memory, spilled or run again: each row equals weights edited
-    /// and a full pass over the prompt alone.
+    /// Prompts of unequal length, some of which begin alike, in memory, spilled or run again: each row
+    /// equals weights edited and a full pass over the prompt alone.
     #[test]
     fn probes_equal_edited_weights(
         lengths in prop::collection::vec(1..14_usize, 1..8),
+        shared in 0..10_usize,
         drawn in drawn(),
         budget in prop::sample::select(vec![0_usize, 200_000, 1 << 30]),
         family in 0..FAMILIES.len(),
@@ -113,8 +114,12 @@ proptest! {
         let model = model(FAMILIES[family]);
         let model = model.as_ref();
         let edit = edit(model, &drawn);
-        let prompts: Vec<Tensor> =
-            lengths.iter().zip(0..).map(|(&length, seed)| ids(length, seed, model)).collect();
+        let prompt = |(&length, seed): (&usize, i64)| {
+            let own = ids(length, seed, model);
+            let stem = ids(shared.min(length), 99, model);
+            if seed % 3 == 0 { own } else { Tensor::cat(&[&stem, &own.narrow(0, stem.size()[0], length as i64 - stem.size()[0])], 0) }
+        };
+        let prompts: Vec<Tensor> = lengths.iter().zip(0..).map(prompt).collect();
         let as_ids = |t: &Tensor| Vec::<i64>::try_from(t).unwrap().into_iter().map(|id| id as u32);
         let as_ids: Vec<Vec<u32>> = prompts.iter().map(|t| as_ids(t).collect()).collect();
         let probes = Probes::new(model, &as_ids, budget);
@@ -202,9 +207,9 @@ fn plain_integrated_gradients(
 ) -> Tensor {
     let mut residual = model.embed(&ids.unsqueeze(0));
     for below in 0..layer {
-        residual = block(model, below, &residual, edit).output;
+        residual = block(model, below, &residual, None, edit).output;
     }
-    let own = block(model, layer, &residual, edit);
+    let own = block(model, layer, &residual, None, edit);
     let last = ids.size()[0] - 1;
     let active = own.post_activation.narrow(1, last, 1);
     let unedited = &own.output - model.ffn_output(layer, &own.post_activation);
@@ -218,7 +223,7 @@ fn plain_integrated_gradients(
             state += contribution(&(&replaced - &own.post_activation), column);
         }
         for above in layer + 1..model.spec().layers {
-            state = block(model, above, &state, edit).output;
+            state = block(model, above, &state, None, edit).output;
         }
         let logits = model.head(&model.final_norm(&state.select(1, last)));
         let value = logits.softmax(-1, Kind::Float).select(-1, i64::from(target)).sum(Kind::Float);
@@ -248,7 +253,7 @@ fn integrated_gradients_are_complete() {
         let mut last = residual.narrow(1, 8, 1);
         last -= change.unsqueeze(0);
         for above in layer + 1..model.spec().layers {
-            residual = block(model, above, &residual, &Edit::none()).output;
+            residual = block(model, above, &residual, None, &Edit::none()).output;
         }
         probability(&model.head(&model.final_norm(&residual.select(1, -1))).squeeze_dim(0))
     };

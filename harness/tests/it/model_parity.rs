@@ -28,9 +28,9 @@ fn ladder(name: &str) {
     for layer in 0..model.spec().layers {
         let of = |part: &str| &golden[&format!("layers.{layer}.{part}")];
         let input = model.attention_input(layer, of("input"));
-        let attention = model.attention(layer).causal(&input);
+        let attention = model.attention(layer).causal(&input, None);
         assert_close(&format!("{layer} attention"), &attention, of("attention"));
-        let run = block(model.as_ref(), layer, of("input"), &Edit::none());
+        let run = block(model.as_ref(), layer, of("input"), None, &Edit::none());
         assert_close(
             &format!("{layer} post-activation"),
             &run.post_activation,

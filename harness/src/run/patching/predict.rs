@@ -67,7 +67,7 @@ impl Patching<'_> {
         let ids: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.sequence()).collect();
         let ids = ids.iter().map(Vec::as_slice);
         let sequences = Sequences::several(ids, model.spec().device);
-        let residual = forward::residual(model, &sequences.ids, &Edit::none());
+        let residual = forward::residual(model, &sequences.ids, None, &Edit::none());
         let seen = prompts
             .iter()
             .enumerate()

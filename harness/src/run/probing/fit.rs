@@ -5,10 +5,10 @@ use crate::benchmark::{Benchmark, Place};
 use crate::config::{Demonstration, Query};
 use crate::device::tokens_at_once;
 use crate::edit::Edit;
-use crate::engine::batches::batches;
+use crate::engine::batches::{Batch, together};
 use crate::engine::forward::logits_at_ends;
 use crate::method::observe_each;
-use crate::model::{Loaded, Sequences};
+use crate::model::Loaded;
 use crate::record::Observation;
 use crate::{progress, signal};
 use anyhow::Result;
@@ -98,13 +98,11 @@ pub fn describe_fit(benchmark: &Benchmark, fits: &[Fit]) -> String {
 /// The declared argmax token after each prompt.
 fn observe_argmax(loaded: &Loaded, cases: &[Case]) -> Result<Vec<Observation>> {
     let (model, device) = (loaded.model.as_ref(), loaded.model.spec().device);
-    let lengths: Vec<usize> = cases.iter().map(|case| case.prompt.len()).collect();
+    let prompts: Vec<&[u32]> = cases.iter().map(|case| case.prompt.as_slice()).collect();
     let bar = progress::bar("predict", cases.len());
     let mut seen = vec![None; cases.len()];
-    for batch in batches(&lengths, tokens_at_once(device)) {
+    for Batch { prompts: batch, sequences } in together(&prompts, tokens_at_once(device), device) {
         signal::check()?;
-        let prompts = batch.iter().map(|&index| cases[index].prompt.as_slice());
-        let sequences = Sequences::several(prompts, device);
         let logits = logits_at_ends(model, &sequences, &Edit::none());
         let wanted: Vec<i64> = batch.iter().map(|&index| i64::from(cases[index].argmax)).collect();
         let found = observe_each(&logits, &Tensor::from_slice(&wanted).to_device(device))?;
