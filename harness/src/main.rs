@@ -7,6 +7,7 @@ use ment::error::{InputError, Interrupted};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    sigpipe::reset(); // `ment report … | head` ends quietly
     match dispatch(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<Interrupted>() => {

@@ -69,6 +69,8 @@ pub(super) struct Costs {
     /// Those that do not compete.
     controls: Vec<String>,
     found: HashMap<(String, String), Cost>,
+    /// A row an error: that of [`trials`], with its NeuronCost as `nc`.
+    pub(super) errors: DataFrame,
 }
 
 const NAMES: [&str; 12] = [
@@ -109,8 +111,11 @@ impl Costs {
         let labels = frame.column("method")?.str()?;
         let skip_cost: Vec<f64> =
             labels.iter().map(|label| 1.0 + quotas[label.unwrap_or_default()]).collect();
-        let mut frame =
-            frame.hstack(&[polars::prelude::Column::new("skip cost".into(), skip_cost)])?;
+        let frame = frame.hstack(&[polars::prelude::Column::new("skip cost".into(), skip_cost)])?;
+        let cost = when(col("patched").is_null()).then(col("skip cost")).otherwise(col("patched"));
+        let errors =
+            frame.lazy().with_columns([cost.alias("nc"), lit("").alias("stratum")]).collect()?;
+        let mut frame = errors.clone();
         let mut datasets: Vec<&str> =
             order.datasets.iter().map(|dataset| dataset.label()).collect();
         if datasets.len() > 1 {
@@ -118,11 +123,9 @@ impl Costs {
             let together = frame.clone().lazy().with_column(lit(ALL).alias("dataset")).collect()?;
             frame.vstack_mut(&together)?;
         }
-        let cost = when(col("patched").is_null()).then(col("skip cost")).otherwise(col("patched"));
         let means = NAMES[1..11].iter().map(|name| col(*name).mean());
-        let frame = frame.lazy().with_columns([cost.alias("nc"), lit("").alias("stratum")]);
         let costs = frame
-            .clone()
+            .lazy()
             .group_by([col("dataset"), col("method")])
             .agg([vec![col("errors").sum(), col("skip cost").first()], means.collect()].concat())
             .collect()?;
@@ -133,7 +136,7 @@ impl Costs {
             found.insert(key, Cost::of(&values));
         }
         for dataset in datasets.iter().filter(|dataset| **dataset != ALL) {
-            let own = frame.clone().filter(col("dataset").eq(lit(*dataset)));
+            let own = errors.clone().lazy().filter(col("dataset").eq(lit(*dataset)));
             for (method, own) in order.methods.iter().zip(confidence(own, &order.methods)?) {
                 if let Some(cost) = found.get_mut(&(dataset.to_string(), method.clone())) {
                     cost.confidence = own;
@@ -143,7 +146,7 @@ impl Costs {
         let mut methods = order.methods.clone();
         methods.retain(|method| found.keys().any(|(_, known)| known == method));
         let controls = methods.iter().filter(|label| identity.is_control(label)).cloned().collect();
-        Ok(Some(Self { datasets, methods, controls, found }))
+        Ok(Some(Self { datasets, methods, controls, found, errors }))
     }
 
     pub(super) fn get(&self, dataset: &str, method: &str) -> Option<Cost> {

@@ -150,41 +150,37 @@ fn markdown(table: &Table) -> String {
     out
 }
 
+/// A document of its own; what stands between `\begin{document}` and `\end{document}` goes into others
+/// that load the same packages.
 fn latex(table: &Table) -> String {
-    let escape = |text: &str| -> String {
-        text.chars()
-            .map(|character| match character {
-                '&' | '%' | '$' | '#' | '_' | '{' | '}' => format!("\\{character}"),
-                '\\' => "\\textbackslash{}".into(),
-                '~' => "\\textasciitilde{}".into(),
-                '^' => "\\textasciicircum{}".into(),
-                '[' => "{[}".into(), // after a line's end it would be an optional argument
-                'Δ' => "$\\Delta$".into(),
-                '–' => "--".into(),
-                other => other.to_string(),
-            })
-            .collect()
-    };
+    let mut out = String::from(
+        "\\documentclass{article}\n\\usepackage[a4paper,landscape,margin=15mm]{geometry}\n\
+         \\usepackage{booktabs,caption,colortbl,graphicx}\n\\begin{document}\n",
+    );
     let columns: String =
-        table.groups.iter().map(|group| format!("|{}", "r".repeat(group.columns.len()))).collect();
-    let mut out = format!(
-        "\\begin{{table*}}\n\\caption{{{}}}\n\\begin{{tabular}}{{l{columns}}}\n\\hline\n",
+        table.groups.iter().map(|group| "r".repeat(group.columns.len())).collect();
+    let _ = write!(
+        out,
+        "\\begin{{table}}\n\\centering\n\\caption*{{{}}}\n\
+         \\resizebox{{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}}{{!}}{{%\n\
+         \\begin{{tabular}}{{l{columns}}}\n\\toprule\n",
         escape(&table.title)
     );
-    out.push_str(table.stub);
+    let mut rules = String::new();
+    let mut next = 2; // the first column after the labels
     for Group { title, columns } in &table.groups {
-        let _ = write!(out, " & \\multicolumn{{{}}}{{c}}{{{}}}", columns.len(), escape(title));
+        let width = columns.len();
+        let _ = write!(out, " & \\multicolumn{{{width}}}{{c}}{{{}}}", escape(title));
+        if !title.is_empty() {
+            let _ = write!(rules, "\\cmidrule(lr){{{next}-{}}}", next + width - 1);
+        }
+        next += width;
     }
-    out.push_str(" \\\\\n");
+    let _ = write!(out, " \\\\\n{rules}\n{}", escape(table.stub));
     for column in table.columns() {
-        let arrow = match column.better {
-            Better::Higher => "$\\uparrow$",
-            Better::Lower => "$\\downarrow$",
-            Better::Neither => "",
-        };
-        let _ = write!(out, " & {}{arrow}", escape(column.title));
+        let _ = write!(out, " & {}", escape(&format!("{}{}", column.title, arrow(column))));
     }
-    out.push_str(" \\\\\n\\hline\n");
+    out.push_str(" \\\\\n\\midrule\n");
     for row in &table.rows {
         out.push_str(&escape(&row.label));
         for column in 0..row.cells.len() {
@@ -199,11 +195,45 @@ fn latex(table: &Table) -> String {
         }
         out.push_str(" \\\\\n");
     }
-    out.push_str("\\hline\n\\end{tabular}\n");
-    for line in table.all_notes().iter().chain(&table.deviations) {
-        let _ = writeln!(out, "% {line}");
+    out.push_str("\\bottomrule\n\\end{tabular}}\n\\end{table}\n\\begin{small}\n");
+    for (head, lines) in
+        [("Notes", &table.all_notes()), ("Departures from the paper", &table.deviations)]
+    {
+        if !lines.is_empty() {
+            let _ = writeln!(out, "\\noindent {head}:\n\\begin{{itemize}}");
+            for line in lines {
+                let _ = writeln!(out, "\\item {}", escape(line));
+            }
+            out.push_str("\\end{itemize}\n");
+        }
     }
-    out + "\\end{table*}\n"
+    out + "\\end{small}\n\\end{document}\n"
+}
+
+/// `text` as LaTeX.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' | '%' | '$' | '#' | '_' | '{' | '}' => out.extend(['\\', character]),
+            '<' | '>' => out.extend(['$', character, '$']),
+            '\\' => out += "\\textbackslash{}",
+            '~' => out += "\\textasciitilde{}",
+            '^' => out += "\\textasciicircum{}",
+            '[' => out += "{[}", // after a line's end it would be an optional argument
+            '↑' => out += "$\\uparrow$",
+            '↓' => out += "$\\downarrow$",
+            '→' => out += "$\\to$",
+            '≤' => out += "$\\le$",
+            '×' => out += "$\\times$",
+            '·' => out += "$\\cdot$",
+            '−' => out += "$-$",
+            'Δ' => out += "$\\Delta$",
+            '–' => out += "--",
+            other => out.push(other),
+        }
+    }
+    out
 }
 
 /// One line a cell's row, full precision, for other programs.

@@ -2,31 +2,43 @@
 
 mod beside;
 mod bootstrap;
+mod by_class;
+mod claims;
 mod costs;
 pub mod export;
 mod figure6;
 mod frame;
+mod gain_by_place;
+mod layers;
+mod neurons;
+mod panels;
 mod phases;
 pub(crate) mod plot;
 mod probes;
 mod published;
+mod repairs;
 mod scores;
 mod side_effects;
+mod skipped_by_rank;
 pub mod table;
 mod table3;
 mod table4;
 mod table5;
 mod table6;
+mod time_by_length;
 mod tradeoff;
 
+use self::claims::Measured;
 use self::costs::Costs;
 use self::frame::Order;
 use self::probes::Probes;
+use self::repairs::Repairs;
 use crate::error::InputError;
 use crate::manifest::Manifest;
 use crate::record::Record;
 use crate::store;
 use anyhow::Result;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use table::Table;
 
@@ -62,17 +74,16 @@ pub fn report(folder: &Path) -> Result<Report> {
         .map(|table| export::write(table, folder))
         .collect::<Result<Vec<_>>>()?
         .concat();
-    if let Some(table) = tables.iter().find(|table| table.name == figure6::NAME) {
-        files.extend(figure6::draw(table, folder)?);
-    }
-    if let Some(table) = tables.iter().find(|table| table.name == "table6") {
-        files.extend(tradeoff::draw(table, folder)?);
+    for (name, draw) in PICTURES {
+        if let Some(table) = tables.iter().find(|table| table.name == name) {
+            files.extend(draw(table, folder)?);
+        }
     }
     Ok(Report { tables, deviations: manifest.all_deviations(), files })
 }
 
 /// The names of all tables, as files and on the command line.
-pub const TABLES: [&str; 14] = [
+pub const TABLES: [&str; 20] = [
     "table3",
     "table4",
     "table5",
@@ -87,6 +98,26 @@ pub const TABLES: [&str; 14] = [
     "beside_table4",
     "beside_table5",
     "beside_table6",
+    "claims",
+    "skipped_by_rank",
+    "time_by_length",
+    "gain_by_place",
+    "layers",
+    "neurons",
+];
+
+/// What draws a table into a folder; the files.
+type Picture = fn(&Table, &Path) -> Result<Vec<PathBuf>>;
+
+/// The tables that are drawn. One line a picture.
+const PICTURES: [(&str, Picture); 7] = [
+    (figure6::NAME, |table, folder| figure6::picture(table).draw(folder)),
+    ("phases", phases::draw),
+    ("table6", tradeoff::draw),
+    ("skipped_by_rank", |table, folder| skipped_by_rank::picture(table).draw(folder)),
+    ("time_by_length", |table, folder| time_by_length::picture(table).draw(folder)),
+    ("gain_by_place", |table, folder| gain_by_place::picture(table).draw(folder)),
+    ("layers", |table, folder| layers::picture(table).draw(folder)),
 ];
 
 /// Every table the records can fill. One line a table.
@@ -96,24 +127,41 @@ pub const TABLES: [&str; 14] = [
 pub fn tables(records: &[Record], manifest: &Manifest) -> Result<Vec<Table>> {
     let order = Order::of(records, manifest.identity.methods.keys());
     let mut tables = Vec::new();
+    let mut measured = Measured::default();
     if !order.methods.is_empty() {
-        tables.push(table3::build(records, &order)?);
+        let scores = scores::scores(records)?;
+        measured.add_scores(&scores)?;
+        tables.push(table3::build(&scores, &order)?);
     }
+    let repairs = Repairs::of(records, &manifest.identity);
+    let mut edits = HashMap::new();
     if let Some(costs) = Costs::of(records, &order, &manifest.identity)? {
+        measured.add_errors(&costs.errors)?;
         tables.push(table4::build(&costs));
         tables.push(table5::build(&costs));
-        tables.push(figure6::build(records, &costs));
+        let figure6 = figure6::build(&repairs);
+        edits = figure6::counts(&figure6);
+        tables.push(figure6);
         tables.push(phases::build(&costs, manifest));
         tables.extend(side_effects::build(&costs));
     }
-    if let Some(probes) = Probes::of(records, manifest)? {
-        tables.extend(table6::all(&probes, &manifest.identity));
+    let probes = Probes::of(records, manifest)?;
+    if let Some(probes) = &probes {
+        measured.add_probes(probes);
+        tables.extend(table6::all(probes, &manifest.identity));
     }
     let same_clock = |a: &str, b: &str| manifest.keep_time(a, b);
     let model = manifest.identity.model();
     let beside = tables.iter().filter_map(|table| beside::build(table, model, same_clock));
     let beside: Vec<Table> = beside.collect();
     tables.extend(beside);
+    let told = claims::Run { measured, model, same_clock: &same_clock, edits };
+    tables.push(claims::build(&told, probes.is_some()));
+    if !repairs.all.is_empty() {
+        let of_repairs = [skipped_by_rank::build, time_by_length::build, gain_by_place::build];
+        tables.extend(of_repairs.map(|build| build(&repairs)));
+        tables.extend([layers::build(&repairs), neurons::build(&repairs)]);
+    }
     for table in &mut tables {
         table.deviations = manifest.all_deviations();
     }

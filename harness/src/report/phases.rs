@@ -1,8 +1,12 @@
 //! Where the time of an error goes, all data sets together.
 
 use super::costs::{Cost, Costs};
+use super::plot;
 use super::table::{Better, Column, Format, Group, Row, Table};
 use crate::manifest::Manifest;
+use anyhow::Result;
+use plotters::prelude::*;
+use std::path::{Path, PathBuf};
 
 type Phase = (&'static str, fn(&Cost) -> f64);
 
@@ -42,4 +46,69 @@ pub(super) fn build(costs: &Costs, manifest: &Manifest) -> Table {
         )],
         deviations: Vec::new(),
     }
+}
+
+const WIDTH: u32 = 760;
+const LINE: u32 = 30;
+/// A shade of grey a phase, dark to light.
+const SHADES: [u8; 5] = [20, 95, 150, 195, 230];
+
+/// A bar an approach, a piece a phase.
+pub(super) fn draw(table: &Table, folder: &Path) -> Result<Vec<PathBuf>> {
+    let longest = table.rows.iter().map(|row| row.label.chars().count()).max().unwrap_or(0);
+    let left = 20 + 8 * longest as u32;
+    let rows = table.rows.len() as u32;
+    let size = (left + WIDTH, 80 + LINE * rows + 50);
+    let total = |row: &Row| row.cells.last().copied().flatten().unwrap_or_default();
+    let most = table.rows.iter().map(total).fold(0.0, f64::max);
+    if most == 0.0 {
+        return Ok(Vec::new());
+    }
+    plot::write(folder, table.name, size, |area| {
+        let (head, body) = area.split_vertically(80);
+        head.draw(&Text::new(
+            "Phases of TimeCost, mean of an LLM error",
+            (14, 8),
+            ("sans-serif", 18),
+        ))?;
+        let shade = |phase: usize| RGBColor(SHADES[phase], SHADES[phase], SHADES[phase]);
+        for (phase, (title, _)) in PHASES[..SHADES.len()].iter().enumerate() {
+            let x = (left + 110 * phase as u32) as i32;
+            head.draw(&Rectangle::new([(x, 48), (x + 16, 64)], shade(phase).filled()))?;
+            head.draw(&Rectangle::new([(x, 48), (x + 16, 64)], BLACK))?;
+            head.draw(&Text::new(*title, (x + 22, 49), ("sans-serif", 14)))?;
+        }
+        let (labels, bars) = body.split_horizontally(left);
+        let mut chart = ChartBuilder::on(&bars)
+            .margin_right(80)
+            .x_label_area_size(40)
+            .build_cartesian_2d(0.0..most * 1.05, f64::from(rows)..0.0)?;
+        chart
+            .configure_mesh()
+            .disable_y_mesh()
+            .y_labels(0)
+            .x_desc("seconds")
+            .light_line_style(WHITE)
+            .bold_line_style(RGBColor(215, 215, 215))
+            .label_style(("sans-serif", 12))
+            .axis_desc_style(("sans-serif", 14))
+            .draw()?;
+        for (index, row) in table.rows.iter().enumerate() {
+            let y = index as f64;
+            let mut start = 0.0;
+            for (phase, seconds) in row.cells[..SHADES.len()].iter().enumerate() {
+                let end = start + seconds.unwrap_or_default();
+                let corners = [(start, y + 0.2), (end, y + 0.8)];
+                chart.draw_series([Rectangle::new(corners, shade(phase).filled())])?;
+                start = end;
+            }
+            let whole = [(0.0, y + 0.2), (start, y + 0.8)];
+            chart.draw_series([Rectangle::new(whole, BLACK)])?;
+            let value = Text::new(format!("{start:.2} s"), (6, -6), ("sans-serif", 12));
+            chart.draw_series([EmptyElement::at((start, y + 0.5)) + value])?;
+            let at = (14, (index as u32 * LINE) as i32 + 8);
+            labels.draw(&Text::new(row.label.clone(), at, ("sans-serif", 14)))?;
+        }
+        Ok(())
+    })
 }

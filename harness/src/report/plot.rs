@@ -58,5 +58,23 @@ fn png(svg: &str) -> Result<Vec<u8>> {
         tiny_skia::Pixmap::new(width as u32, height as u32).context("a picture has a size")?;
     let scale = tiny_skia::Transform::from_scale(SCALE, SCALE);
     resvg::render(&tree, scale, &mut pixels.as_mut());
-    Ok(pixels.encode_png()?)
+    encode(&pixels)
+}
+
+/// The pixels, which are opaque, as PNG: in shades of grey where there is nothing else, a quarter of the
+/// bytes.
+fn encode(pixels: &tiny_skia::Pixmap) -> Result<Vec<u8>> {
+    let colours = || pixels.pixels().iter().map(|pixel| [pixel.red(), pixel.green(), pixel.blue()]);
+    let grey = colours().all(|[red, green, blue]| red == green && green == blue);
+    let (colour, data): (png::ColorType, Vec<u8>) = if grey {
+        (png::ColorType::Grayscale, colours().map(|[shade, ..]| shade).collect())
+    } else {
+        (png::ColorType::Rgb, colours().flatten().collect())
+    };
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, pixels.width(), pixels.height());
+    encoder.set_color(colour);
+    encoder.set_compression(png::Compression::Best);
+    encoder.write_header()?.write_image_data(&data)?;
+    Ok(bytes)
 }

@@ -69,6 +69,33 @@ pub enum Format {
     Times,
     /// GiB with two decimals.
     Gib,
+    /// 1 for what is confirmed, 0 for what is not; nothing for what was not run.
+    Verdict,
+    /// A probability with four decimals.
+    Probability,
+}
+
+impl Format {
+    /// A value as text; a dash where there is none.
+    pub fn text(self, value: Option<f64>) -> String {
+        match (value, self) {
+            (None, Self::Verdict) => "not run".into(),
+            (None, _) => "–".into(),
+            (Some(value), Self::Three) => unsigned_zero(format!("{value:.3}")),
+            (Some(value), Self::Percent) => unsigned_zero(format!("{:.1}%", value * 100.0)),
+            (Some(value), Self::Seconds) => format!("{value:.2}s"),
+            (Some(value), Self::Count) => format!("{value:.0}"),
+            (Some(value), Self::Duration) if value < 1.0 => format!("{:.1} ms", value * 1e3),
+            (Some(value), Self::Duration) => format!("{value:.2} s"),
+            (Some(value), Self::Times) if value < 10.0 => format!("{value:.2}×"),
+            (Some(value), Self::Times) => format!("{value:.1}×"),
+            (Some(value), Self::Verdict) if value > 0.0 => "confirmed".into(),
+            (Some(_), Self::Verdict) => "not confirmed".into(),
+            (Some(value), Self::Probability) if value < 5e-5 => "<0.0001".into(),
+            (Some(value), Self::Probability) => format!("{value:.4}"),
+            (Some(value), Self::Gib) => format!("{value:.2} GiB"),
+        }
+    }
 }
 
 /// One row.
@@ -126,18 +153,7 @@ impl Table {
         let format = row
             .format
             .unwrap_or_else(|| self.columns().nth(column).expect("a cell has a column").format);
-        match (row.cells[column], format) {
-            (None, _) => "–".into(),
-            (Some(value), Format::Three) => unsigned_zero(format!("{value:.3}")),
-            (Some(value), Format::Percent) => unsigned_zero(format!("{:.1}%", value * 100.0)),
-            (Some(value), Format::Seconds) => format!("{value:.2}s"),
-            (Some(value), Format::Count) => format!("{value:.0}"),
-            (Some(value), Format::Duration) if value < 1.0 => format!("{:.1} ms", value * 1e3),
-            (Some(value), Format::Duration) => format!("{value:.2} s"),
-            (Some(value), Format::Times) if value < 10.0 => format!("{value:.2}×"),
-            (Some(value), Format::Times) => format!("{value:.1}×"),
-            (Some(value), Format::Gib) => format!("{value:.2} GiB"),
-        }
+        format.text(row.cells[column])
     }
 
     /// Whether the cell beats the one of the reference row.

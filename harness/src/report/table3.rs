@@ -2,20 +2,20 @@
 
 use super::bootstrap::{Clusters, Sums, ratio};
 use super::frame::{Order, lookup};
-use super::scores::{BLEU_COUNTS, MEANS, scores};
+use super::scores::{BLEU_COUNTS, MEANS};
 use super::table::{Better, Column, Format, Group, Interval, Row, Table};
 use crate::dataset::DatasetName;
 use crate::metric::BleuCounts;
-use crate::record::Record;
 use anyhow::Result;
 use polars::prelude::*;
 use std::array;
 
 const METRICS: [&str; 5] = ["EM", "BM", "LM", "BLEU", "ROUGE"];
 
-/// Token metrics and ROUGE-L are means over data, BLEU is over the corpus.
-pub(super) fn build(records: &[Record], order: &Order) -> Result<Table> {
-    let scores = scores(records)?.lazy();
+/// Token metrics and ROUGE-L are means over data, BLEU is over the corpus. `scores` is the frame of
+/// [`scores`](super::scores::scores).
+pub(super) fn build(scores: &DataFrame, order: &Order) -> Result<Table> {
+    let scores = scores.clone().lazy();
     let summed = [&["data", "tokens"][..], &BLEU_COUNTS].concat();
     let sums = summed.iter().map(|name| col(*name).sum());
     let means = MEANS.iter().map(|metric| col(*metric).mean());

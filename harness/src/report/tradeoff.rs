@@ -1,8 +1,10 @@
-//! Generalization against specificity: a point an approach, by rank and by probability.
+//! Generalization against specificity: a point an approach with its 95 % confidence intervals, by rank
+//! and by probability.
 
 use super::plot::{self, Area, Drawn};
-use super::table::Table;
+use super::table::{Interval, Row, Table};
 use anyhow::Result;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +25,8 @@ pub(super) fn draw(table: &Table, folder: &Path) -> Result<Vec<PathBuf>> {
     let size = (PANEL.0 * 2 + legend, height + 44);
     plot::write(folder, NAME, size, |area| {
         let (head, body) = area.split_vertically(34);
-        let title = "Generalization against specificity: near the lower left corner is good";
+        let title =
+            "Generalization against specificity, with 95 % CI: near the lower left corner is good";
         head.draw(&Text::new(title, (14, 8), ("sans-serif", 18)))?;
         let (panels, side) = body.split_horizontally(PANEL.0 * 2);
         for (panel, columns) in panels.split_evenly((1, 2)).iter().zip(PANELS) {
@@ -42,6 +45,8 @@ fn sign(index: usize, competes: bool) -> String {
     if competes { (index + 1).to_string() } else { "×".into() }
 }
 
+type Chart<'c, 's> = ChartContext<'c, SVGBackend<'s>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
 fn draw_panel(
     area: &Area<'_>,
     table: &Table,
@@ -56,11 +61,15 @@ fn draw_panel(
             Some((sign(index, row.competes), row.competes, point))
         })
         .collect();
-    let end = |of: fn(&(f64, f64)) -> f64| {
-        let largest = points.iter().map(|(_, _, point)| of(point)).fold(0.0, f64::max);
-        if largest > 0.0 { largest * 1.15 } else { 1.0 }
+    let end = |column: usize| {
+        let reach = |row: &Row| {
+            let interval = row.intervals.get(column).copied().flatten();
+            interval.map(|interval| interval.high).or(row.cells[column]).unwrap_or_default()
+        };
+        let largest = table.rows.iter().map(reach).fold(0.0, f64::max);
+        if largest > 0.0 { largest * 1.1 } else { 1.0 }
     };
-    let (right, top) = (end(|point| point.0), end(|point| point.1));
+    let (right, top) = (end(specific), end(general));
     let mut chart = ChartBuilder::on(area)
         .margin(12)
         .x_label_area_size(40)
@@ -77,6 +86,9 @@ fn draw_panel(
         .label_style(("sans-serif", 12))
         .axis_desc_style(("sans-serif", 14))
         .draw()?;
+    for row in &table.rows {
+        draw_intervals(&mut chart, row, (general, specific))?;
+    }
     for (_, competes, point) in &points {
         if *competes {
             chart.draw_series([Circle::new(*point, 4, BLACK.filled())])?;
@@ -102,6 +114,22 @@ fn draw_panel(
         taken.push(frame);
         let label = EmptyElement::at(point) + Text::new(text, offset, ("sans-serif", 13));
         chart.draw_series([label])?;
+    }
+    Ok(())
+}
+
+/// The confidence intervals of a row, as a cross of lines.
+fn draw_intervals(
+    chart: &mut Chart<'_, '_>,
+    row: &Row,
+    (general, specific): (usize, usize),
+) -> Drawn {
+    let interval = |column: usize| row.intervals.get(column).copied().flatten();
+    let (Some(x), Some(y)) = (row.cells[specific], row.cells[general]) else { return Ok(()) };
+    let across = interval(specific).map(|Interval { low, high }| [(low, y), (high, y)]);
+    let down = interval(general).map(|Interval { low, high }| [(x, low), (x, high)]);
+    for line in [across, down].into_iter().flatten() {
+        chart.draw_series([PathElement::new(line.to_vec(), RGBColor(170, 170, 170))])?;
     }
     Ok(())
 }

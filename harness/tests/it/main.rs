@@ -3,6 +3,7 @@
 mod command_line;
 mod gs450;
 mod metric_goldens;
+mod report;
 mod samples;
 mod support;
 

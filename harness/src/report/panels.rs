@@ -1,0 +1,168 @@
+//! A picture of small bar charts: a row an approach, a column a data set. Ink alone tells, no colour.
+
+use super::plot::{self, Area, Drawn};
+use super::table::{Format, Table};
+use anyhow::Result;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use std::path::{Path, PathBuf};
+
+const HEIGHT: u32 = 160;
+const TOP: u32 = 56;
+const INK: RGBColor = RGBColor(60, 60, 60);
+
+/// The picture.
+pub(super) struct Panels {
+    pub(super) name: &'static str,
+    pub(super) title: &'static str,
+    /// What the bars stand over.
+    pub(super) across: &'static str,
+    /// What rows without a bar are said to be.
+    pub(super) none: &'static str,
+    /// Of one panel, in pixels.
+    pub(super) width: u32,
+    pub(super) format: Format,
+    /// Heads of the columns.
+    pub(super) heads: Vec<String>,
+    /// Below the bars of every panel; empty where there is nothing to say.
+    pub(super) labels: Vec<String>,
+    pub(super) rows: Vec<(String, Vec<Panel>)>,
+}
+
+/// A chart of the picture.
+pub(super) struct Panel {
+    /// How many observations the bars are of.
+    pub(super) count: f64,
+    pub(super) bars: Vec<Option<f64>>,
+}
+
+impl Panels {
+    /// Of a table as [`ByClass`](super::by_class::ByClass) makes it, without its controls.
+    pub(super) fn of(
+        table: &Table,
+        title: &'static str,
+        across: &'static str,
+        none: &'static str,
+    ) -> Self {
+        let columns = table.groups.first().map_or(&[][..], |group| &group.columns);
+        let panel = |cells: &[Option<f64>]| Panel {
+            count: cells[0].unwrap_or_default(),
+            bars: cells[1..].to_vec(),
+        };
+        let row = |row: &super::table::Row| {
+            (row.label.clone(), row.cells.chunks(columns.len()).map(panel).collect())
+        };
+        Self {
+            name: table.name,
+            title,
+            across,
+            none,
+            width: 260,
+            format: columns.last().map_or(Format::Three, |column| column.format),
+            heads: table.groups.iter().map(|group| group.title.clone()).collect(),
+            labels: columns.iter().skip(1).map(|column| column.title.to_string()).collect(),
+            rows: table.rows.iter().filter(|row| row.competes).map(row).collect(),
+        }
+    }
+
+    /// Draws it into `folder`; the files, none where there is no bar.
+    ///
+    /// # Errors
+    /// If it cannot be drawn, or a file not be written.
+    pub(super) fn draw(&self, folder: &Path) -> Result<Vec<PathBuf>> {
+        let filled = |(_, panels): &&(String, Vec<Panel>)| panels.iter().any(|p| p.count > 0.0);
+        let (drawn, rest): (Vec<_>, Vec<_>) = self.rows.iter().partition(filled);
+        if drawn.is_empty() {
+            return Ok(Vec::new());
+        }
+        let longest = drawn.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
+        let left = 20 + 8 * longest as u32;
+        let (across, down) = (self.heads.len() as u32, drawn.len() as u32);
+        let size = (left + self.width * across + 20, TOP + HEIGHT * down + 60);
+        let rest: Vec<&str> = rest.iter().map(|(label, _)| label.as_str()).collect();
+        plot::write(folder, self.name, size, |area| {
+            let (head, body) = area.split_vertically(TOP);
+            head.draw(&Text::new(self.title, (14, 8), ("sans-serif", 18)))?;
+            for (column, title) in self.heads.iter().enumerate() {
+                let at = ((left + column as u32 * self.width) as i32 + 40, 34);
+                head.draw(&Text::new(title.clone(), at, ("sans-serif", 15)))?;
+            }
+            let (body, foot) = body.split_vertically(HEIGHT * down);
+            let at = |line: i32| (left as i32 + 40, 4 + 22 * line);
+            let across = format!("{}; a dash: nothing observed", self.across);
+            foot.draw(&Text::new(across, at(0), ("sans-serif", 14)))?;
+            if !rest.is_empty() {
+                let text = format!("{}: {}", self.none, rest.join(", "));
+                foot.draw(&Text::new(text, at(1), ("sans-serif", 14)))?;
+            }
+            let (labels, panels) = body.split_horizontally(left);
+            let panels = panels.margin(0, 0, 0, 20).split_evenly((drawn.len(), self.heads.len()));
+            for (index, (label, row)) in drawn.iter().enumerate() {
+                let at = (14, (index as u32 * HEIGHT + HEIGHT / 2) as i32 - 20);
+                labels.draw(&Text::new(label.clone(), at, ("sans-serif", 14)))?;
+                let range = self.range(row);
+                for (column, panel) in row.iter().enumerate() {
+                    self.panel(&panels[index * self.heads.len() + column], panel, range)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Of the values of a row: shares of the whole up to 1, where one is above a third.
+    fn range(&self, row: &[Panel]) -> (f64, f64) {
+        let bars = row.iter().flat_map(|panel| panel.bars.iter().flatten());
+        let (low, high) =
+            bars.fold((0.0_f64, 0.0_f64), |(low, high), bar| (low.min(*bar), high.max(*bar)));
+        let whole = self.format == Format::Percent && high > 1.0 / 3.0;
+        let high = if whole { 1.0 } else { high * 1.1 };
+        (low * 1.1, if high > 0.0 { high } else { 1.0 })
+    }
+
+    fn panel(&self, area: &Area<'_>, panel: &Panel, (low, high): (f64, f64)) -> Drawn {
+        let Panel { count, bars } = panel;
+        let mut chart = ChartBuilder::on(area)
+            .margin(6)
+            .margin_top(18)
+            .x_label_area_size(20)
+            .y_label_area_size(42)
+            .build_cartesian_2d(0.4..bars.len() as f64 + 0.6, low..high)?;
+        let label = |value: &f64| {
+            let label = (value.round() as usize).checked_sub(1).and_then(|at| self.labels.get(at));
+            let whole = (value - value.round()).abs() < 1e-6;
+            label.filter(|_| whole).cloned().unwrap_or_default()
+        };
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .x_labels(bars.len())
+            .x_label_formatter(&label)
+            .y_labels(3)
+            .y_label_formatter(&|value| match self.format {
+                Format::Percent if high < 1.0 => self.format.text(Some(*value)),
+                Format::Percent => format!("{:.0}%", value * 100.0),
+                _ => format!("{value:.1}"),
+            })
+            .light_line_style(WHITE)
+            .bold_line_style(RGBColor(215, 215, 215))
+            .label_style(("sans-serif", 12))
+            .draw()?;
+        for (index, bar) in bars.iter().enumerate() {
+            let x = index as f64 + 1.0;
+            let Some(bar) = bar else {
+                let dash = Text::new("–", (-3, -14), ("sans-serif", 12));
+                chart.draw_series([EmptyElement::at((x, 0.0)) + dash])?;
+                continue;
+            };
+            let corners = [(x - 0.36, 0.0), (x + 0.36, *bar)];
+            chart.draw_series([Rectangle::new(corners, INK.filled())])?;
+        }
+        let corner = chart.backend_coord(&(bars.len() as f64 + 0.6, high));
+        let text = if *count > 0.0 { format!("n = {count:.0}") } else { self.none.into() };
+        let style = ("sans-serif", 12).into_text_style(area);
+        let style = style.pos(Pos::new(HPos::Right, VPos::Bottom));
+        let base = area.get_base_pixel();
+        area.draw(&Text::new(text, (corner.0 - base.0, corner.1 - base.1 - 2), style))?;
+        Ok(())
+    }
+}
