@@ -38,9 +38,9 @@ calibrate *args: build
 calibrate-kn *args: build
     cargo run --quiet -- run configs/calibration-kn.toml "$@"
 
-# The tables of a run again, from its records.
-report run: build
-    @cargo run --quiet -- report "$1"
+# The tables, pictures and page of a run again, from its records; or two runs compared.
+report *args: build
+    @cargo run --quiet -- report "$@"
 
 # The engine against Python peers: tables and two plots (long; `--quick` leaves the longest out).
 bench *args: build

@@ -10,7 +10,7 @@
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main};
 use ment::manifest::Manifest;
-use ment::record::{DatumRecord, PredictionRecord, Record, TrialRecord};
+use ment::record::{DatumRecord, PredictionRecord, Record, TrialId, TrialRecord};
 use ment::{report, store};
 use std::cell::LazyCell;
 use std::fs::File;
@@ -30,7 +30,8 @@ const TRIALS: usize = 37;
 /// Of the published run what MENT made, and a manifest that names every method of its copies.
 fn published() -> (Manifest, Vec<Record>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results/published/patching");
-    let (mut manifest, mut records) = store::read(&folder).expect("the published run");
+    let store::Run { mut manifest, mut records, .. } =
+        store::read(&folder).expect("the published run");
     let unedited = manifest.identity.config["model"]["label"].clone();
     records.retain(|record| match record {
         Record::Datum(_) => true,
@@ -88,6 +89,7 @@ fn of_datum(published: &[Record], source: &DatumRecord, number: usize) -> Vec<Re
     records.extend((0..TRIALS).map(|index| {
         let trial = trials[(number + index) % trials.len()].clone();
         Record::Trial(TrialRecord {
+            id: TrialId::new("copy", trial.dataset, number, index),
             datum: number,
             method: label(1 + index % (METHODS - 1)),
             ..trial

@@ -25,13 +25,19 @@ pub enum Command {
     /// Check a config and its data without loading a model, and say what it would run. Or check a
     /// benchmark's folder; with `--model`, also how often that model predicts what it declares.
     Check(ConfigArgs),
-    /// Build the tables of a run again from its records; needs no model.
+    /// Build the tables, pictures and the page of a run again from its records; needs no model. Or
+    /// compare two runs, measure by measure, on the data that both have.
     Report {
         /// Folder of the run.
         run: PathBuf,
+        /// Folder of another run, to be compared with it.
+        other: Option<PathBuf>,
         /// Print only these tables, separated by commas (all are written).
-        #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = TABLES)]
+        #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = TABLES, conflicts_with = "other")]
         tables: Vec<String>,
+        /// Where a comparison is written to as files.
+        #[arg(long, value_name = "DIR", requires = "other")]
+        out: Option<PathBuf>,
     },
     /// Print all that is known of a trial: prompt, tokens, neurons, gains, times.
     Show {

@@ -73,6 +73,16 @@ pub fn report(folder: &Path, wanted: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// `ment report` of two runs.
+pub fn compare(runs: [&Path; 2], out: Option<&Path>) -> Result<()> {
+    let (table, files) = crate::report::compare(runs, out)?;
+    print_tables(std::iter::once(&table));
+    for file in files {
+        println!("  {}", file.display());
+    }
+    Ok(())
+}
+
 fn print_tables<'t>(tables: impl Iterator<Item = &'t Table>) {
     let width = terminal_width();
     for table in tables {

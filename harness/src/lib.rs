@@ -23,6 +23,7 @@ pub mod record;
 pub mod report;
 pub mod show;
 pub mod store;
+mod trial;
 
 #[cfg(feature = "torch")]
 pub mod device;

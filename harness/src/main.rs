@@ -26,7 +26,10 @@ fn dispatch(command: Command) -> Result<()> {
     match command {
         Command::Run(args) => ment::command::run(args),
         Command::Check(args) => ment::command::check(&args),
-        Command::Report { run, tables } => ment::command::report(&run, &tables),
+        Command::Report { run, other: Some(other), out, .. } => {
+            ment::command::compare([&run, &other], out.as_deref())
+        }
+        Command::Report { run, tables, .. } => ment::command::report(&run, &tables),
         Command::Show { run, trial } => ment::command::show(&run, trial.as_deref()),
         Command::Predict(args) => ment::command::predict(args),
         Command::Bench(args) => ment::command::bench(args),

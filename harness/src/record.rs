@@ -83,6 +83,9 @@ pub struct DatumRecord {
     pub gold: Vec<u32>,
     /// The gold ids as text.
     pub gold_text: String,
+    /// Where each gold token ends in it, in bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gold_ends: Vec<usize>,
     /// Most probable token id at each gold position, given the gold before it.
     pub argmax: Vec<u32>,
     /// Rank of the gold token, from 1.

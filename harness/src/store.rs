@@ -63,7 +63,7 @@ impl Store {
                 .with_context(|| format!("{}: cannot be repaired", path.display()))?;
             file.seek(SeekFrom::End(0))?;
         }
-        Ok((Self { path, file, _whole: guard }, read_records(folder)?))
+        Ok((Self { path, file, _whole: guard }, read_records(folder)?.0))
     }
 
     /// Appends one record; when this returns it survives the process.
@@ -74,30 +74,62 @@ impl Store {
     }
 }
 
+/// A run as its folder holds it.
+#[derive(Debug)]
+pub struct Run {
+    /// What it is.
+    pub manifest: Manifest,
+    /// What was measured, each once.
+    pub records: Vec<Record>,
+    /// What of the files is not among the records, a sentence each.
+    pub left_out: Vec<String>,
+}
+
 /// Reads a finished or unfinished run.
 ///
 /// # Errors
 /// If the folder is no run, of a newer format, or damaged.
-pub fn read(folder: &Path) -> Result<(Manifest, Vec<Record>)> {
-    Ok((read_manifest(folder)?, read_records(folder)?))
+pub fn read(folder: &Path) -> Result<Run> {
+    let manifest = read_manifest(folder)?;
+    let (records, left_out) = read_records(folder)?;
+    Ok(Run { manifest, records, left_out })
 }
 
-/// The records of all files of a run; what several hold, once.
-fn read_records(folder: &Path) -> Result<Vec<Record>> {
+/// The records of all files of a run: what is there more than once, once. And what was left out.
+fn read_records(folder: &Path) -> Result<(Vec<Record>, Vec<String>)> {
     let mut records = Vec::new();
-    let files = record_files(folder)?;
-    for path in &files {
-        let file = File::open(path).map_err(|error| read_error(path, &error))?;
-        records.extend(match is_compressed(path) {
-            true => parse(path, MultiGzDecoder::new(BufReader::new(file)))?,
-            false => parse(path, file)?,
+    let mut left_out = Vec::new();
+    let mut known: HashSet<String> = HashSet::new();
+    for path in record_files(folder)? {
+        let file = File::open(&path).map_err(|error| read_error(&path, &error))?;
+        let (mut own, partial) = match is_compressed(&path) {
+            true => parse(&path, MultiGzDecoder::new(BufReader::new(file)))?,
+            false => parse(&path, file)?,
+        };
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if partial {
+            left_out.push(format!("{name}: the last line is half written"));
+        }
+        let keys: Vec<String> = own.par_iter().map(Record::key).collect();
+        let mut first = None;
+        let mut keys = keys.into_iter();
+        let read = own.len();
+        own.retain(|_| {
+            let key = keys.next().expect("one a record");
+            let new = !known.contains(&key);
+            match new {
+                true => drop(known.insert(key)),
+                false => first = first.take().or(Some(key)),
+            }
+            new
         });
+        if let Some(first) = first {
+            let more = read - own.len();
+            left_out.push(format!("{name}: {more} records that were read before, first {first}"));
+        }
+        records.append(&mut own);
     }
-    if files.len() > 1 {
-        let mut known = HashSet::new();
-        records.retain(|record| known.insert(record.key()));
-    }
-    Ok(records)
+    Ok((records, left_out))
 }
 
 /// Whether `path` is a file of records that `gzip` compressed.
@@ -231,10 +263,13 @@ fn read_manifest(folder: &Path) -> Result<Manifest> {
     serde_json::from_value(value).map_err(|error| fail(format!("damaged ({error})")))
 }
 
-/// Whole lines to records, block by block, so that a long file is never in memory as a whole. The
-/// lines of a block are parsed side by side; of several damaged ones, the first is reported.
-fn parse(path: &Path, mut source: impl Read) -> Result<Vec<Record>> {
+/// Whole lines to records, block by block, so that a long file is never in memory as a whole, and
+/// whether half a line follows. The lines of a block are parsed side by side; of several damaged ones,
+/// the first is reported, and the others are counted.
+fn parse(path: &Path, mut source: impl Read) -> Result<(Vec<Record>, bool)> {
     let mut records = Vec::new();
+    let mut damaged = None;
+    let mut more = 0;
     let mut block = Vec::new();
     loop {
         let read = source
@@ -249,18 +284,24 @@ fn parse(path: &Path, mut source: impl Read) -> Result<Vec<Record>> {
             .map(Record::parse)
             .collect();
         for record in parsed {
-            records.push(record.map_err(|error| {
-                let unpack = if is_compressed(path) { "unpack the file and " } else { "" };
-                InputError::new(format!(
-                    "{}:{}: damaged record ({error}); {unpack}take this line out to measure it again",
-                    path.display(),
-                    records.len() + 1
-                ))
-            })?);
+            match (record, &damaged) {
+                (Ok(record), _) => records.push(record),
+                (Err(error), None) => damaged = Some((records.len() + 1, error)),
+                (Err(_), Some(_)) => more += 1,
+            }
         }
         block.drain(..whole);
         if read == 0 {
-            return Ok(records); // without a half-written last line
+            let Some((line, error)) = damaged else { return Ok((records, !block.is_empty())) };
+            let unpack = if is_compressed(path) { "unpack the file and " } else { "" };
+            let more = match more {
+                0 => String::new(),
+                more => format!(" ({more} more lines are damaged)"),
+            };
+            return Err(InputError::new(format!(
+                "{}:{line}: damaged record ({error}); {unpack}take this line out to measure it again{more}",
+                path.display(),
+            )));
         }
     }
 }
@@ -295,7 +336,7 @@ mod tests {
     }
 
     fn parsed(text: &str) -> Result<Vec<usize>> {
-        let records = parse(Path::new("trials.jsonl"), text.as_bytes())?;
+        let (records, _) = parse(Path::new("trials.jsonl"), text.as_bytes())?;
         let datum = |record| match record {
             Record::Prediction(prediction) => prediction.datum,
             other => panic!("{other:?} was not written"),
@@ -319,7 +360,7 @@ mod tests {
         lines[31] = "[]\n".into();
         insta::assert_snapshot!(
             parsed(&lines.concat()).unwrap_err(),
-            @"trials.jsonl:18: damaged record (EOF while parsing a value at line 1 column 8); take this line out to measure it again"
+            @"trials.jsonl:18: damaged record (EOF while parsing a value at line 1 column 8); take this line out to measure it again (2 more lines are damaged)"
         );
     }
 }

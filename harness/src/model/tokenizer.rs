@@ -57,6 +57,22 @@ impl Tokenizer {
         self.inner.decode(ids, false).map_err(|error| anyhow!(error))
     }
 
+    /// Where each of `ids` ends in the text of all of them, in bytes. Of the tokens that make up one
+    /// character, the last has it.
+    pub fn ends(&self, ids: &[u32]) -> Result<Vec<usize>> {
+        let whole = self.decode(ids)?;
+        let mut end = 0;
+        (1..=ids.len())
+            .map(|count| {
+                let part = self.decode(&ids[..count])?;
+                if whole.starts_with(&part) {
+                    end = part.len();
+                }
+                Ok(end)
+            })
+            .collect()
+    }
+
     /// Ids of `prompt` and `gold` written one after the other. Where a token spans the border,
     /// it counts as gold: the model would have to produce it from what stands before.
     pub fn encode_joint(&self, prompt: &str, gold: &str) -> Result<Joint> {

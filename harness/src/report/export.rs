@@ -1,6 +1,6 @@
 //! A table as terminal text, Markdown, LaTeX and CSV.
 
-use super::table::{Better, Column, Group, Row, Table};
+use super::table::{Group, Row, Table};
 use anyhow::{Context, Result};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -88,7 +88,7 @@ impl Table {
 
     fn head(&self, column: usize) -> String {
         let column = self.columns().nth(column).expect("within the table");
-        format!("{}{}", column.title, arrow(column))
+        format!("{}{}", column.title, column.better.arrow())
     }
 
     /// Of the columns; the first of a group makes up for a head that is wider than its columns.
@@ -110,19 +110,11 @@ impl Table {
     }
 }
 
-fn arrow(column: &Column) -> &'static str {
-    match column.better {
-        Better::Higher => "↑",
-        Better::Lower => "↓",
-        Better::Neither => "",
-    }
-}
-
 fn markdown(table: &Table) -> String {
     let mut out = format!("**{}**\n\n| {} |", table.title, table.stub);
     for group in &table.groups {
         for column in &group.columns {
-            let _ = write!(out, " {} {}{} |", group.title, column.title, arrow(column));
+            let _ = write!(out, " {} {}{} |", group.title, column.title, column.better.arrow());
         }
     }
     out.push_str("\n|---|");
@@ -178,7 +170,7 @@ fn latex(table: &Table) -> String {
     }
     let _ = write!(out, " \\\\\n{rules}\n{}", escape(table.stub));
     for column in table.columns() {
-        let _ = write!(out, " & {}", escape(&format!("{}{}", column.title, arrow(column))));
+        let _ = write!(out, " & {}", escape(&format!("{}{}", column.title, column.better.arrow())));
     }
     out.push_str(" \\\\\n\\midrule\n");
     for row in &table.rows {

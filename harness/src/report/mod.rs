@@ -4,12 +4,15 @@ mod beside;
 mod bootstrap;
 mod by_class;
 mod claims;
+mod compare;
 mod costs;
 pub mod export;
 mod figure6;
 mod frame;
 mod gain_by_place;
+pub mod html;
 mod layers;
+mod measured;
 mod neurons;
 mod panels;
 mod phases;
@@ -19,6 +22,7 @@ mod published;
 mod repairs;
 mod scores;
 mod side_effects;
+mod significance;
 mod skipped_by_rank;
 pub mod table;
 mod table3;
@@ -28,15 +32,17 @@ mod table6;
 mod time_by_length;
 mod tradeoff;
 
-use self::claims::Measured;
+pub use self::compare::compare;
+
 use self::costs::Costs;
 use self::frame::Order;
+use self::measured::Measured;
 use self::probes::Probes;
 use self::repairs::Repairs;
 use crate::error::InputError;
 use crate::manifest::Manifest;
 use crate::record::Record;
-use crate::store;
+use crate::store::{self, Run};
 use anyhow::Result;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -47,7 +53,7 @@ use table::Table;
 pub struct Report {
     /// In the order they are printed.
     pub tables: Vec<Table>,
-    /// Where the run departs from the paper.
+    /// Where the run departs from the paper, and what of its records does not count.
     pub deviations: Vec<String>,
     /// What was written.
     pub files: Vec<PathBuf>,
@@ -58,7 +64,7 @@ pub struct Report {
 /// # Errors
 /// If the folder is no run, or cannot be written.
 pub fn report(folder: &Path) -> Result<Report> {
-    let (manifest, records) = store::read(folder)?;
+    let Run { manifest, records, left_out } = store::read(folder)?;
     let told = |record: &Record| matches!(record, Record::Prediction(_) | Record::Patch(_));
     if !records.iter().any(told) {
         let dropped = records.iter().filter(|r| matches!(r, Record::Case(case) if case.dropped));
@@ -68,7 +74,12 @@ pub fn report(folder: &Path) -> Result<Report> {
         };
         return Err(InputError::new(format!("{}: {what}", folder.display())));
     }
-    let tables = tables(&records, &manifest)?;
+    let mut tables = tables(&records, &manifest)?;
+    let left_out = left_out.into_iter().map(|what| format!("left out of the records: {what}"));
+    let deviations: Vec<String> = manifest.all_deviations().into_iter().chain(left_out).collect();
+    for table in &mut tables {
+        table.deviations.clone_from(&deviations);
+    }
     let mut files = tables
         .iter()
         .map(|table| export::write(table, folder))
@@ -79,7 +90,8 @@ pub fn report(folder: &Path) -> Result<Report> {
             files.extend(draw(table, folder)?);
         }
     }
-    Ok(Report { tables, deviations: manifest.all_deviations(), files })
+    files.push(html::write(folder, &manifest, &records, &tables, &files)?);
+    Ok(Report { tables, deviations, files })
 }
 
 /// The names of all tables, as files and on the command line.
@@ -161,9 +173,6 @@ pub fn tables(records: &[Record], manifest: &Manifest) -> Result<Vec<Table>> {
         let of_repairs = [skipped_by_rank::build, time_by_length::build, gain_by_place::build];
         tables.extend(of_repairs.map(|build| build(&repairs)));
         tables.extend([layers::build(&repairs), neurons::build(&repairs)]);
-    }
-    for table in &mut tables {
-        table.deviations = manifest.all_deviations();
     }
     Ok(tables)
 }

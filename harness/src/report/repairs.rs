@@ -5,6 +5,7 @@ use super::costs::ALL;
 use crate::dataset::DatasetName;
 use crate::manifest::Identity;
 use crate::record::{CaseName, Outcome, Patched, Phases, Record};
+use crate::trial::Trial;
 use std::collections::HashMap;
 
 /// What a method did about an error, or a case of a benchmark.
@@ -57,28 +58,23 @@ impl<'r> Repairs<'r> {
                 _ => {}
             }
         }
-        let repair = |record: &'r Record| match record {
-            Record::Trial(trial) if trial.outcome != Outcome::AlreadySolved => Some(Repair {
-                scope: trial.dataset.label(),
-                method: &trial.method,
-                tokens: data.get(&(trial.dataset, trial.datum))? + trial.position,
+        let repair = |record: &'r Record| {
+            let trial = Trial::of(record).filter(|t| t.outcome != Outcome::AlreadySolved)?;
+            let tokens = match record {
+                Record::Trial(own) => data.get(&(own.dataset, own.datum))? + own.position,
+                Record::Patch(own) => *cases.get(&own.name)?,
+                _ => return None,
+            };
+            Some(Repair {
+                scope: trial.scope,
+                method: trial.method,
+                tokens,
                 target: trial.target,
                 rank: trial.before.target_rank,
                 solved: trial.outcome == Outcome::Solved,
-                neurons: &trial.neurons,
-                seconds: trial.seconds,
-            }),
-            Record::Patch(patch) if patch.outcome != Outcome::AlreadySolved => Some(Repair {
-                scope: &patch.name.of,
-                method: &patch.method,
-                tokens: *cases.get(&patch.name)?,
-                target: patch.target,
-                rank: patch.before.target_rank,
-                solved: patch.outcome == Outcome::Solved,
-                neurons: &patch.neurons,
-                seconds: patch.seconds,
-            }),
-            _ => None,
+                neurons: trial.neurons,
+                seconds: *trial.seconds,
+            })
         };
         let all: Vec<Repair<'r>> = records.iter().filter_map(repair).collect();
         let mut methods: Vec<&str> = Vec::new();

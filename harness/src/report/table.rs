@@ -52,6 +52,17 @@ pub enum Better {
     Neither,
 }
 
+impl Better {
+    /// Points to the good values, behind a head.
+    pub fn arrow(self) -> &'static str {
+        match self {
+            Self::Higher => "↑",
+            Self::Lower => "↓",
+            Self::Neither => "",
+        }
+    }
+}
+
 /// How numbers are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {

@@ -54,7 +54,7 @@ impl Bench {
 
     /// The records of a run, shards and all.
     pub(crate) fn all_records(&self, out: &str) -> Vec<Record> {
-        ment::store::read(&self.path(out)).expect("a run").1
+        ment::store::read(&self.path(out)).expect("a run").records
     }
 
     /// The records of a run, times set to zero: all that must be the same again.

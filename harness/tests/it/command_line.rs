@@ -66,6 +66,9 @@ fn the_published_runs_give_the_published_tables() {
             let ours = std::fs::read(folder.path().join(&name)).unwrap();
             let theirs = std::fs::read(published.join(&name)).unwrap_or_default();
             let name = published.join(name);
+            if name.ends_with(ment::report::html::NAME) && !name.exists() {
+                continue; // committed for some runs only
+            }
             assert!(ours == theirs, "{} is not what `ment report` writes", name.display());
             compared += 1;
         }

@@ -73,3 +73,74 @@ fn tables_and_pictures_are_written() {
         assert!(written.contains(&format!("{picture}.png")), "{picture}");
     }
 }
+
+/// The page holds every trial, as data that its script reads; text of the records is never markup.
+#[test]
+fn the_page_holds_every_trial() {
+    let folder = run("patching");
+    let records = folder.path().join("trials.jsonl");
+    let text = std::fs::read_to_string(&records).unwrap();
+    let hostile = "</script><b onclick=1>&";
+    std::fs::write(&records, text.replace("# intent 0", hostile)).unwrap();
+    printed(&folder);
+    let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+    assert!(!page.contains(hostile));
+    let data = page.split("id=\"edits-data\">").nth(1).unwrap().split("</script>").next().unwrap();
+    let data: serde_json::Value = serde_json::from_str(data).unwrap();
+    let edits = data["edits"].as_array().unwrap();
+    assert_eq!(edits.len(), text.lines().filter(|line| line.contains("\"trial\"")).count());
+    assert!(data["prompts"][0]["prompt"].as_str().unwrap().contains(hostile));
+    let last = serde_json::to_string_pretty(edits.last().unwrap()).unwrap();
+    insta::assert_snapshot!("edit", last);
+}
+
+/// A run and its copy in which one repair by MENT took a second longer: the mean of two data differs by
+/// half a second, and nothing else does.
+#[test]
+fn two_runs_are_compared() {
+    let (first, second) = (run("patching"), run("patching"));
+    let records = second.path().join("trials.jsonl");
+    let text = std::fs::read_to_string(&records).unwrap();
+    let longer = text.replacen("\"locate\":0.5", "\"locate\":1.5", 1);
+    assert_ne!(text, longer);
+    std::fs::write(&records, longer).unwrap();
+    let assert = ment().arg("report").args([first.path(), second.path()]).assert().success();
+    let stdout = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+    let stdout = stdout.replace(&first.path().display().to_string(), "FIRST");
+    insta::assert_snapshot!(
+        "compared",
+        stdout.replace(&second.path().display().to_string(), "SECOND")
+    );
+
+    let other = run("probing");
+    let assert = ment().arg("report").args([first.path(), other.path()]).assert().code(2);
+    let stderr = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+    assert!(stderr.contains("have no approach and data in common"), "{stderr}");
+}
+
+/// What is there twice counts once, and half a line not at all; both are said where the tables are read.
+#[test]
+fn what_is_left_out_is_said() {
+    let folder = run("patching");
+    let whole = printed(&folder);
+    let records = folder.path().join("trials.jsonl");
+    let text = std::fs::read_to_string(&records).unwrap();
+    let last = text.lines().last().unwrap();
+    std::fs::write(&records, format!("{text}{last}\n{}", &last[..40])).unwrap();
+    let again = printed(&folder);
+    let said: Vec<&str> = again.lines().filter(|line| !whole.contains(*line)).collect();
+    assert_eq!(
+        said,
+        [
+            "· left out of the records: trials.jsonl: the last line is half written",
+            "· left out of the records: trials.jsonl: 1 records that were read before, first prediction \
+             conala 2 MENT",
+        ]
+    );
+    for form in ["md", "tex"] {
+        let table = std::fs::read_to_string(folder.path().join(format!("table3.{form}"))).unwrap();
+        assert!(table.contains("read before"), "{form}");
+    }
+    let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+    assert!(page.contains("half written"));
+}

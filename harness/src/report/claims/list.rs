@@ -1,6 +1,6 @@
 //! What the paper claims. A new claim is one entry.
 
-use super::measured::Measure::{
+use super::super::measured::Measure::{
     Bm, Em, Few, Lm, Nc, RelatedRank, Rouge, Skipped, Tc, UnrelatedProbability, UnrelatedRank,
 };
 use super::{Claim, Test};

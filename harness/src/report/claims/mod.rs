@@ -1,13 +1,9 @@
 //! The paper's claims, each with what this run says of it: confirmed, not confirmed, or not run.
 
 mod list;
-mod measured;
-mod significance;
 
-pub(super) use self::measured::Measured;
-
-use self::measured::Measure;
-use self::significance::{above_zero, uniform};
+use super::measured::{Measure, Measured};
+use super::significance::{above_zero, uniform};
 use super::table::{Better, Column, Format, Group, Row, Table};
 use std::collections::HashMap;
 

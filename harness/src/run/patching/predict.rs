@@ -90,6 +90,7 @@ impl Patching<'_> {
                     prompt_text: self.loaded.tokenizer.decode(&prompt.ids.prompt)?,
                     gold: prompt.ids.gold.clone(),
                     gold_text: self.loaded.tokenizer.decode(&prompt.ids.gold)?,
+                    gold_ends: self.loaded.tokenizer.ends(&prompt.ids.gold)?,
                     argmax: seen.iter().map(|o| o.argmax).collect(),
                     gold_rank: seen.iter().map(|o| o.target_rank).collect(),
                     gold_probability: seen.iter().map(|o| o.target_probability).collect(),

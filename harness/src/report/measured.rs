@@ -1,6 +1,10 @@
 //! Measurements of approaches, cluster by cluster: what paired tests are made of.
 
-use super::super::probes::Probes;
+use super::costs::Costs;
+use super::frame::Order;
+use super::probes::Probes;
+use super::scores::scores;
+use crate::store::Run;
 use anyhow::Result;
 use polars::prelude::*;
 use std::collections::{BTreeMap, HashMap};
@@ -33,16 +37,48 @@ pub(super) enum Measure {
     UnrelatedProbability,
 }
 
+impl Measure {
+    /// All of them, with the names that tables have for them.
+    pub(super) const ALL: [(Self, &str); 11] = [
+        (Self::Em, "EM"),
+        (Self::Bm, "BM"),
+        (Self::Lm, "LM"),
+        (Self::Rouge, "ROUGE"),
+        (Self::Nc, "NC"),
+        (Self::Skipped, "skipped"),
+        (Self::Tc, "TC, s"),
+        (Self::Few, "edits of 1 or 2 neurons"),
+        (Self::RelatedRank, "generalization, MAE rank"),
+        (Self::UnrelatedRank, "specificity, MAE rank"),
+        (Self::UnrelatedProbability, "specificity, MAE prob"),
+    ];
+}
+
 /// Means by scope (a data set, or a benchmark) and cluster.
 type Values = BTreeMap<(String, String), f64>;
 
 /// All that was measured.
 #[derive(Default)]
-pub(in super::super) struct Measured(HashMap<(Measure, String), Values>);
+pub(super) struct Measured(HashMap<(Measure, String), Values>);
 
 impl Measured {
-    /// Takes in the predictions of a frame of [`scores`](super::super::scores::scores).
-    pub(in super::super) fn add_scores(&mut self, scores: &DataFrame) -> Result<()> {
+    /// All measurements of a run.
+    pub(super) fn of(run: &Run) -> Result<Self> {
+        let Run { records, manifest, .. } = run;
+        let order = Order::of(records, manifest.identity.methods.keys());
+        let mut own = Self::default();
+        own.add_scores(&scores(records)?)?;
+        if let Some(costs) = Costs::of(records, &order, &manifest.identity)? {
+            own.add_errors(&costs.errors)?;
+        }
+        if let Some(probes) = Probes::of(records, manifest)? {
+            own.add_probes(&probes);
+        }
+        Ok(own)
+    }
+
+    /// Takes in the predictions of a frame of [`scores`](super::scores::scores).
+    pub(super) fn add_scores(&mut self, scores: &DataFrame) -> Result<()> {
         let columns = [
             (Measure::Em, "EM"),
             (Measure::Bm, "BM"),
@@ -52,8 +88,8 @@ impl Measured {
         self.add(scores.clone().lazy(), "datum", &columns)
     }
 
-    /// Takes in a frame of errors: see [`Costs::of`](super::super::costs::Costs::of).
-    pub(in super::super) fn add_errors(&mut self, errors: &DataFrame) -> Result<()> {
+    /// Takes in a frame of errors: see [`Costs::of`](super::costs::Costs::of).
+    pub(super) fn add_errors(&mut self, errors: &DataFrame) -> Result<()> {
         let phases = ["trace", "locate", "estimate", "plan", "apply"].map(col);
         let seconds = phases.into_iter().reduce(|sum, phase| sum + phase).expect("five phases");
         let few = col("patched").lt_eq(lit(2.0)).cast(DataType::Float64);
@@ -68,7 +104,7 @@ impl Measured {
     }
 
     /// Takes in what probed edits come to, subtype by subtype.
-    pub(in super::super) fn add_probes(&mut self, probes: &Probes) {
+    pub(super) fn add_probes(&mut self, probes: &Probes) {
         for method in &probes.methods {
             for subtype in &probes.subtypes {
                 let (related, unrelated) =
@@ -104,6 +140,25 @@ impl Measured {
             }
         }
         Ok(())
+    }
+
+    /// Of `measure` under `approach` here and in `other`, under another label there: pairs of the clusters
+    /// that both have, by scope.
+    pub(super) fn pairs(
+        &self,
+        other: &Self,
+        measure: Measure,
+        [approach, there]: [&str; 2],
+    ) -> BTreeMap<String, Vec<(f64, f64)>> {
+        let own = self.0.get(&(measure, approach.to_string()));
+        let others = other.0.get(&(measure, there.to_string()));
+        let mut pairs: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
+        for (key, value) in own.into_iter().flatten() {
+            if let Some(there) = others.and_then(|others| others.get(key)) {
+                pairs.entry(key.0.clone()).or_default().push((*value, *there));
+            }
+        }
+        pairs
     }
 
     /// What `approach` has more than `other` of `measure` in the clusters that both have, by scope.

@@ -24,6 +24,12 @@ pub(super) fn above_zero(differences: &[f64]) -> Option<f64> {
     Some(StudentsT::new(0.0, 1.0, count - 1.0).ok()?.sf(t))
 }
 
+/// Two-sided paired t-test: the p-value of the mean of `differences` being as far from zero by chance.
+pub(super) fn off_zero(differences: &[f64]) -> Option<f64> {
+    let negated: Vec<f64> = differences.iter().map(|difference| -difference).collect();
+    Some((2.0 * above_zero(differences)?.min(above_zero(&negated)?)).min(1.0))
+}
+
 /// Chi-square test of goodness of fit: the p-value of `counts` if all classes are equally likely. `None`
 /// where that expects too few in each.
 pub(super) fn uniform(counts: &[f64]) -> Option<f64> {
@@ -38,7 +44,7 @@ pub(super) fn uniform(counts: &[f64]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{above_zero, uniform};
+    use super::{above_zero, off_zero, uniform};
 
     fn close(found: Option<f64>, wanted: f64) {
         let found = found.expect("a p-value");
@@ -50,6 +56,8 @@ mod tests {
     fn p_values_of_means_are_those_of_scipy() {
         close(above_zero(&[0.3, -0.1, 0.4, 0.2, 0.0, 0.5]), 0.035_282_817_674_419_98);
         close(above_zero(&[-0.3, 0.1, -0.4, -0.2]), 0.919_419_076_393_240_3);
+        close(off_zero(&[-0.3, 0.1, -0.4, -0.2]), 2.0 * (1.0 - 0.919_419_076_393_240_3));
+        close(off_zero(&[0.0; 6]), 1.0);
         close(above_zero(&[0.25; 6]), 0.5_f64.powi(6));
         close(above_zero(&[0.0; 6]), 1.0);
         close(above_zero(&[-0.1; 3]), 1.0);
