@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::report::TABLES;
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -33,7 +34,7 @@ pub enum Command {
         /// Folder of another run, to be compared with it.
         other: Option<PathBuf>,
         /// Print only these tables, separated by commas (all are written).
-        #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = TABLES, conflicts_with = "other")]
+        #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = names(), conflicts_with = "other")]
         tables: Vec<String>,
         /// Where a comparison is written to as files.
         #[arg(long, value_name = "DIR", requires = "other")]
@@ -50,6 +51,11 @@ pub enum Command {
     Predict(PredictArgs),
     /// Measure the engine against Python peers that do the same work (`just bench` sets them up).
     Bench(BenchArgs),
+}
+
+/// Names of tables.
+fn names() -> PossibleValuesParser {
+    PossibleValuesParser::new(TABLES)
 }
 
 /// Arguments of `ment bench`.
@@ -120,7 +126,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "I/N")]
     pub shard: Option<crate::plan::Shard>,
     /// Print only these tables, separated by commas (all are written).
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = TABLES)]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = names())]
     pub tables: Vec<String>,
 }
 

@@ -3,7 +3,7 @@
 use crate::error::InputError;
 use crate::record::{Observation, Outcome, Record};
 use crate::store;
-use crate::trial::{Trial, outcome, token};
+use crate::trial::{Prompt, Prompts, Trial, outcome, token};
 use anyhow::Result;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -56,14 +56,15 @@ fn describe(trial: &Trial<'_>, records: &[Record]) -> String {
     let Trial { id, method, before, after, texts, .. } = trial;
     let mut out =
         format!("trial {id}: {method} on {}: {}\n\n", trial.place(), outcome(trial.outcome));
-    let prompt = records.iter().find_map(|record| trial.prompt(record));
-    if let Some((tokens, prompt, gold)) = prompt.filter(|(_, prompt, _)| !prompt.is_empty()) {
-        let _ = writeln!(out, "prompt ({tokens} tokens)");
-        for line in prompt.lines() {
+    let prompt = Prompts::of(records).get(trial).filter(|prompt| !prompt.text.is_empty());
+    if let Some(Prompt { tokens, text, gold, .. }) = prompt {
+        let _ = writeln!(out, "prompt ({tokens} tokens before the target)");
+        for line in text.lines() {
             let _ = writeln!(out, "  │ {line}");
         }
         let _ = writeln!(out, "gold\n  │ {}\n", gold.replace('\n', "\n  │ "));
     }
+
     let _ = writeln!(out, "target   {}", token(&texts.target, trial.target));
     let mut state = |head: &str, seen: &Observation, argmax: &str| {
         let _ = writeln!(

@@ -116,16 +116,15 @@ fn read_records(folder: &Path) -> Result<(Vec<Record>, Vec<String>)> {
         let read = own.len();
         own.retain(|_| {
             let key = keys.next().expect("one a record");
-            let new = !known.contains(&key);
-            match new {
-                true => drop(known.insert(key)),
-                false => first = first.take().or(Some(key)),
+            if known.contains(&key) {
+                first.get_or_insert(key);
+                return false;
             }
-            new
+            known.insert(key)
         });
         if let Some(first) = first {
-            let more = read - own.len();
-            left_out.push(format!("{name}: {more} records that were read before, first {first}"));
+            let twice = read - own.len();
+            left_out.push(format!("{name}: what was read before ({twice}, the first: {first})"));
         }
         records.append(&mut own);
     }

@@ -1,6 +1,12 @@
 //! A trial of either experiment, as it is shown.
 
-use crate::record::{Observation, Outcome, Patched, Phases, Probed, Record, Texts, TrialId};
+use crate::dataset::DatasetName;
+use crate::record::{
+    CaseName, CaseRecord, DatumRecord, Observation, Outcome, Patched, Phases, Probed, Record,
+    Texts, TrialId,
+};
+use std::collections::HashMap;
+use std::ops::Range;
 
 /// A trial of either experiment.
 pub(crate) struct Trial<'r> {
@@ -66,21 +72,6 @@ impl<'r> Trial<'r> {
         }
     }
 
-    /// What was prompted: its tokens, its text, and what should follow; if `record` is the one that knows.
-    pub(crate) fn prompt(&self, record: &'r Record) -> Option<(usize, &'r str, &'r str)> {
-        match (self.record, record) {
-            (Record::Trial(trial), Record::Datum(datum)) => {
-                let own = datum.dataset == trial.dataset && datum.datum == trial.datum;
-                own.then_some((datum.prompt_tokens, &*datum.prompt_text, &*datum.gold_text))
-            }
-            (Record::Patch(patch), Record::Case(case)) => {
-                let own = case.name == patch.name;
-                own.then_some((case.prompt_tokens, &*case.prompt_text, &*case.target_text))
-            }
-            _ => None,
-        }
-    }
-
     /// What the edit does elsewhere, a sentence a line.
     pub(crate) fn elsewhere(&self) -> Vec<String> {
         match self.record {
@@ -91,6 +82,78 @@ impl<'r> Trial<'r> {
             Record::Patch(patch) => probed(&patch.probes),
             _ => Vec::new(),
         }
+    }
+}
+
+/// What was prompted in a run.
+#[derive(Default)]
+pub(crate) struct Prompts<'r> {
+    data: HashMap<(DatasetName, usize), &'r DatumRecord>,
+    cases: HashMap<&'r CaseName, &'r CaseRecord>,
+}
+
+/// What was prompted in a trial.
+pub(crate) struct Prompt<'r> {
+    /// Tokens before the one that is wrong.
+    pub(crate) tokens: usize,
+    pub(crate) text: &'r str,
+    /// What should follow.
+    pub(crate) gold: &'r str,
+    /// Where in it the token is that is wrong, in bytes, if that is certain.
+    pub(crate) at: Option<Range<usize>>,
+}
+
+impl<'r> Prompts<'r> {
+    pub(crate) fn of(records: &'r [Record]) -> Self {
+        let mut own = Self::default();
+        for record in records {
+            match record {
+                Record::Datum(datum) => {
+                    own.data.insert((datum.dataset, datum.datum), datum);
+                }
+                Record::Case(case) => {
+                    own.cases.insert(&case.name, case);
+                }
+                _ => {}
+            }
+        }
+        own
+    }
+
+    /// `None` where no record has it.
+    pub(crate) fn get(&self, trial: &Trial<'_>) -> Option<Prompt<'r>> {
+        match trial.record {
+            Record::Trial(own) => {
+                let datum = *self.data.get(&(own.dataset, own.datum))?;
+                Some(Prompt {
+                    tokens: datum.prompt_tokens + own.position,
+                    text: &datum.prompt_text,
+                    gold: &datum.gold_text,
+                    at: place(datum, own.position, &own.texts.target),
+                })
+            }
+            Record::Patch(own) => {
+                let case = *self.cases.get(&own.name)?;
+                let (tokens, text, gold) =
+                    (case.prompt_tokens, &case.prompt_text, &case.target_text);
+                Some(Prompt { tokens, text, gold, at: Some(0..gold.len()) })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Where the gold token at `position`, which is `target`, stands in the gold text, in bytes. Older
+/// records do not say; there it is certain where the text occurs once.
+fn place(datum: &DatumRecord, position: usize, target: &str) -> Option<Range<usize>> {
+    if let Some(&end) = datum.gold_ends.get(position) {
+        let start = position.checked_sub(1).map_or(0, |before| datum.gold_ends[before]);
+        return Some(start..end);
+    }
+    let mut found = datum.gold_text.match_indices(target).filter(|_| !target.is_empty());
+    match (found.next(), found.next()) {
+        (Some((start, _)), None) => Some(start..start + target.len()),
+        _ => None,
     }
 }
 
@@ -127,5 +190,41 @@ pub(crate) fn outcome(outcome: Outcome) -> &'static str {
         Outcome::Solved => "solved",
         Outcome::Skipped => "skipped",
         Outcome::AlreadySolved => "already solved",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::place;
+    use crate::dataset::DatasetName;
+    use crate::record::DatumRecord;
+
+    fn datum(gold_text: &str, gold_ends: &[usize]) -> DatumRecord {
+        DatumRecord {
+            dataset: DatasetName::Conala,
+            datum: 0,
+            demonstrations: Vec::new(),
+            prompt_tokens: 1,
+            prompt_text: String::new(),
+            gold: Vec::new(),
+            gold_text: gold_text.into(),
+            gold_ends: gold_ends.to_vec(),
+            argmax: Vec::new(),
+            gold_rank: Vec::new(),
+            gold_probability: Vec::new(),
+            argmax_probability: Vec::new(),
+            seconds: 0.0,
+        }
+    }
+
+    #[test]
+    fn the_wrong_token_is_found_where_that_is_certain() {
+        let known = datum("aäa(a)", &[1, 3, 4, 5, 6, 7]);
+        assert_eq!(place(&known, 0, "a"), Some(0..1));
+        assert_eq!(place(&known, 4, "a"), Some(5..6));
+        let older = datum("aäa(a)", &[]);
+        assert_eq!(place(&older, 4, "a"), None);
+        assert_eq!(place(&older, 3, "("), Some(4..5));
+        assert_eq!(place(&older, 3, ""), None);
     }
 }

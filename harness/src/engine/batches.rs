@@ -42,8 +42,9 @@ pub struct Batch {
 /// All `prompts`, of at least one token each, in batches of at most `tokens` tokens (or of a single
 /// prompt).
 pub fn together(prompts: &[&[u32]], tokens: usize, device: Device) -> Vec<Batch> {
-    let (akin, alone): (Vec<_>, Vec<_>) =
-        families(prompts, tokens).into_iter().partition(|family| family.prompts.len() > 1);
+    let (akin, alone): (Vec<_>, Vec<_>) = families(prompts, tokens.min(FAMILY))
+        .into_iter()
+        .partition(|family| family.prompts.len() > 1);
     let alone: Vec<usize> = alone.into_iter().flat_map(|family| family.prompts).collect();
     let lengths: Vec<usize> = alone.iter().map(|&index| prompts[index].len()).collect();
     let branching = akin.into_iter().map(|Family { stem, prompts: of, .. }| {
@@ -67,6 +68,9 @@ struct Family {
     /// Tokens, with the stem counted once.
     tokens: usize,
 }
+
+/// Tokens of a family at most: its attention mask has as many rows and columns.
+const FAMILY: usize = 2048;
 
 /// A prompt joins others where that saves at least this share of its tokens: those of all branches
 /// meet in one attention mask, which costs something too.

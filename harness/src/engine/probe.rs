@@ -100,7 +100,7 @@ impl<'m> Probes<'m> {
         Tensor::cat(&logits, 0)
     }
 
-    /// The states `[B,D]` at the ends of a batch.
+    /// The states `[E,D]` at the ends of a batch.
     fn replay(&self, trace: Trace, edit: &Edit) -> Tensor {
         Replay::new(self.model, trace, vec![edit.clone()], self.budget)
             .states_at_ends()

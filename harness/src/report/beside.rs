@@ -16,24 +16,18 @@ const NAMES: [(&str, &str); 4] = [
 ];
 
 /// `None` where the paper has no such table, or none of its approaches. `model` labels the unedited model;
-/// `same_clock` says whether the times of two approaches were taken on one machine.
+/// `departures` says how many there are; `same_clock` says whether the times of two approaches were taken on one machine.
 pub(super) fn build(
     table: &Table,
     model: &str,
+    departures: usize,
     same_clock: impl Fn(&str, &str) -> bool,
 ) -> Option<Table> {
     let (_, name) = NAMES.iter().find(|(own, _)| *own == table.name)?;
     let paper = published(table.name)?;
     let columns = shared_columns(table, paper);
-    let known: Vec<(&Row, (&str, &[f64]))> = table
-        .rows
-        .iter()
-        .filter_map(|own| {
-            // Whether all data are there or not, it is the same approach.
-            let approach = own.label.split(" (unfinished").next()?;
-            Some((own, paper.row(approach, model)?))
-        })
-        .collect();
+    let known: Vec<(&Row, (&str, &[f64]))> =
+        table.rows.iter().filter_map(|own| Some((own, paper.row(&own.label, model)?))).collect();
     if known.iter().all(|(own, _)| own.label == model) {
         return None;
     }
@@ -55,7 +49,7 @@ pub(super) fn build(
             ..Row::new(label, cells)
         };
         [
-            line(own.label.clone(), ours),
+            line(own.head(), ours),
             line(format!("{} (95 % CI, lower)", own.label), lower),
             line(format!("{} (95 % CI, upper)", own.label), upper),
             line(format!("{label} (paper)"), theirs),
@@ -65,9 +59,13 @@ pub(super) fn build(
     let rows: Vec<Row> = rows.collect();
     let has_time = columns.iter().any(|column| column.is_time);
     let mut notes = vec![
-        "other model and data than the paper's, where the departures say so: an order of magnitude to \
-         look at, no reproduction"
-            .to_string(),
+        match departures {
+            0 => "nothing departs from the paper: a reproduction".to_string(),
+            some => format!(
+                "there are departures from the paper ({some}, of model, data and settings): no reproduction, \
+                 but an order of magnitude to look at"
+            ),
+        },
         "95 % CI: confidence interval by the percentile bootstrap over data (in Table VI over the \
          subtypes of each type, their samples taken as given); with as few as 16 data or 5 subtypes it \
          is too narrow. None where there is one to draw from, or a draw has no such figure"
@@ -191,7 +189,7 @@ mod tests {
             ("MENT", [2.0, 2.0, 1.5, 1.5]),
         ];
         let costs = table("table4", &groups, &rows);
-        let beside = build(&costs, "model", |own, _| own != "KN (step=20)").unwrap();
+        let beside = build(&costs, "model", 2, |own, _| own != "KN (step=20)").unwrap();
         let text: Vec<Vec<String>> = beside
             .rows
             .iter()
@@ -216,7 +214,7 @@ mod tests {
                 ["KN (step=20) (less the paper's)", "-2.236", "–"],
             ]
         );
-        assert!(build(&table("phases", &groups, &rows), "model", |_, _| true).is_none());
-        assert!(build(&table("table4", &groups, &rows[..1]), "model", |_, _| true).is_none());
+        assert!(build(&table("phases", &groups, &rows), "model", 0, |_, _| true).is_none());
+        assert!(build(&table("table4", &groups, &rows[..1]), "model", 0, |_, _| true).is_none());
     }
 }

@@ -3,29 +3,35 @@
 use super::export;
 use super::measured::{Measure, Measured};
 use super::significance::off_zero;
+use super::sources::Sources;
 use super::table::{Better, Column, Format, Group, Row, Table};
+use crate::dataset::DatasetName;
 use crate::error::InputError;
 use crate::manifest::Manifest;
 use crate::store::{self, Run};
 use anyhow::{Context, Result};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Every measure of every approach that the runs in two folders have in common, on the data that both
-/// have; the table, and the files it was written to if `out` names a folder.
+/// Measures of the approaches that the runs in two folders have in common, where both met the same data;
+/// the table, and the files it was written to if `out` names a folder.
 ///
 /// # Errors
 /// If a folder is no run, they have nothing in common, or `out` cannot be written.
 pub fn compare(folders: [&Path; 2], out: Option<&Path>) -> Result<(Table, Vec<PathBuf>)> {
     let [first, second] = folders.map(store::read);
     let (first, second) = (first?, second?);
-    let measured = [Measured::of(&first)?, Measured::of(&second)?];
+    let measured = |run: &Run| Measured::of(&Sources::of(&run.records, &run.manifest)?);
+    let measured = [measured(&first)?, measured(&second)?];
+    let same = |scope: &str| same_data(&first.manifest, &second.manifest, scope);
     let rows: Vec<Row> = approaches(&first.manifest, &second.manifest)
         .into_iter()
-        .flat_map(|approach| rows(&measured, &approach))
+        .flat_map(|approach| rows(&measured, &approach, &same))
         .collect();
     if rows.is_empty() {
         return Err(InputError::new(format!(
-            "{} and {} have no approach and data in common",
+            "{} and {} have no approach and data in common: the same files, and as many errors of a datum \
+             or cases of a subtype",
             folders[0].display(),
             folders[1].display()
         )));
@@ -38,17 +44,16 @@ pub fn compare(folders: [&Path; 2], out: Option<&Path>) -> Result<(Table, Vec<Pa
         column("p", Format::Probability),
         column("n", Format::Count),
     ];
-    let named = |name: &str, folder: &Path, run: &Run| {
-        let environment = &run.manifest.environment;
-        format!(
-            "{name}: {}, {} on {}, commit {}{}",
-            folder.display(),
-            run.manifest.identity.model(),
-            [environment.processor.as_str(), &run.manifest.identity.device].join(", "),
-            environment.commit,
-            run.left_out.iter().map(|what| format!("; left out: {what}")).collect::<String>()
-        )
-    };
+    let mut notes = vec![
+        named("A", folders[0], &first),
+        named("B", folders[1], &second),
+        "means over n data, or subtypes, each the mean of its errors or cases, where both runs met as many; \
+         p: two-sided paired t-test, not corrected for the number of rows. A data set of other files or of \
+         another division is left out"
+            .into(),
+    ];
+    let differences = second.manifest.identity.differences(&first.manifest.identity);
+    notes.extend(differences.iter().map(|difference| format!("differs: {difference}")));
     let table = Table {
         name: "compare",
         title: "Two runs on the data that both have.".into(),
@@ -56,13 +61,7 @@ pub fn compare(folders: [&Path; 2], out: Option<&Path>) -> Result<(Table, Vec<Pa
         groups: vec![Group { title: String::new(), columns }],
         rows,
         reference: None,
-        notes: vec![
-            named("A", folders[0], &first),
-            named("B", folders[1], &second),
-            "means over n data, or subtypes, each the mean of its errors or cases; p: two-sided paired \
-             t-test, not corrected for the number of rows"
-                .into(),
-        ],
+        notes,
         deviations: Vec::new(),
     };
     let files = match out {
@@ -74,6 +73,43 @@ pub fn compare(folders: [&Path; 2], out: Option<&Path>) -> Result<(Table, Vec<Pa
         }
     };
     Ok((table, files))
+}
+
+/// A run in words: its place, model, machine and commit, and those of approaches that were added.
+fn named(name: &str, folder: &Path, run: &Run) -> String {
+    let Manifest { environment, added_in, identity, .. } = &run.manifest;
+    let mut out = format!(
+        "{name}: {}, {} on {} ({}), commit {}",
+        folder.display(),
+        identity.model(),
+        environment.processor,
+        identity.device,
+        environment.commit
+    );
+    for (label, own) in added_in {
+        let _ = write!(out, "; {label} on {}, commit {}", own.processor, own.commit);
+    }
+    for what in &run.left_out {
+        let _ = write!(out, "; left out: {what}");
+    }
+    out
+}
+
+/// Whether both runs read a data set (`scope`; the benchmark, where it is empty) from the same files, and
+/// the same of it.
+fn same_data(first: &Manifest, second: &Manifest, scope: &str) -> bool {
+    let dataset = DatasetName::ALL.iter().find(|name| name.label() == scope);
+    let folder = dataset.map_or("benchmark/".to_string(), |name| format!("{name}/"));
+    let of = |manifest: &Manifest| {
+        let contents = manifest.identity.contents.clone().into_iter();
+        let files: Vec<_> = contents.filter(|(file, _)| file.starts_with(&folder)).collect();
+        let sets = manifest.identity.config["dataset"].as_array().cloned().unwrap_or_default();
+        let own = sets
+            .into_iter()
+            .find(|set| set["name"].as_str().map(|n| format!("{n}/")) == Some(folder.clone()));
+        (files, own.map(|set| set["division"].clone()), manifest.probing.map(|p| p.rank_cap))
+    };
+    of(first) == of(second)
 }
 
 /// What stands for an approach in the table, and its labels in both runs.
@@ -93,19 +129,24 @@ fn approaches(first: &Manifest, second: &Manifest) -> Vec<Approach> {
     std::iter::once(unedited).chain(methods.map(method)).collect()
 }
 
-fn rows([first, second]: &[Measured; 2], approach: &Approach) -> Vec<Row> {
+fn rows(
+    [first, second]: &[Measured; 2],
+    approach: &Approach,
+    same: &impl Fn(&str) -> bool,
+) -> Vec<Row> {
     let labels = [approach.labels[0].as_str(), approach.labels[1].as_str()];
     let of_measure = |(measure, name): (Measure, &'static str)| {
-        first.pairs(second, measure, labels).into_iter().map(move |(scope, pairs)| {
+        let pairs = first.pairs(second, measure, labels).into_iter();
+        pairs.filter(|(scope, _)| same(scope)).map(move |(scope, pairs)| {
             let count = pairs.len() as f64;
             let mean = |of: fn(&(f64, f64)) -> f64| pairs.iter().map(of).sum::<f64>() / count;
             let (own, other) = (mean(|pair| pair.0), mean(|pair| pair.1));
             let differences: Vec<f64> = pairs.iter().map(|(own, other)| other - own).collect();
             let cells =
                 [Some(own), Some(other), Some(other - own), off_zero(&differences), Some(count)];
-            let scope = if scope.is_empty() { scope } else { format!(" on {scope}") };
+            let scope = if scope.is_empty() { String::new() } else { format!(" on {scope}") };
             Row::new(format!("{}: {name}{scope}", approach.name), cells.to_vec())
         })
     };
-    Measure::ALL.into_iter().flat_map(of_measure).collect()
+    Measure::COMPARED.into_iter().flat_map(of_measure).collect()
 }

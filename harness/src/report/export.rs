@@ -1,6 +1,7 @@
-//! A table as terminal text, Markdown, LaTeX and CSV.
+//! A table as terminal text, Markdown and CSV, and all forms as files.
 
-use super::table::{Group, Row, Table};
+use super::latex;
+use super::table::{Format, Group, Table};
 use anyhow::{Context, Result};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// If the folder cannot be written.
 pub fn write(table: &Table, folder: &Path) -> Result<Vec<PathBuf>> {
-    [("md", markdown(table)), ("tex", latex(table)), ("csv", csv(table)?)]
+    [("md", markdown(table)), ("tex", latex::document(table)), ("csv", csv(table)?)]
         .into_iter()
         .map(|(extension, text)| {
             let path = folder.join(format!("{}.{extension}", table.name));
@@ -25,7 +26,7 @@ impl Table {
     /// The table for a terminal `width` characters wide: side by side where it fits, otherwise
     /// its column groups one under the other.
     pub fn terminal(&self, width: usize) -> String {
-        let label = self.rows.iter().map(|row| row.label.chars().count()).max().unwrap_or(0);
+        let label = self.rows.iter().map(|row| row.head().chars().count()).max().unwrap_or(0);
         let label = label.max(self.stub.chars().count());
         let widths = self.widths();
         let mut out = format!("{}\n", self.title);
@@ -68,7 +69,7 @@ impl Table {
         }
         let _ = writeln!(out, "{line}\n{rule}");
         for row in &self.rows {
-            let mut line = format!("{:<label$}", row.label);
+            let mut line = format!("{:<label$}", row.head());
             for &group in groups {
                 line.push_str("  ");
                 for column in self.range(group) {
@@ -114,13 +115,14 @@ fn markdown(table: &Table) -> String {
     let mut out = format!("**{}**\n\n| {} |", table.title, table.stub);
     for group in &table.groups {
         for column in &group.columns {
-            let _ = write!(out, " {} {}{} |", group.title, column.title, column.better.arrow());
+            let head = format!("{} {}{}", group.title, column.title, column.better.arrow());
+            let _ = write!(out, " {} |", head.trim_start());
         }
     }
     out.push_str("\n|---|");
     out.push_str(&"---:|".repeat(table.columns().count()));
     for row in &table.rows {
-        let _ = write!(out, "\n| {} |", row.label.replace('|', "\\|"));
+        let _ = write!(out, "\n| {} |", row.head().replace('|', "\\|"));
         for column in 0..row.cells.len() {
             let text = table.text(row, column);
             let text = if table.is_best(row, column) { format!("**{text}**") } else { text };
@@ -142,102 +144,22 @@ fn markdown(table: &Table) -> String {
     out
 }
 
-/// A document of its own; what stands between `\begin{document}` and `\end{document}` goes into others
-/// that load the same packages.
-fn latex(table: &Table) -> String {
-    let mut out = String::from(
-        "\\documentclass{article}\n\\usepackage[a4paper,landscape,margin=15mm]{geometry}\n\
-         \\usepackage{booktabs,caption,colortbl,graphicx}\n\\begin{document}\n",
-    );
-    let columns: String =
-        table.groups.iter().map(|group| "r".repeat(group.columns.len())).collect();
-    let _ = write!(
-        out,
-        "\\begin{{table}}\n\\centering\n\\caption*{{{}}}\n\
-         \\resizebox{{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}}{{!}}{{%\n\
-         \\begin{{tabular}}{{l{columns}}}\n\\toprule\n",
-        escape(&table.title)
-    );
-    let mut rules = String::new();
-    let mut next = 2; // the first column after the labels
-    for Group { title, columns } in &table.groups {
-        let width = columns.len();
-        let _ = write!(out, " & \\multicolumn{{{width}}}{{c}}{{{}}}", escape(title));
-        if !title.is_empty() {
-            let _ = write!(rules, "\\cmidrule(lr){{{next}-{}}}", next + width - 1);
-        }
-        next += width;
-    }
-    let _ = write!(out, " \\\\\n{rules}\n{}", escape(table.stub));
-    for column in table.columns() {
-        let _ = write!(out, " & {}", escape(&format!("{}{}", column.title, column.better.arrow())));
-    }
-    out.push_str(" \\\\\n\\midrule\n");
-    for row in &table.rows {
-        out.push_str(&escape(&row.label));
-        for column in 0..row.cells.len() {
-            let text = escape(&table.text(row, column));
-            let grey =
-                if table.beats_reference(row, column) { "\\cellcolor[gray]{0.85}" } else { "" };
-            if table.is_best(row, column) {
-                let _ = write!(out, " & {grey}\\textbf{{{text}}}");
-            } else {
-                let _ = write!(out, " & {grey}{text}");
-            }
-        }
-        out.push_str(" \\\\\n");
-    }
-    out.push_str("\\bottomrule\n\\end{tabular}}\n\\end{table}\n\\begin{small}\n");
-    for (head, lines) in
-        [("Notes", &table.all_notes()), ("Departures from the paper", &table.deviations)]
-    {
-        if !lines.is_empty() {
-            let _ = writeln!(out, "\\noindent {head}:\n\\begin{{itemize}}");
-            for line in lines {
-                let _ = writeln!(out, "\\item {}", escape(line));
-            }
-            out.push_str("\\end{itemize}\n");
-        }
-    }
-    out + "\\end{small}\n\\end{document}\n"
-}
-
-/// `text` as LaTeX.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' | '%' | '$' | '#' | '_' | '{' | '}' => out.extend(['\\', character]),
-            '<' | '>' => out.extend(['$', character, '$']),
-            '\\' => out += "\\textbackslash{}",
-            '~' => out += "\\textasciitilde{}",
-            '^' => out += "\\textasciicircum{}",
-            '[' => out += "{[}", // after a line's end it would be an optional argument
-            '↑' => out += "$\\uparrow$",
-            '↓' => out += "$\\downarrow$",
-            '→' => out += "$\\to$",
-            '≤' => out += "$\\le$",
-            '×' => out += "$\\times$",
-            '·' => out += "$\\cdot$",
-            '−' => out += "$-$",
-            'Δ' => out += "$\\Delta$",
-            '–' => out += "--",
-            other => out.push(other),
-        }
-    }
-    out
-}
-
 /// One line a cell's row, full precision, for other programs.
 fn csv(table: &Table) -> Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let heads = table.groups.iter().flat_map(|group| {
-        group.columns.iter().map(move |column| format!("{} {}", group.title, column.title))
+        group
+            .columns
+            .iter()
+            .map(move |column| format!("{} {}", group.title, column.title).trim_start().to_string())
     });
     writer.write_record(std::iter::once(table.stub.to_string()).chain(heads))?;
-    for Row { label, cells, .. } in &table.rows {
-        let cells = cells.iter().map(|cell| cell.map_or(String::new(), |value| value.to_string()));
-        writer.write_record(std::iter::once(label.clone()).chain(cells))?;
+    for row in &table.rows {
+        let cells = table.columns().zip(&row.cells).map(|(column, cell)| match cell {
+            Some(_) if column.format == Format::Verdict => column.format.text(*cell),
+            cell => cell.map_or(String::new(), |value| value.to_string()),
+        });
+        writer.write_record(std::iter::once(row.head()).chain(cells))?;
     }
     Ok(String::from_utf8(writer.into_inner()?)?)
 }

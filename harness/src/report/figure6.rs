@@ -3,8 +3,7 @@
 use super::by_class::{ByClass, Cell};
 use super::panels::Panels;
 use super::repairs::Repairs;
-use super::table::{Format, Row, Table};
-use std::collections::HashMap;
+use super::table::{Format, Table};
 
 pub(super) const NAME: &str = "figure6";
 
@@ -26,20 +25,6 @@ pub(super) fn build(repairs: &Repairs<'_>) -> Table {
     };
     let observed = edits().map(|repair| repair.observed(repair.neurons.len() - 1, 1.0));
     by_class.table(repairs, observed)
-}
-
-/// From the table: how many edits over all data sets patched 1 to 10 neurons, by approach.
-pub(super) fn counts(table: &Table) -> HashMap<String, Vec<f64>> {
-    let width = table.groups.last().map_or(0, |group| group.columns.len());
-    let own = |row: &Row| {
-        let cells: Option<Vec<f64>> =
-            row.cells[row.cells.len() - width..].iter().copied().collect();
-        let (edits, shares) = cells.as_deref()?.split_first()?;
-        let within = shares.iter().take(COUNTS.len() - 1);
-        let counts = within.map(|share| (share * edits).round()).collect();
-        Some((row.label.clone(), counts))
-    };
-    table.rows.iter().filter_map(own).collect()
 }
 
 /// The figure of `table`.

@@ -1,10 +1,7 @@
 //! Measurements of approaches, cluster by cluster: what paired tests are made of.
 
-use super::costs::Costs;
-use super::frame::Order;
 use super::probes::Probes;
-use super::scores::scores;
-use crate::store::Run;
+use super::sources::Sources;
 use anyhow::Result;
 use polars::prelude::*;
 use std::collections::{BTreeMap, HashMap};
@@ -31,6 +28,8 @@ pub(super) enum Measure {
     Few,
     /// Mean absolute error of the target's rank on related samples.
     RelatedRank,
+    /// That of its probability.
+    RelatedProbability,
     /// That on unrelated samples.
     UnrelatedRank,
     /// That of its probability on unrelated samples.
@@ -38,8 +37,8 @@ pub(super) enum Measure {
 }
 
 impl Measure {
-    /// All of them, with the names that tables have for them.
-    pub(super) const ALL: [(Self, &str); 11] = [
+    /// Those that two runs are compared by, with the names that tables have for them.
+    pub(super) const COMPARED: [(Self, &str); 11] = [
         (Self::Em, "EM"),
         (Self::Bm, "BM"),
         (Self::Lm, "LM"),
@@ -47,15 +46,23 @@ impl Measure {
         (Self::Nc, "NC"),
         (Self::Skipped, "skipped"),
         (Self::Tc, "TC, s"),
-        (Self::Few, "edits of 1 or 2 neurons"),
         (Self::RelatedRank, "generalization, MAE rank"),
+        (Self::RelatedProbability, "generalization, MAE prob"),
         (Self::UnrelatedRank, "specificity, MAE rank"),
         (Self::UnrelatedProbability, "specificity, MAE prob"),
     ];
 }
 
-/// Means by scope (a data set, or a benchmark) and cluster.
-type Values = BTreeMap<(String, String), f64>;
+/// The mean of a cluster, and of how many errors or cases it is: means of unequally many are of other
+/// errors, and no pair.
+#[derive(Clone, Copy)]
+struct Mean {
+    value: f64,
+    count: f64,
+}
+
+/// Means by scope (a data set; none in a probing run) and cluster.
+type Values = BTreeMap<(String, String), Mean>;
 
 /// All that was measured.
 #[derive(Default)]
@@ -63,22 +70,22 @@ pub(super) struct Measured(HashMap<(Measure, String), Values>);
 
 impl Measured {
     /// All measurements of a run.
-    pub(super) fn of(run: &Run) -> Result<Self> {
-        let Run { records, manifest, .. } = run;
-        let order = Order::of(records, manifest.identity.methods.keys());
+    pub(super) fn of(sources: &Sources<'_>) -> Result<Self> {
         let mut own = Self::default();
-        own.add_scores(&scores(records)?)?;
-        if let Some(costs) = Costs::of(records, &order, &manifest.identity)? {
+        if let Some(scores) = &sources.scores {
+            own.add_scores(scores)?;
+        }
+        if let Some(costs) = &sources.costs {
             own.add_errors(&costs.errors)?;
         }
-        if let Some(probes) = Probes::of(records, manifest)? {
-            own.add_probes(&probes);
+        if let Some(probes) = &sources.probes {
+            own.add_probes(probes);
         }
         Ok(own)
     }
 
     /// Takes in the predictions of a frame of [`scores`](super::scores::scores).
-    pub(super) fn add_scores(&mut self, scores: &DataFrame) -> Result<()> {
+    fn add_scores(&mut self, scores: &DataFrame) -> Result<()> {
         let columns = [
             (Measure::Em, "EM"),
             (Measure::Bm, "BM"),
@@ -89,7 +96,7 @@ impl Measured {
     }
 
     /// Takes in a frame of errors: see [`Costs::of`](super::costs::Costs::of).
-    pub(super) fn add_errors(&mut self, errors: &DataFrame) -> Result<()> {
+    fn add_errors(&mut self, errors: &DataFrame) -> Result<()> {
         let phases = ["trace", "locate", "estimate", "plan", "apply"].map(col);
         let seconds = phases.into_iter().reduce(|sum, phase| sum + phase).expect("five phases");
         let few = col("patched").lt_eq(lit(2.0)).cast(DataType::Float64);
@@ -104,21 +111,26 @@ impl Measured {
     }
 
     /// Takes in what probed edits come to, subtype by subtype.
-    pub(super) fn add_probes(&mut self, probes: &Probes) {
+    fn add_probes(&mut self, probes: &Probes) {
         for method in &probes.methods {
             for subtype in &probes.subtypes {
                 let (related, unrelated) =
                     (probes.related(subtype, method), probes.unrelated(subtype, method));
+                let patching = probes.patching(subtype, method);
                 let values = [
                     (Measure::RelatedRank, related.rank),
+                    (Measure::RelatedProbability, related.probability),
                     (Measure::UnrelatedRank, unrelated.rank),
                     (Measure::UnrelatedProbability, unrelated.probability),
-                    (Measure::Nc, probes.patching(subtype, method).nc),
+                    (Measure::Nc, patching.nc),
+                    (Measure::Skipped, patching.skipped),
+                    (Measure::Tc, patching.seconds),
                 ];
+                let count = patching.cases.unwrap_or_default();
                 for (measure, value) in values {
                     let key = (String::new(), subtype.clone());
                     let own = self.0.entry((measure, method.clone())).or_default();
-                    own.extend(value.map(|value| (key, value)));
+                    own.extend(value.map(|value| (key, Mean { value, count })));
                 }
             }
         }
@@ -127,63 +139,75 @@ impl Measured {
     /// Takes in the means of `columns` by `dataset`, `cluster` and method.
     fn add(&mut self, frame: LazyFrame, cluster: &str, columns: &[(Measure, &str)]) -> Result<()> {
         let keys = ["dataset", cluster, "method"];
-        let means: Vec<Expr> = columns.iter().map(|(_, name)| col(*name).mean()).collect();
+        let counted = |name: &str| format!("{name} count");
+        let of = |(_, name): &(Measure, &str)| {
+            [col(*name).mean(), col(*name).count().cast(DataType::Float64).alias(counted(name))]
+        };
+        let means: Vec<Expr> = columns.iter().flat_map(of).collect();
         let means = frame.group_by_stable(keys.map(col)).agg(means).collect()?;
         let [scopes, clusters, methods] = keys.map(|key| means.column(key));
         let (scopes, clusters, methods) = (scopes?.str()?, clusters?.str()?, methods?.str()?);
         for (measure, name) in columns {
-            let values = means.column(name)?.f64()?;
-            for (index, value) in values.iter().enumerate() {
+            let counts = means.column(&counted(name))?.f64()?;
+            for (index, value) in means.column(name)?.f64()?.iter().enumerate() {
                 let text = |of: &StringChunked| of.get(index).unwrap_or_default().to_string();
+                let count = counts.get(index).unwrap_or_default();
                 let own = self.0.entry((*measure, text(methods))).or_default();
-                own.extend(value.map(|value| ((text(scopes), text(clusters)), value)));
+                own.extend(
+                    value.map(|value| ((text(scopes), text(clusters)), Mean { value, count })),
+                );
             }
         }
         Ok(())
     }
 
     /// Of `measure` under `approach` here and in `other`, under another label there: pairs of the clusters
-    /// that both have, by scope.
+    /// in which both met as much, by scope.
     pub(super) fn pairs(
         &self,
         other: &Self,
         measure: Measure,
         [approach, there]: [&str; 2],
-    ) -> BTreeMap<String, Vec<(f64, f64)>> {
+    ) -> BTreeMap<&str, Vec<(f64, f64)>> {
         let own = self.0.get(&(measure, approach.to_string()));
         let others = other.0.get(&(measure, there.to_string()));
-        let mut pairs: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
-        for (key, value) in own.into_iter().flatten() {
-            if let Some(there) = others.and_then(|others| others.get(key)) {
-                pairs.entry(key.0.clone()).or_default().push((*value, *there));
-            }
-        }
-        pairs
+        by_scope(own.into_iter().flatten().filter_map(|(key, mean)| {
+            let there = others?.get(key).filter(|there| there.count == mean.count)?;
+            Some((key, (mean.value, there.value)))
+        }))
     }
 
-    /// What `approach` has more than `other` of `measure` in the clusters that both have, by scope.
+    /// What `approach` has more than `other` of `measure` in the clusters in which both met as much, by
+    /// scope.
     pub(super) fn differences(
         &self,
         measure: Measure,
         approach: &str,
         other: &str,
     ) -> Vec<Vec<f64>> {
-        let of = |approach: &str| self.0.get(&(measure, approach.to_string()));
-        let (Some(own), Some(others)) = (of(approach), of(other)) else { return Vec::new() };
-        by_scope(own.iter().filter_map(|(key, value)| Some((key, value - others.get(key)?))))
+        let pairs = self.pairs(self, measure, [approach, other]).into_values();
+        pairs.map(|pairs| pairs.iter().map(|(own, other)| own - other).collect()).collect()
     }
 
     /// What `approach` has of `measure` more than `bound`, by scope.
     pub(super) fn above(&self, measure: Measure, approach: &str, bound: f64) -> Vec<Vec<f64>> {
-        let own = self.0.get(&(measure, approach.to_string()));
-        by_scope(own.into_iter().flatten().map(|(key, value)| (key, value - bound)))
+        let own = self.0.get(&(measure, approach.to_string())).into_iter().flatten();
+        by_scope(own.map(|(key, mean)| (key, mean.value - bound))).into_values().collect()
+    }
+
+    /// Whether `approach` solved nothing, and so edited nothing.
+    pub(super) fn edits_nothing(&self, approach: &str) -> bool {
+        let skipped = self.0.get(&(Measure::Skipped, approach.to_string()));
+        skipped.is_some_and(|skipped| skipped.values().all(|mean| mean.value == 1.0))
     }
 }
 
-fn by_scope<'k>(values: impl Iterator<Item = (&'k (String, String), f64)>) -> Vec<Vec<f64>> {
-    let mut scopes: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+fn by_scope<'k, T>(
+    values: impl Iterator<Item = (&'k (String, String), T)>,
+) -> BTreeMap<&'k str, Vec<T>> {
+    let mut scopes: BTreeMap<&str, Vec<T>> = BTreeMap::new();
     for ((scope, _), value) in values {
         scopes.entry(scope).or_default().push(value);
     }
-    scopes.into_values().collect()
+    scopes
 }

@@ -11,6 +11,7 @@ mod figure6;
 mod frame;
 mod gain_by_place;
 pub mod html;
+mod latex;
 mod layers;
 mod measured;
 mod neurons;
@@ -24,6 +25,7 @@ mod scores;
 mod side_effects;
 mod significance;
 mod skipped_by_rank;
+mod sources;
 pub mod table;
 mod table3;
 mod table4;
@@ -34,17 +36,13 @@ mod tradeoff;
 
 pub use self::compare::compare;
 
-use self::costs::Costs;
-use self::frame::Order;
 use self::measured::Measured;
-use self::probes::Probes;
-use self::repairs::Repairs;
+use self::sources::Sources;
 use crate::error::InputError;
 use crate::manifest::Manifest;
 use crate::record::Record;
 use crate::store::{self, Run};
 use anyhow::Result;
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use table::Table;
 
@@ -53,7 +51,7 @@ use table::Table;
 pub struct Report {
     /// In the order they are printed.
     pub tables: Vec<Table>,
-    /// Where the run departs from the paper, and what of its records does not count.
+    /// Where the run departs from the paper.
     pub deviations: Vec<String>,
     /// What was written.
     pub files: Vec<PathBuf>,
@@ -75,9 +73,11 @@ pub fn report(folder: &Path) -> Result<Report> {
         return Err(InputError::new(format!("{}: {what}", folder.display())));
     }
     let mut tables = tables(&records, &manifest)?;
+    let deviations = manifest.all_deviations();
     let left_out = left_out.into_iter().map(|what| format!("left out of the records: {what}"));
-    let deviations: Vec<String> = manifest.all_deviations().into_iter().chain(left_out).collect();
+    let left_out: Vec<String> = left_out.collect();
     for table in &mut tables {
+        table.notes.extend(left_out.iter().cloned());
         table.deviations.clone_from(&deviations);
     }
     let mut files = tables
@@ -86,7 +86,7 @@ pub fn report(folder: &Path) -> Result<Report> {
         .collect::<Result<Vec<_>>>()?
         .concat();
     for (name, draw) in PICTURES {
-        if let Some(table) = tables.iter().find(|table| table.name == name) {
+        if let Some(table) = tables.iter().find(|table| table.name == *name) {
             files.extend(draw(table, folder)?);
         }
     }
@@ -95,7 +95,7 @@ pub fn report(folder: &Path) -> Result<Report> {
 }
 
 /// The names of all tables, as files and on the command line.
-pub const TABLES: [&str; 20] = [
+pub const TABLES: &[&str] = &[
     "table3",
     "table4",
     "table5",
@@ -122,7 +122,7 @@ pub const TABLES: [&str; 20] = [
 type Picture = fn(&Table, &Path) -> Result<Vec<PathBuf>>;
 
 /// The tables that are drawn. One line a picture.
-const PICTURES: [(&str, Picture); 7] = [
+const PICTURES: &[(&str, Picture)] = &[
     (figure6::NAME, |table, folder| figure6::picture(table).draw(folder)),
     ("phases", phases::draw),
     ("table6", tradeoff::draw),
@@ -137,42 +137,35 @@ const PICTURES: [(&str, Picture); 7] = [
 /// # Errors
 /// If the records contradict each other.
 pub fn tables(records: &[Record], manifest: &Manifest) -> Result<Vec<Table>> {
-    let order = Order::of(records, manifest.identity.methods.keys());
+    let sources = Sources::of(records, manifest)?;
+    let Sources { order, scores, costs, probes, repairs } = &sources;
     let mut tables = Vec::new();
-    let mut measured = Measured::default();
-    if !order.methods.is_empty() {
-        let scores = scores::scores(records)?;
-        measured.add_scores(&scores)?;
-        tables.push(table3::build(&scores, &order)?);
+    if let Some(scores) = scores {
+        tables.push(table3::build(scores, order)?);
     }
-    let repairs = Repairs::of(records, &manifest.identity);
-    let mut edits = HashMap::new();
-    if let Some(costs) = Costs::of(records, &order, &manifest.identity)? {
-        measured.add_errors(&costs.errors)?;
-        tables.push(table4::build(&costs));
-        tables.push(table5::build(&costs));
-        let figure6 = figure6::build(&repairs);
-        edits = figure6::counts(&figure6);
-        tables.push(figure6);
-        tables.push(phases::build(&costs, manifest));
-        tables.extend(side_effects::build(&costs));
+    if let Some(costs) = costs {
+        tables.push(table4::build(costs));
+        tables.push(table5::build(costs));
+        tables.push(figure6::build(repairs));
+        tables.push(phases::build(costs, manifest));
+        tables.extend(side_effects::build(costs));
     }
-    let probes = Probes::of(records, manifest)?;
-    if let Some(probes) = &probes {
-        measured.add_probes(probes);
+    if let Some(probes) = probes {
         tables.extend(table6::all(probes, &manifest.identity));
     }
     let same_clock = |a: &str, b: &str| manifest.keep_time(a, b);
-    let model = manifest.identity.model();
-    let beside = tables.iter().filter_map(|table| beside::build(table, model, same_clock));
+    let (model, departures) = (manifest.identity.model(), manifest.all_deviations().len());
+    let beside =
+        tables.iter().filter_map(|table| beside::build(table, model, departures, same_clock));
     let beside: Vec<Table> = beside.collect();
     tables.extend(beside);
-    let told = claims::Run { measured, model, same_clock: &same_clock, edits };
-    tables.push(claims::build(&told, probes.is_some()));
+    let (measured, identity) = (&Measured::of(&sources)?, &manifest.identity);
+    let grounds = claims::Grounds { measured, repairs, identity, same_clock: &same_clock };
+    tables.extend(claims::build(&grounds, probes.is_some()));
     if !repairs.all.is_empty() {
         let of_repairs = [skipped_by_rank::build, time_by_length::build, gain_by_place::build];
-        tables.extend(of_repairs.map(|build| build(&repairs)));
-        tables.extend([layers::build(&repairs), neurons::build(&repairs)]);
+        tables.extend(of_repairs.map(|build| build(repairs)));
+        tables.extend([layers::build(repairs), neurons::build(repairs)]);
     }
     Ok(tables)
 }

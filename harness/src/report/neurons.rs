@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 /// Neurons shown of an approach.
 const SHOWN: usize = 5;
 
-/// The neurons that most edits of an approach patch.
+/// The neurons that edits of an approach patch most often.
 pub(super) fn build(repairs: &Repairs<'_>) -> Table {
     let column = |title, format| Column { title, better: Better::Neither, format };
     let columns = vec![
@@ -43,7 +43,7 @@ pub(super) fn build(repairs: &Repairs<'_>) -> Table {
     });
     Table {
         name: "neurons",
-        title: "Neurons that most edits patch.".into(),
+        title: "Neurons that are patched most often.".into(),
         stub: "Neuron",
         groups: vec![Group { title: String::new(), columns }],
         rows: rows.collect(),

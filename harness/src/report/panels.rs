@@ -115,8 +115,11 @@ impl Panels {
         let (low, high) =
             bars.fold((0.0_f64, 0.0_f64), |(low, high), bar| (low.min(*bar), high.max(*bar)));
         let whole = self.format == Format::Percent && high > 1.0 / 3.0;
-        let high = if whole { 1.0 } else { high * 1.1 };
-        (low * 1.1, if high > 0.0 { high } else { 1.0 })
+        match (whole, low < 0.0 || high > 0.0) {
+            (true, _) => (low * 1.1, 1.0),
+            (false, true) => (low * 1.1, high * 1.1),
+            (false, false) => (0.0, 1.0),
+        }
     }
 
     fn panel(&self, area: &Area<'_>, panel: &Panel, (low, high): (f64, f64)) -> Drawn {
@@ -139,9 +142,10 @@ impl Panels {
             .x_label_formatter(&label)
             .y_labels(3)
             .y_label_formatter(&|value| match self.format {
-                Format::Percent if high < 1.0 => self.format.text(Some(*value)),
-                Format::Percent => format!("{:.0}%", value * 100.0),
-                _ => format!("{value:.1}"),
+                Format::Percent => {
+                    format!("{:.1$}%", value * 100.0, decimals(100.0 * (high - low)))
+                }
+                _ => format!("{value:.0$}", decimals(high - low)),
             })
             .light_line_style(WHITE)
             .bold_line_style(RGBColor(215, 215, 215))
@@ -164,5 +168,15 @@ impl Panels {
         let base = area.get_base_pixel();
         area.draw(&Text::new(text, (corner.0 - base.0, corner.1 - base.1 - 2), style))?;
         Ok(())
+    }
+}
+
+/// Decimals that tell three labels within `span` apart.
+fn decimals(span: f64) -> usize {
+    match span {
+        span if span < 0.05 => 3,
+        span if span < 0.5 => 2,
+        span if span < 20.0 => 1,
+        _ => 0,
     }
 }

@@ -4,8 +4,8 @@ use super::by_class::Observed;
 use super::costs::ALL;
 use crate::dataset::DatasetName;
 use crate::manifest::Identity;
-use crate::record::{CaseName, Outcome, Patched, Phases, Record};
-use crate::trial::Trial;
+use crate::record::{Outcome, Patched, Phases, Record};
+use crate::trial::{Prompts, Trial};
 use std::collections::HashMap;
 
 /// What a method did about an error, or a case of a benchmark.
@@ -45,26 +45,10 @@ pub(super) struct Repairs<'r> {
 impl<'r> Repairs<'r> {
     /// Errors that an earlier edit had solved already are left out.
     pub(super) fn of(records: &'r [Record], identity: &'r Identity) -> Self {
-        let mut data: HashMap<(DatasetName, usize), usize> = HashMap::new();
-        let mut cases: HashMap<&CaseName, usize> = HashMap::new();
-        for record in records {
-            match record {
-                Record::Datum(datum) => {
-                    data.insert((datum.dataset, datum.datum), datum.prompt_tokens);
-                }
-                Record::Case(case) => {
-                    cases.insert(&case.name, case.prompt_tokens);
-                }
-                _ => {}
-            }
-        }
+        let prompts = Prompts::of(records);
         let repair = |record: &'r Record| {
             let trial = Trial::of(record).filter(|t| t.outcome != Outcome::AlreadySolved)?;
-            let tokens = match record {
-                Record::Trial(own) => data.get(&(own.dataset, own.datum))? + own.position,
-                Record::Patch(own) => *cases.get(&own.name)?,
-                _ => return None,
-            };
+            let tokens = prompts.get(&trial)?.tokens;
             Some(Repair {
                 scope: trial.scope,
                 method: trial.method,

@@ -80,7 +80,7 @@ pub enum Format {
     Times,
     /// GiB with two decimals.
     Gib,
-    /// 1 for what is confirmed, 0 for what is not; nothing for what was not run.
+    /// The code of a [`Verdict`]; nothing for what was not run.
     Verdict,
     /// A probability with four decimals.
     Probability,
@@ -100,11 +100,47 @@ impl Format {
             (Some(value), Self::Duration) => format!("{value:.2} s"),
             (Some(value), Self::Times) if value < 10.0 => format!("{value:.2}×"),
             (Some(value), Self::Times) => format!("{value:.1}×"),
-            (Some(value), Self::Verdict) if value > 0.0 => "confirmed".into(),
-            (Some(_), Self::Verdict) => "not confirmed".into(),
+            (Some(code), Self::Verdict) => Verdict::of(code).words().into(),
             (Some(value), Self::Probability) if value < 5e-5 => "<0.0001".into(),
             (Some(value), Self::Probability) => format!("{value:.4}"),
             (Some(value), Self::Gib) => format!("{value:.2} GiB"),
+        }
+    }
+}
+
+/// What a run says of a claim, as a number that a cell can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is not as claimed, or that may be chance.
+    NotConfirmed,
+    /// It is as claimed, and hardly by chance.
+    Confirmed,
+    /// Nothing speaks against the claim, as nothing may that has too little weight.
+    NotContradicted,
+    /// There is too little for a test.
+    TooLittleData,
+}
+
+impl Verdict {
+    const ALL: [Self; 4] =
+        [Self::NotConfirmed, Self::Confirmed, Self::NotContradicted, Self::TooLittleData];
+
+    /// Its number.
+    pub fn code(self) -> f64 {
+        f64::from(self as u8)
+    }
+
+    /// The verdict of a number.
+    fn of(code: f64) -> Self {
+        Self::ALL[(code as usize).min(Self::ALL.len() - 1)]
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::NotConfirmed => "not confirmed",
+            Self::Confirmed => "confirmed",
+            Self::NotContradicted => "not contradicted",
+            Self::TooLittleData => "too little data",
         }
     }
 }
@@ -114,6 +150,8 @@ impl Format {
 pub struct Row {
     /// Its label.
     pub label: String,
+    /// What is said of it in brackets behind the label.
+    pub remark: Option<String>,
     /// Values; `None` where there is nothing to measure.
     pub cells: Vec<Option<f64>>,
     /// Confidence intervals; one a cell, or none at all.
@@ -128,7 +166,13 @@ impl Row {
     /// A row that competes.
     pub fn new(label: impl Into<String>, cells: Vec<Option<f64>>) -> Self {
         let (label, intervals) = (label.into(), Vec::new());
-        Self { label, cells, intervals, format: None, competes: true }
+        Self { label, remark: None, cells, intervals, format: None, competes: true }
+    }
+
+    /// The label with its remark.
+    pub fn head(&self) -> String {
+        let remark = self.remark.as_ref().map(|remark| format!(" ({remark})"));
+        format!("{}{}", self.label, remark.unwrap_or_default())
     }
 }
 

@@ -59,15 +59,11 @@ pub(super) fn build(scores: &DataFrame, order: &Order) -> Result<Table> {
     let unfinished = |method: &String| count(method) < all;
     let mut rows: Vec<Row> = Vec::new();
     for (index, method) in order.methods.iter().enumerate() {
-        let label = match index {
-            0 => method.clone(),
-            _ if unfinished(method) => {
-                format!("+ {method} (unfinished: {} of {all} data)", count(method))
-            }
-            _ => format!("+ {method}"),
-        };
+        let label = if index == 0 { method.clone() } else { format!("+ {method}") };
+        let remark =
+            unfinished(method).then(|| format!("unfinished: {} of {all} data", count(method)));
         let intervals = intervals.iter().flat_map(|of| of.scores[index]).collect();
-        rows.push(Row { intervals, ..Row::new(label, cells(method)) });
+        rows.push(Row { intervals, remark, ..Row::new(label, cells(method)) });
     }
     let gains: Vec<Row> = order
         .methods

@@ -116,8 +116,12 @@ proptest! {
         let edit = edit(model, &drawn);
         let prompt = |(&length, seed): (&usize, i64)| {
             let own = ids(length, seed, model);
-            let stem = ids(shared.min(length), 99, model);
-            if seed % 3 == 0 { own } else { Tensor::cat(&[&stem, &own.narrow(0, stem.size()[0], length as i64 - stem.size()[0])], 0) }
+            if seed % 3 == 0 {
+                return own;
+            }
+            let shared = shared.min(length) as i64;
+            let rest = own.narrow(0, shared, length as i64 - shared);
+            Tensor::cat(&[&ids(shared as usize, 99, model), &rest], 0)
         };
         let prompts: Vec<Tensor> = lengths.iter().zip(0..).map(prompt).collect();
         let as_ids = |t: &Tensor| Vec::<i64>::try_from(t).unwrap().into_iter().map(|id| id as u32);

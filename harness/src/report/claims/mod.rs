@@ -1,11 +1,12 @@
-//! The paper's claims, each with what this run says of it: confirmed, not confirmed, or not run.
+//! The paper's claims, each with what this run says of it.
 
 mod list;
 
 use super::measured::{Measure, Measured};
+use super::repairs::Repairs;
 use super::significance::{above_zero, uniform};
-use super::table::{Better, Column, Format, Group, Row, Table};
-use std::collections::HashMap;
+use super::table::{Better, Column, Format, Group, Row, Table, Verdict};
+use crate::manifest::Identity;
 
 /// The chance of a claim being confirmed that is false.
 const LEVEL: f64 = 0.05;
@@ -31,7 +32,7 @@ enum Test {
 }
 
 /// What a run says of a claim.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, PartialEq)]
 struct Evidence {
     /// Means that are as claimed.
     agreeing: usize,
@@ -41,23 +42,35 @@ struct Evidence {
     count: f64,
     /// The largest p-value; none where there is too little for a test.
     p: Option<f64>,
-    confirmed: bool,
+    verdict: Verdict,
 }
 
 /// What claims are put to.
-pub(super) struct Run<'r> {
-    pub(super) measured: Measured,
-    /// Label of the unedited model.
-    pub(super) model: &'r str,
+pub(super) struct Grounds<'g> {
+    pub(super) measured: &'g Measured,
+    pub(super) repairs: &'g Repairs<'g>,
+    pub(super) identity: &'g Identity,
     /// Whether the times of two approaches were taken on one machine.
-    pub(super) same_clock: &'r dyn Fn(&str, &str) -> bool,
-    /// Edits by the number of neurons, 1 to 10, of an approach.
-    pub(super) edits: HashMap<String, Vec<f64>>,
+    pub(super) same_clock: &'g dyn Fn(&str, &str) -> bool,
 }
 
-/// The claims on the patching experiment, or on probing.
-pub(super) fn build(run: &Run<'_>, probing: bool) -> Table {
-    let claims: &[Claim] = if probing { &list::PROBING } else { &list::PATCHING };
+/// The claims on the patching experiment, or on probing; `None` where no approach of them was run.
+pub(super) fn build(grounds: &Grounds<'_>, probing: bool) -> Option<Table> {
+    let claims = if probing { list::PROBING } else { list::PATCHING };
+    let found: Vec<Option<Evidence>> =
+        claims.iter().map(|Claim(_, test)| grounds.evidence(test)).collect();
+    if found.iter().all(Option::is_none) {
+        return None;
+    }
+    let row = |(Claim(text, _), evidence): (&Claim, Option<Evidence>)| {
+        let cells =
+            evidence.map_or(vec![None; 5], |Evidence { agreeing, means, count, p, verdict }| {
+                let compared = |number: usize| Some(number as f64).filter(|_| means > 0);
+                vec![Some(verdict.code()), compared(agreeing), compared(means), Some(count), p]
+            });
+        Row { competes: false, ..Row::new(*text, cells) }
+    };
+    let rows = claims.iter().zip(found).map(row).collect();
     let column = |title, format| Column { title, better: Better::Neither, format };
     let columns = vec![
         column("verdict", Format::Verdict),
@@ -66,57 +79,73 @@ pub(super) fn build(run: &Run<'_>, probing: bool) -> Table {
         column("n", Format::Count),
         column("p", Format::Probability),
     ];
-    let row = |Claim(text, test): &Claim| {
-        let cells = match run.evidence(test) {
-            Some(Evidence { agreeing, means, count, p, confirmed }) => vec![
-                p.map(|_| f64::from(confirmed)),
-                (means > 0).then_some(agreeing as f64),
-                (means > 0).then_some(means as f64),
-                Some(count),
-                p,
-            ],
-            None => vec![None; 5],
-        };
-        Row { competes: false, ..Row::new(*text, cells) }
-    };
-    let cluster = if probing { "subtypes" } else { "data" };
-    let mut notes = vec![format!(
-        "confirmed: every mean is as claimed, and by a one-sided paired t-test over {cluster} the \
-         chance p of the least certain of them is below {LEVEL}; n: the fewest {cluster} of a test. Not \
-         confirmed is not refuted: n may be too small. Not run: an approach is missing, or there is too \
-         little for a test. Nothing is corrected for the number of claims"
-    )];
+    Some(Table {
+        name: "claims",
+        title: "Claims of the paper, and what this run says of them.".into(),
+        stub: "Claim",
+        groups: vec![Group { title: String::new(), columns }],
+        rows,
+        reference: None,
+        notes: notes(grounds, claims, probing),
+        deviations: Vec::new(),
+    })
+}
+
+fn notes(grounds: &Grounds<'_>, claims: &[Claim], probing: bool) -> Vec<String> {
+    let (cluster, units) = if probing { ("subtypes", "cases") } else { ("data", "errors") };
+    let mut notes = vec![
+        format!(
+            "confirmed: every mean is as claimed, and p, the largest p-value of a one-sided paired t-test \
+             over {cluster}, is below {LEVEL}; n: the fewest {cluster} of a test, each with the mean of its \
+             {units}. Not confirmed is not refuted: n may be too small. Not run: an approach is missing. \
+             Nothing is corrected for the number of claims"
+        ),
+        "claims that no test can take (balanced, competitive, close, very few) are not listed"
+            .into(),
+    ];
     if probing {
         notes.push(
-            "generalizes less: a larger MAE of rank on related samples; more specific: smaller MAEs of \
-             rank and probability on unrelated ones"
+            "compared with MENT [std.]. Generalizes more: a smaller MAE on related samples; more specific: \
+             smaller MAEs of rank and probability on unrelated ones"
                 .into(),
         );
     } else {
         notes.push(
             "scores: EM, BM, LM and ROUGE on every data set; BLEU is one number a corpus, its intervals \
-             are beside Table III. Equally often: a chi-square test over all edits, n of them; confirmed \
-             where they do not speak against it"
+             are beside Table III. Most: more than a half on every data set. Equally often: a chi-square \
+             test over all edits, n of them, as if they were independent; not contradicted where p is not \
+             below 0.05"
                 .into(),
         );
     }
-    Table {
-        name: "claims",
-        title: "What the paper claims, and what this run says of it.".into(),
-        stub: "Claim",
-        groups: vec![Group { title: String::new(), columns }],
-        rows: claims.iter().map(row).collect(),
-        reference: None,
-        notes,
-        deviations: Vec::new(),
+    let mut idle: Vec<&str> = claims.iter().flat_map(|Claim(_, test)| test.approaches()).collect();
+    idle.retain(|approach| grounds.measured.edits_nothing(approach));
+    idle.sort_unstable();
+    idle.dedup();
+    if !idle.is_empty() {
+        notes.push(format!(
+            "solved nothing and so edited nothing, which harms nothing and carries over to nothing: {}",
+            idle.join(", ")
+        ));
+    }
+    notes
+}
+
+impl Test {
+    /// The approaches that it is about.
+    fn approaches(&self) -> Vec<&'static str> {
+        match self {
+            Self::More(one, other, _) | Self::Less(one, other, _) => vec![one, other],
+            Self::Mostly(approach, _) | Self::Uniform(approach) => vec![approach],
+        }
     }
 }
 
-impl Run<'_> {
+impl Grounds<'_> {
     /// `None` where an approach was not run.
     fn evidence(&self, test: &Test) -> Option<Evidence> {
         let label = |approach: &'static str| match approach {
-            Claim::MODEL => self.model,
+            Claim::MODEL => self.identity.model(),
             other => other,
         };
         let differences = |measures: &[Measure], more: &'static str, less: &'static str| {
@@ -129,13 +158,26 @@ impl Run<'_> {
             Test::More(approach, other, measures) => means(differences(measures, approach, other)),
             Test::Less(approach, other, measures) => means(differences(measures, other, approach)),
             Test::Mostly(approach, share) => means(self.measured.above(share, approach, 0.5)),
-            Test::Uniform(approach) => {
-                let counts = self.edits.get(approach)?;
-                let p = uniform(counts);
-                let confirmed = p.is_some_and(|p| p >= LEVEL);
-                Some(Evidence { count: counts.iter().sum(), p, confirmed, ..Evidence::default() })
-            }
+            Test::Uniform(approach) => self.uniform(approach),
         }
+    }
+
+    /// `None` where the quota does not allow for 1 to 10 neurons.
+    fn uniform(&self, approach: &str) -> Option<Evidence> {
+        let quota = self.identity.quotas().get(approach).copied();
+        let edits = self.repairs.all.iter().filter(|r| r.solved && r.method == approach);
+        let mut counts = [0.0; 10];
+        edits.for_each(|repair| counts[repair.neurons.len().clamp(1, 10) - 1] += 1.0);
+        if quota != Some(counts.len() as f64) || !self.repairs.methods.contains(&approach) {
+            return None;
+        }
+        let p = uniform(&counts);
+        let verdict = match p {
+            None => Verdict::TooLittleData,
+            Some(p) if p < LEVEL => Verdict::NotConfirmed,
+            Some(_) => Verdict::NotContradicted,
+        };
+        Some(Evidence { agreeing: 0, means: 0, count: counts.iter().sum(), p, verdict })
     }
 }
 
@@ -146,13 +188,17 @@ fn means(samples: Vec<Vec<f64>>) -> Option<Evidence> {
     let all: Option<Vec<f64>> = samples.iter().map(|values| above_zero(values)).collect();
     let p = all.map(|all| all.into_iter().fold(0.0, f64::max));
     let means = samples.len();
-    let confirmed = agreeing == means && p.is_some_and(|p| p < LEVEL);
-    Some(Evidence { agreeing, means, count, p, confirmed })
+    let verdict = match p {
+        None => Verdict::TooLittleData,
+        Some(p) if agreeing == means && p < LEVEL => Verdict::Confirmed,
+        Some(_) => Verdict::NotConfirmed,
+    };
+    Some(Evidence { agreeing, means, count, p, verdict })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Evidence, means};
+    use super::{Evidence, Verdict, means};
 
     /// All must be as claimed, and the least certain decides.
     #[test]
@@ -161,13 +207,14 @@ mod tests {
         let unsure = vec![1.0, -0.9, 0.3];
         let against = vec![-0.1, -0.1, -0.1];
         let found = means(vec![sure.clone()]).unwrap();
-        assert!(found.confirmed && found.p.unwrap() < 1e-3);
+        assert!(found.verdict == Verdict::Confirmed && found.p.unwrap() < 1e-3);
         let found = means(vec![sure.clone(), unsure]).unwrap();
-        assert_eq!((found.agreeing, found.means, found.count, found.confirmed), (2, 2, 3.0, false));
+        assert_eq!((found.agreeing, found.means, found.count), (2, 2, 3.0));
+        assert_eq!(found.verdict, Verdict::NotConfirmed);
         let found = means(vec![sure.clone(), against]).unwrap();
-        assert_eq!((found.agreeing, found.means, found.confirmed), (1, 2, false));
+        assert_eq!((found.agreeing, found.verdict), (1, Verdict::NotConfirmed));
         let found = means(vec![sure, vec![1.0]]).unwrap();
-        assert_eq!((found.p, found.confirmed), (None, false));
+        assert_eq!((found.p, found.verdict), (None, Verdict::TooLittleData));
         assert_eq!(means(Vec::new()), None::<Evidence>);
     }
 }

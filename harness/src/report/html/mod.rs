@@ -1,4 +1,4 @@
-//! A run as one HTML file: claims, tables, pictures, and every edit to browse. It needs nothing but
+//! A run as one HTML file: claims, tables, pictures, and up to 20,000 edits to browse. It needs nothing but
 //! itself and a browser.
 
 mod edits;
@@ -52,22 +52,31 @@ pub(super) fn write(
     section(&mut body, "departures", "Departures from the paper", &list(deviations));
     let manifest = escape(&serde_json::to_string_pretty(manifest)?);
     section(&mut body, "manifest", "Manifest", &format!("<pre>{manifest}</pre>\n"));
-    // `</script>` within the data would end it.
-    let data = serde_json::to_string(&edits)?.replace('<', "\\u003c");
     let page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{title}</title>\n<style>\n{style}</style>\n<body>\n{body}\
-         <script type=\"application/json\" id=\"edits-data\">{data}</script>\n\
-         <script>\n{script}</script>\n</body>\n</html>\n",
+         <title>{title}</title>\n<style>\n{style}</style>\n<body>\n{body}{scripts}</body>\n</html>\n",
         title = escape(&title),
         style = include_str!("page.css"),
-        script = include_str!("page.js"),
+        scripts = scripts(&edits)?,
     );
     let path = folder.join(NAME);
     std::fs::write(&path, page)
         .with_context(|| format!("{}: cannot be written", path.display()))?;
     Ok(path)
+}
+
+/// The edits as data, and what shows them; nothing where there is none.
+fn scripts(edits: &Edits<'_>) -> Result<String> {
+    if edits.held() == 0 {
+        return Ok(String::new());
+    }
+    // `</script>` within the data would end it.
+    let data = serde_json::to_string(edits)?.replace('<', "\\u003c");
+    Ok(format!(
+        "<script type=\"application/json\" id=\"edits-data\">{data}</script>\n<script>\n{}</script>\n",
+        include_str!("page.js")
+    ))
 }
 
 fn section(out: &mut String, id: &str, title: &str, content: &str) {
@@ -148,7 +157,7 @@ fn table(table: &Table) -> String {
     }
     out.push_str("</tr></thead>\n<tbody>\n");
     for row in &table.rows {
-        let _ = write!(out, "<tr><td>{}</td>", escape(&row.label));
+        let _ = write!(out, "<tr><td>{}</td>", escape(&row.head()));
         for column in 0..row.cells.len() {
             let _ = write!(
                 out,

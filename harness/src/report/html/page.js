@@ -12,7 +12,7 @@ function byId(id) { return document.getElementById(id); }
 
 function searched(edit) {
   const { place, prompt } = prompts[edit.prompt];
-  return [edit.id, place, edit.target, edit.before.argmax, prompt].join("\n").toLowerCase();
+  return [edit.id, place, words(edit.target), words(edit.before.argmax), prompt].join("\n").toLowerCase();
 }
 
 // An element with attributes and children; text is text, never markup.
@@ -23,8 +23,10 @@ function make(name, attributes = {}, ...children) {
   return element;
 }
 
-// A token as it is, its blanks and line ends visible.
-function token(text) { return make("code", {}, JSON.stringify(text)); }
+// A token as it is, its blanks and line ends visible; or its id, where the text is not known.
+function token(of) { return make("code", {}, words(of)); }
+
+function words(of) { return typeof of === "number" ? `id ${of}` : JSON.stringify(of); }
 
 function filter(keep) {
   const [find, method, outcome, scope] = filters.map((field) => field.value);
@@ -82,7 +84,6 @@ function choose(place) {
 // The prompt, what should follow, and the token that is wrong.
 function text({ prompt, gold }, { at }) {
   const block = make("pre", {}, prompt);
-  if (gold === null) return block;
   const follows = make("strong", {});
   if (at === null) follows.append(gold);
   else follows.append(gold.slice(0, at[0]), make("mark", {}, gold.slice(...at)), gold.slice(at[1]));
@@ -152,10 +153,8 @@ window.addEventListener("hashchange", () => {
   const place = shown.indexOf(follow());
   if (place >= 0 && place !== chosen) choose(place);
 });
-if (edits.length > 0) {
-  const linked = follow();
-  const hash = location.hash;
-  filter(linked);
-  if (linked < 0) history.replaceState(null, "", hash || location.pathname + location.search);
-  else byId("edits").scrollIntoView();
-}
+const linked = follow();
+const hash = location.hash;
+filter(linked);
+if (linked < 0) history.replaceState(null, "", hash || location.pathname + location.search);
+else byId("edits").scrollIntoView();
