@@ -29,17 +29,15 @@ pub enum Record {
 
 impl Record {
     /// What it answers: two records of one key are the same measurement.
-    pub fn key(&self) -> String {
+    pub fn key(&self) -> Key<'_> {
         match self {
-            Self::Datum(DatumRecord { dataset, datum, .. }) => format!("datum {dataset} {datum}"),
-            Self::Trial(trial) => format!("trial {}", trial.id),
+            Self::Datum(datum) => Key::Datum(datum.dataset, datum.datum),
+            Self::Trial(trial) => Key::Trial(&trial.id),
             Self::Prediction(PredictionRecord { dataset, datum, method, .. }) => {
-                format!("prediction {dataset} {datum} {method}")
+                Key::Prediction(*dataset, *datum, method)
             }
-            Self::Case(CaseRecord { name: CaseName { of, subtype, sample, symbol }, .. }) => {
-                format!("case {of:?} {subtype:?} {sample} {symbol:?}")
-            }
-            Self::Patch(patch) => format!("trial {}", patch.id),
+            Self::Case(case) => Key::Case(&case.name),
+            Self::Patch(patch) => Key::Trial(&patch.id),
         }
     }
 
@@ -62,6 +60,32 @@ impl Record {
             _ => None,
         };
         direct.map_or_else(|| serde_json::from_slice(line), Ok)
+    }
+}
+
+/// What a record answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Key<'r> {
+    /// What the unedited model makes of a datum.
+    Datum(DatasetName, usize),
+    /// What a method does about an error or a case.
+    Trial(&'r TrialId),
+    /// What a method makes of a datum in the end.
+    Prediction(DatasetName, usize, &'r str),
+    /// What the unedited model makes of a case.
+    Case(&'r CaseName),
+}
+
+impl std::fmt::Display for Key<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Datum(dataset, datum) => write!(f, "datum {dataset} {datum}"),
+            Self::Trial(id) => write!(f, "trial {id}"),
+            Self::Prediction(dataset, datum, method) => {
+                write!(f, "prediction {dataset} {datum} {method}")
+            }
+            Self::Case(name) => write!(f, "case {name}"),
+        }
     }
 }
 

@@ -11,8 +11,9 @@ use anyhow::{Context, Result};
 use flate2::read::MultiGzDecoder;
 use rayon::prelude::*;
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -99,10 +100,11 @@ pub fn read(folder: &Path) -> Result<Run> {
 fn read_records(folder: &Path) -> Result<(Vec<Record>, Vec<String>)> {
     let mut records = Vec::new();
     let mut left_out = Vec::new();
-    let mut known: HashSet<String> = HashSet::new();
+    let hasher = RandomState::new();
+    let mut known: HashMap<u64, usize> = HashMap::new();
     for path in record_files(folder)? {
         let file = File::open(&path).map_err(|error| read_error(&path, &error))?;
-        let (mut own, partial) = match is_compressed(&path) {
+        let (own, partial) = match is_compressed(&path) {
             true => parse(&path, MultiGzDecoder::new(BufReader::new(file)))?,
             false => parse(&path, file)?,
         };
@@ -110,23 +112,22 @@ fn read_records(folder: &Path) -> Result<(Vec<Record>, Vec<String>)> {
         if partial {
             left_out.push(format!("{name}: the last line is half written"));
         }
-        let keys: Vec<String> = own.par_iter().map(Record::key).collect();
+        let hashes: Vec<u64> = own.par_iter().map(|record| hasher.hash_one(record.key())).collect();
+        let (read, before) = (own.len(), records.len());
         let mut first = None;
-        let mut keys = keys.into_iter();
-        let read = own.len();
-        own.retain(|_| {
-            let key = keys.next().expect("one a record");
-            if known.contains(&key) {
-                first.get_or_insert(key);
-                return false;
+        for (record, hash) in own.into_iter().zip(hashes) {
+            let seen = *known.entry(hash).or_insert(records.len());
+            // The hash says where to look; the key decides.
+            if records.get(seen).is_some_and(|seen: &Record| seen.key() == record.key()) {
+                first.get_or_insert_with(|| record.key().to_string());
+            } else {
+                records.push(record);
             }
-            known.insert(key)
-        });
+        }
         if let Some(first) = first {
-            let twice = read - own.len();
+            let twice = read - (records.len() - before);
             left_out.push(format!("{name}: what was read before ({twice}, the first: {first})"));
         }
-        records.append(&mut own);
     }
     Ok((records, left_out))
 }

@@ -61,12 +61,12 @@ struct Mean {
     count: f64,
 }
 
-/// Means by scope (a data set; none in a probing run) and cluster.
-type Values = BTreeMap<(String, String), Mean>;
+/// The means of a cluster, by scope (a data set; none in a probing run) and cluster.
+type Clusters = BTreeMap<(String, String), Vec<(Measure, Mean)>>;
 
-/// All that was measured.
+/// All that was measured, by approach.
 #[derive(Default)]
-pub(super) struct Measured(HashMap<(Measure, String), Values>);
+pub(super) struct Measured(HashMap<String, Clusters>);
 
 impl Measured {
     /// All measurements of a run.
@@ -127,11 +127,10 @@ impl Measured {
                     (Measure::Tc, patching.seconds),
                 ];
                 let count = patching.cases.unwrap_or_default();
-                for (measure, value) in values {
-                    let key = (String::new(), subtype.clone());
-                    let own = self.0.entry((measure, method.clone())).or_default();
-                    own.extend(value.map(|value| (key, Mean { value, count })));
-                }
+                let means = values.into_iter();
+                let means = means.filter_map(|(m, value)| Some((m, Mean { value: value?, count })));
+                let own = self.0.entry(method.clone()).or_default();
+                own.insert((String::new(), subtype.clone()), means.collect());
             }
         }
     }
@@ -147,16 +146,20 @@ impl Measured {
         let means = frame.group_by_stable(keys.map(col)).agg(means).collect()?;
         let [scopes, clusters, methods] = keys.map(|key| means.column(key));
         let (scopes, clusters, methods) = (scopes?.str()?, clusters?.str()?, methods?.str()?);
-        for (measure, name) in columns {
-            let counts = means.column(&counted(name))?.f64()?;
-            for (index, value) in means.column(name)?.f64()?.iter().enumerate() {
-                let text = |of: &StringChunked| of.get(index).unwrap_or_default().to_string();
-                let count = counts.get(index).unwrap_or_default();
-                let own = self.0.entry((*measure, text(methods))).or_default();
-                own.extend(
-                    value.map(|value| ((text(scopes), text(clusters)), Mean { value, count })),
-                );
-            }
+        let values = columns
+            .iter()
+            .map(|(measure, name)| {
+                Ok((*measure, means.column(name)?.f64()?, means.column(&counted(name))?.f64()?))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        for index in 0..means.height() {
+            let mean = |(measure, values, counts): &(Measure, &Float64Chunked, &Float64Chunked)| {
+                let (value, count) = (values.get(index)?, counts.get(index)?);
+                Some((*measure, Mean { value, count }))
+            };
+            let text = |of: &StringChunked| of.get(index).unwrap_or_default().to_string();
+            let own = self.0.entry(text(methods)).or_default();
+            own.insert((text(scopes), text(clusters)), values.iter().filter_map(mean).collect());
         }
         Ok(())
     }
@@ -169,11 +172,10 @@ impl Measured {
         measure: Measure,
         [approach, there]: [&str; 2],
     ) -> BTreeMap<&str, Vec<(f64, f64)>> {
-        let own = self.0.get(&(measure, approach.to_string()));
-        let others = other.0.get(&(measure, there.to_string()));
-        by_scope(own.into_iter().flatten().filter_map(|(key, mean)| {
-            let there = others?.get(key).filter(|there| there.count == mean.count)?;
-            Some((key, (mean.value, there.value)))
+        let others = other.0.get(there);
+        by_scope(self.means(measure, approach).filter_map(|(key, mean)| {
+            let there = of(others?.get(key)?, measure)?;
+            (there.count == mean.count).then_some((key, (mean.value, there.value)))
         }))
     }
 
@@ -191,15 +193,30 @@ impl Measured {
 
     /// What `approach` has of `measure` more than `bound`, by scope.
     pub(super) fn above(&self, measure: Measure, approach: &str, bound: f64) -> Vec<Vec<f64>> {
-        let own = self.0.get(&(measure, approach.to_string())).into_iter().flatten();
+        let own = self.means(measure, approach);
         by_scope(own.map(|(key, mean)| (key, mean.value - bound))).into_values().collect()
     }
 
     /// Whether `approach` solved nothing, and so edited nothing.
     pub(super) fn edits_nothing(&self, approach: &str) -> bool {
-        let skipped = self.0.get(&(Measure::Skipped, approach.to_string()));
-        skipped.is_some_and(|skipped| skipped.values().all(|mean| mean.value == 1.0))
+        let mut skipped = self.means(Measure::Skipped, approach).peekable();
+        skipped.peek().is_some() && skipped.all(|(_, mean)| mean.value == 1.0)
     }
+
+    /// The means of `measure` under `approach`, by scope and cluster.
+    fn means(
+        &self,
+        measure: Measure,
+        approach: &str,
+    ) -> impl Iterator<Item = (&(String, String), Mean)> {
+        let clusters = self.0.get(approach).into_iter().flatten();
+        clusters.filter_map(move |(key, means)| Some((key, of(means, measure)?)))
+    }
+}
+
+/// The mean of `measure` among those of a cluster.
+fn of(means: &[(Measure, Mean)], measure: Measure) -> Option<Mean> {
+    means.iter().find(|(own, _)| *own == measure).map(|(_, mean)| *mean)
 }
 
 fn by_scope<'k, T>(

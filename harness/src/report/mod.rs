@@ -37,12 +37,14 @@ mod tradeoff;
 pub use self::compare::compare;
 
 use self::measured::Measured;
+use self::repairs::Repairs;
 use self::sources::Sources;
 use crate::error::InputError;
 use crate::manifest::Manifest;
 use crate::record::Record;
 use crate::store::{self, Run};
 use anyhow::Result;
+use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use table::Table;
 
@@ -85,11 +87,11 @@ pub fn report(folder: &Path) -> Result<Report> {
         .map(|table| export::write(table, folder))
         .collect::<Result<Vec<_>>>()?
         .concat();
-    for (name, draw) in PICTURES {
-        if let Some(table) = tables.iter().find(|table| table.name == *name) {
-            files.extend(draw(table, folder)?);
-        }
-    }
+    let drawn = PICTURES.par_iter().map(|(name, draw)| {
+        let table = tables.iter().find(|table| table.name == *name);
+        table.map_or(Ok(Vec::new()), |table| draw(table, folder))
+    });
+    files.extend(drawn.collect::<Result<Vec<_>>>()?.concat());
     files.push(html::write(folder, &manifest, &records, &tables, &files)?);
     Ok(Report { tables, deviations, files })
 }
@@ -116,6 +118,15 @@ pub const TABLES: &[&str] = &[
     "gain_by_place",
     "layers",
     "neurons",
+];
+
+/// The tables of repairs, of whichever experiment.
+const OF_REPAIRS: &[fn(&Repairs<'_>) -> Table] = &[
+    skipped_by_rank::build,
+    time_by_length::build,
+    gain_by_place::build,
+    layers::build,
+    neurons::build,
 ];
 
 /// What draws a table into a folder; the files.
@@ -163,9 +174,7 @@ pub fn tables(records: &[Record], manifest: &Manifest) -> Result<Vec<Table>> {
     let grounds = claims::Grounds { measured, repairs, identity, same_clock: &same_clock };
     tables.extend(claims::build(&grounds, probes.is_some()));
     if !repairs.all.is_empty() {
-        let of_repairs = [skipped_by_rank::build, time_by_length::build, gain_by_place::build];
-        tables.extend(of_repairs.map(|build| build(repairs)));
-        tables.extend([layers::build(repairs), neurons::build(repairs)]);
+        tables.par_extend(OF_REPAIRS.par_iter().map(|build| build(repairs)));
     }
     Ok(tables)
 }

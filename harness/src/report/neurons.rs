@@ -4,10 +4,19 @@ use super::repairs::Repairs;
 use super::table::{Better, Column, Format, Group, Row, Table};
 use crate::edit::Neuron;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Neurons shown of an approach.
 const SHOWN: usize = 5;
+
+/// Those of an approach.
+#[derive(Default)]
+struct Edits {
+    /// How many there are.
+    all: f64,
+    /// Of each neuron: the edits with it, and their targets.
+    neurons: BTreeMap<Neuron, (usize, HashSet<u32>)>,
+}
 
 /// The neurons that edits of an approach patch most often.
 pub(super) fn build(repairs: &Repairs<'_>) -> Table {
@@ -17,22 +26,22 @@ pub(super) fn build(repairs: &Repairs<'_>) -> Table {
         column("share", Format::Percent),
         column("targets", Format::Count),
     ];
-    let rows = repairs.methods.iter().flat_map(|method| {
-        let edits: Vec<_> =
-            repairs.all.iter().filter(|r| r.solved && r.method == *method).collect();
-        // Of each neuron, the edits with it and their targets.
-        let mut found: BTreeMap<Neuron, (usize, HashSet<u32>)> = BTreeMap::new();
-        for repair in &edits {
-            let neurons: HashSet<Neuron> = repair.neurons.iter().map(|p| p.neuron).collect();
-            for neuron in neurons {
-                let (count, targets) = found.entry(neuron).or_default();
+    let mut edits: HashMap<&str, Edits> = HashMap::new();
+    for repair in repairs.all.iter().filter(|repair| repair.solved) {
+        let Edits { all, neurons: found } = edits.entry(repair.method).or_default();
+        *all += 1.0;
+        for (index, patched) in repair.neurons.iter().enumerate() {
+            if repair.neurons[..index].iter().all(|before| before.neuron != patched.neuron) {
+                let (count, targets) = found.entry(patched.neuron).or_default();
                 *count += 1;
                 targets.insert(repair.target);
             }
         }
+    }
+    let rows = repairs.methods.iter().flat_map(|method| {
+        let Edits { all, neurons: found } = edits.remove(method).unwrap_or_default();
         let mut found: Vec<(Neuron, (usize, HashSet<u32>))> = found.into_iter().collect();
         found.sort_by_key(|(_, (count, _))| Reverse(*count));
-        let all = edits.len() as f64;
         let row =
             move |(Neuron { layer, index }, (count, targets)): (Neuron, (usize, HashSet<u32>))| {
                 let cells =

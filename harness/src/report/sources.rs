@@ -26,12 +26,14 @@ impl<'r> Sources<'r> {
     pub(super) fn of(records: &'r [Record], manifest: &'r Manifest) -> Result<Self> {
         let order = Order::of(records, manifest.identity.methods.keys());
         let predicted = !order.methods.is_empty();
-        Ok(Self {
-            scores: predicted.then(|| scores(records)).transpose()?,
-            costs: Costs::of(records, &order, &manifest.identity)?,
-            probes: Probes::of(records, manifest)?,
-            repairs: Repairs::of(records, &manifest.identity),
-            order,
-        })
+        let (scores, (costs, repairs)) = rayon::join(
+            || predicted.then(|| scores(records)).transpose(),
+            || {
+                let costs = Costs::of(records, &order, &manifest.identity);
+                (costs, Repairs::of(records, &manifest.identity))
+            },
+        );
+        let probes = Probes::of(records, manifest)?;
+        Ok(Self { scores: scores?, costs: costs?, probes, repairs, order })
     }
 }

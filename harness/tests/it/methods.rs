@@ -162,7 +162,7 @@ fn a_run_goes_on_with_more_methods() {
     let after = bench.records("out");
     assert_eq!(after[..before.len()], before, "what was measured is left alone");
     let sorted = |mut records: Vec<Record>| {
-        records.sort_by_key(Record::key);
+        records.sort_by_cached_key(|record| record.key().to_string());
         records
     };
     assert_eq!(sorted(after), sorted(bench.records("whole")));
@@ -286,7 +286,7 @@ fn what_methods_share_changes_none_of_them() {
             Record::Prediction(prediction) => prediction.method != "tiny",
             other => matches!(other, Record::Trial(_)),
         });
-        of_methods.map(|record| (record.key(), record)).collect()
+        of_methods.map(|record| (record.key().to_string(), record)).collect()
     };
     let together = measured(&methods.concat(), "together");
     let mut alone = BTreeMap::new();

@@ -91,13 +91,13 @@ impl<'r> Edits<'r> {
         let mut own = Self::default();
         let mut places: HashMap<String, usize> = HashMap::new();
         for trial in records.iter().filter_map(Trial::of) {
-            let Some(prompt) = known.get(&trial) else { continue };
             own.all += 1;
             let method = index(&mut own.methods, trial.method);
             index(&mut own.scopes, trial.scope);
             if own.edits.len() == MOST {
                 continue;
             }
+            let Some(prompt) = known.get(&trial) else { continue };
             let crate::trial::Prompt { text, gold, at, .. } = prompt;
             let prompts = &mut own.prompts;
             let prompt = *places.entry(trial.place()).or_insert_with_key(|place| {
