@@ -18,7 +18,7 @@ pub(super) struct ByClass {
 }
 
 /// What a cell holds.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) enum Cell {
     /// The mean of what is observed in the class.
     Mean,

@@ -110,13 +110,12 @@ fn notes(grounds: &Grounds<'_>, claims: &[Claim], probing: bool) -> Vec<String> 
                 .into(),
         );
     } else {
-        notes.push(
+        notes.push(format!(
             "scores: EM, BM, LM and ROUGE on every data set; BLEU is one number a corpus, its intervals \
              are beside Table III. Most: more than a half on every data set. Equally often: a chi-square \
              test over all edits, n of them, as if they were independent; not contradicted where p is not \
-             below 0.05"
-                .into(),
-        );
+             below {LEVEL}"
+        ));
     }
     let mut idle: Vec<&str> = claims.iter().flat_map(|Claim(_, test)| test.approaches()).collect();
     idle.retain(|approach| grounds.measured.edits_nothing(approach));
