@@ -2,7 +2,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 fn main() {
     if env::var_os("CARGO_FEATURE_TORCH").is_some() {
@@ -40,11 +40,34 @@ fn libtorch() {
         .compile("ment_device");
 }
 
-/// The commit built from, `-dirty` where files differ from it.
+/// The commit built from; where files differ from it, `-dirty` and a hash of the difference.
 fn commit() -> Option<String> {
     let output = Command::new("git")
         .args(["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"])
         .output()
         .ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())
+    let name = String::from_utf8_lossy(&output.stdout).trim().to_string();
+    output.status.success().then(|| format!("{name}{}", difference(&name).unwrap_or_default()))
+}
+
+/// What tells one dirty build from another: a hash of how it differs from its commit.
+fn difference(name: &str) -> Option<String> {
+    if !name.ends_with("-dirty") {
+        return None;
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut diff = Command::new("git")
+        .args(["diff", "HEAD"])
+        .current_dir(&root)
+        .stdout(Stdio::piped())
+        .spawn()
+        .ok()?;
+    let hash = Command::new("git")
+        .args(["hash-object", "--stdin"])
+        .stdin(diff.stdout.take()?)
+        .output()
+        .ok()?;
+    diff.wait().ok()?;
+    let hash = String::from_utf8_lossy(&hash.stdout);
+    Some(format!("-{}", hash.trim().get(..12)?))
 }

@@ -5,6 +5,7 @@ use crate::config::{Config, KnConfig};
 use crate::dataset::Dataset;
 use crate::error::InputError;
 use crate::plan::{cases, plan};
+use crate::published;
 use anyhow::Result;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -78,6 +79,7 @@ pub fn benchmark(benchmark: &Benchmark) -> String {
         benchmark.subtypes.len(),
         benchmark.cases()
     );
+    let _ = writeln!(out, "table II    {}", beside_table_two(benchmark));
     let place = Place { subtype: 0, sample: 0 };
     let _ = writeln!(
         out,
@@ -86,6 +88,28 @@ pub fn benchmark(benchmark: &Benchmark) -> String {
         benchmark.unrelated(place).count()
     );
     out
+}
+
+/// Whether types, subtypes, argmax and target tokens are those of Table II.
+fn beside_table_two(benchmark: &Benchmark) -> String {
+    let trimmed = |token: &String| token.trim().to_string();
+    let own = benchmark.subtypes.iter().map(|subtype| published::Subtype {
+        of: benchmark.types[subtype.of].clone(),
+        name: subtype.name.clone(),
+        argmax: trimmed(&subtype.argmax),
+        targets: subtype.targets.iter().map(trimmed).collect(),
+        samples: subtype.samples.len(),
+    });
+    let paper = published::benchmark();
+    let found = own.filter(|own| paper.contains(own)).count();
+    if found == paper.len() && found == benchmark.subtypes.len() {
+        return "types, subtypes, tokens and numbers are the paper's".into();
+    }
+    format!(
+        "{found} of its {} subtypes are the paper's, which has {}",
+        benchmark.subtypes.len(),
+        paper.len()
+    )
 }
 
 /// The data sets of `config`, read and found fit for its methods.

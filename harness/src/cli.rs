@@ -47,6 +47,9 @@ pub enum Command {
         /// Its id, or the beginning of it; without, all trials are listed.
         trial: Option<String>,
     },
+    /// Check a run: that records, manifest and tables agree, that model and data are those it was made
+    /// with, and that some of its trials end alike when they are run again.
+    Verify(VerifyArgs),
     /// Print the most probable next tokens after a prompt.
     Predict(PredictArgs),
     /// Measure the engine against Python peers that do the same work (`just bench` sets them up).
@@ -104,6 +107,16 @@ pub struct ConfigArgs {
     /// Another model than the config's: a Hugging Face folder.
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+    /// Set a key of the config, as in execution.seed=1, ment.quota=5 (of every [[ment]]) or
+    /// ment.MENT.quota=5 (of one).
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Only these methods of the config, by their labels.
+    #[arg(long, value_name = "LABEL")]
+    pub only: Vec<String>,
+    /// What chance depends on: execution.seed.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
 }
 
 /// Arguments of `ment run`.
@@ -128,6 +141,28 @@ pub struct RunArgs {
     /// Print only these tables, separated by commas (all are written).
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = names())]
     pub tables: Vec<String>,
+    /// Write nothing; say what is left to run, and how long it will take, from a short probe.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `ment verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Folder of the run.
+    pub run: PathBuf,
+    /// Run so many trials again, and compare them.
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub again: usize,
+    /// Which ones: another number, other trials.
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub seed: u64,
+    /// Where the model is now, if that is not where the run read it.
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Where the data sets are now, likewise.
+    #[arg(long, value_name = "DIR")]
+    pub from: Option<PathBuf>,
 }
 
 /// Arguments of `ment predict`.

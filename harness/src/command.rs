@@ -1,32 +1,91 @@
 //! The commands: arguments in, work done, results printed.
 
 use crate::benchmark::Benchmark;
-use crate::cli::{BenchArgs, ConfigArgs, PredictArgs, RunArgs};
-use crate::config::{Cases, Config};
+use crate::cli::{BenchArgs, ConfigArgs, PredictArgs, RunArgs, VerifyArgs};
+use crate::config::{Cases, Config, Experiment};
 use crate::dataset::DatasetName;
 use crate::error::InputError;
 use crate::report::table::Table;
+use crate::verify::{Outcome, Places};
 use anyhow::Result;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// `ment run`
 pub fn run(args: RunArgs) -> Result<()> {
-    let config = resolve(&args.experiment)?;
+    let experiment = resolve(&args.experiment)?;
     let out = args.out.clone().unwrap_or_else(|| default_out(&args.experiment.config));
-    run_config(&config, &args, &out)?;
-    report(&out, &args.tables)
+    begin()?;
+    if args.dry_run {
+        return dry_run(&experiment, &args, &out);
+    }
+    if !experiment.is_sweep {
+        let text = experiment.text.clone();
+        run_config(&the_one(experiment)?, &text, &args, &out)?;
+        return report(&out, &args.tables);
+    }
+    let found = crate::sweep::run(&experiment.points, &out, |config, folder| {
+        run_config(config, &experiment.text, &args, folder)?;
+        crate::report::report(folder).map(drop)
+    })?;
+    print_tables(std::iter::once(&found.table));
+    println!("written:");
+    list(&found.files);
+    let (failed, all) = (found.failed.len(), experiment.points.len());
+    anyhow::ensure!(failed == 0, "{failed} of {all} points failed:\n{}", found.failed.join("\n"));
+    Ok(())
+}
+
+/// `ment run --dry-run`: of every point of a sweep.
+fn dry_run(experiment: &Experiment, args: &RunArgs, out: &Path) -> Result<()> {
+    let folders = match experiment.is_sweep {
+        true => crate::sweep::folders(&experiment.points, out)?,
+        false => vec![Some(out.to_path_buf())],
+    };
+    for (point, folder) in experiment.points.iter().zip(folders) {
+        let config = point.config.clone().map_err(InputError::new)?;
+        let folder = folder.expect("a config has a folder");
+        print!("{}", crate::check::check(&config)?);
+        println!("folder      {}", folder.display());
+        for line in &point.settings {
+            println!("set         {line}");
+        }
+        println!();
+        print_tables(std::iter::once(&forecast(&config, &experiment.text, args, &folder)?));
+    }
+    Ok(())
 }
 
 /// `ment check`: of a config, or of a benchmark's folder.
 pub fn check(args: &ConfigArgs) -> Result<()> {
     if !args.config.is_dir() {
-        print!("{}", crate::check::check(&resolve(args)?)?);
-        return Ok(());
+        return check_experiment(resolve(args)?, &default_out(&args.config));
     }
     let benchmark = Benchmark::load(&args.config)?;
     print!("{}", crate::check::benchmark(&benchmark));
     args.model.as_deref().map_or(Ok(()), |model| fit(&benchmark, model))
+}
+
+/// Every point of it.
+fn check_experiment(experiment: Experiment, out: &Path) -> Result<()> {
+    if !experiment.is_sweep {
+        print!("{}", crate::check::check(&the_one(experiment)?)?);
+        return Ok(());
+    }
+    let folders = crate::sweep::folders(&experiment.points, out)?;
+    let mut wrong = Vec::new();
+    for (point, folder) in experiment.points.iter().zip(folders) {
+        let settings = point.settings.join(", ");
+        let checked = point.config.clone().map_err(InputError::new);
+        match checked.and_then(|config| crate::check::check(&config)) {
+            Ok(text) => {
+                println!("point       {settings} → {}", folder.unwrap_or_default().display());
+                println!("{text}");
+            }
+            Err(error) => wrong.push(format!("{settings}: {error:#}")),
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(InputError::new(wrong.join("\n"))) }
 }
 
 /// How a benchmark fits a model.
@@ -65,21 +124,49 @@ pub fn report(folder: &Path, wanted: &[String]) -> Result<()> {
     for deviation in &report.deviations {
         println!("· {deviation}");
     }
-    let list = |files: Vec<PathBuf>| files.iter().for_each(|file| println!("  {}", file.display()));
     println!("\nwritten:");
-    list(report.files);
+    list(&report.files);
     println!("from:");
-    list(crate::store::record_files(folder)?);
+    list(&crate::store::record_files(folder)?);
     Ok(())
+}
+
+fn list(files: &[PathBuf]) {
+    for file in files {
+        println!("  {}", file.display());
+    }
+}
+
+/// `ment verify`
+pub fn verify(args: VerifyArgs) -> Result<()> {
+    let VerifyArgs { run, again, seed, model, from } = args;
+    let places = Places { model, from };
+    let mut checks = crate::verify::verify(&run, &places)?;
+    if again > 0 {
+        begin()?;
+        checks.extend(verify_again(&run, &places, (again, seed))?);
+    }
+    for check in &checks {
+        println!("{check}");
+    }
+    let failed = checks.iter().filter(|check| check.outcome == Outcome::Fails).count();
+    anyhow::ensure!(failed == 0, "{failed} of {} checks failed", checks.len());
+    Ok(())
+}
+
+#[cfg(feature = "torch")]
+use crate::verify::again as verify_again;
+
+#[cfg(not(feature = "torch"))]
+fn verify_again(_: &Path, _: &Places, _: (usize, u64)) -> Result<Vec<crate::verify::Check>> {
+    Err(without_torch())
 }
 
 /// `ment report` of two runs.
 pub fn compare(runs: [&Path; 2], out: Option<&Path>) -> Result<()> {
     let (table, files) = crate::report::compare(runs, out)?;
     print_tables(std::iter::once(&table));
-    for file in files {
-        println!("  {}", file.display());
-    }
+    list(&files);
     Ok(())
 }
 
@@ -91,8 +178,24 @@ fn print_tables<'t>(tables: impl Iterator<Item = &'t Table>) {
 }
 
 /// The config as written, then what the command line says.
-fn resolve(args: &ConfigArgs) -> Result<Config> {
-    let mut config = Config::read(&args.config)?;
+fn resolve(args: &ConfigArgs) -> Result<Experiment> {
+    let mut experiment = Experiment::read(&args.config, &args.set)?;
+    for point in &mut experiment.points {
+        if let Ok(config) = &mut point.config {
+            adjust(config, args)?;
+        }
+    }
+    Ok(experiment)
+}
+
+/// The config of an experiment without a sweep.
+fn the_one(experiment: Experiment) -> Result<Config> {
+    let point = experiment.points.into_iter().next().expect("an experiment has a point");
+    point.config.map_err(InputError::new)
+}
+
+/// What the command line says by options of their own.
+fn adjust(config: &mut Config, args: &ConfigArgs) -> Result<()> {
     if !args.dataset.is_empty() {
         let wanted = args
             .dataset
@@ -126,8 +229,13 @@ fn resolve(args: &ConfigArgs) -> Result<Config> {
         let name = folder.file_name().unwrap_or(folder.as_os_str());
         config.model.label = name.to_string_lossy().into_owned();
     }
-    config.check().map_err(InputError::new)?;
-    Ok(config)
+    if !args.only.is_empty() {
+        config
+            .keep_only(&args.only)
+            .map_err(|error| InputError::new(format!("--only: {error}")))?;
+    }
+    config.execution.seed = args.seed.unwrap_or(config.execution.seed);
+    config.check().map_err(InputError::new)
 }
 
 fn default_out(config: &Path) -> PathBuf {
@@ -143,15 +251,39 @@ fn terminal_width() -> usize {
     terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0))
 }
 
+/// From here on, Ctrl-C ends a run in order.
 #[cfg(feature = "torch")]
-fn run_config(config: &Config, args: &RunArgs, out: &Path) -> Result<()> {
-    crate::signal::listen()?;
+fn begin() -> Result<()> {
+    crate::signal::listen()
+}
+
+#[cfg(not(feature = "torch"))]
+fn begin() -> Result<()> {
+    Err(without_torch())
+}
+
+#[cfg(feature = "torch")]
+fn run_config(config: &Config, text: &str, args: &RunArgs, out: &Path) -> Result<()> {
     if !config.description.is_empty() {
-        eprintln!("{}", config.description);
+        tracing::info!("{}", config.description);
     }
+    crate::run::run(config, &place(text, args, out))
+}
+
+#[cfg(feature = "torch")]
+fn place<'a>(written: &'a str, args: &'a RunArgs, out: &'a Path) -> crate::run::Place<'a> {
     let RunArgs { device, threads, shard, .. } = args;
-    let place = crate::run::Place { device, threads: *threads, shard: *shard, out };
-    crate::run::run(config, &place)
+    crate::run::Place { device, threads: *threads, shard: *shard, out, written }
+}
+
+#[cfg(feature = "torch")]
+fn forecast(config: &Config, text: &str, args: &RunArgs, out: &Path) -> Result<Table> {
+    crate::run::dry_run(config, &place(text, args, out))
+}
+
+#[cfg(not(feature = "torch"))]
+fn forecast(_: &Config, _: &str, _: &RunArgs, _: &Path) -> Result<Table> {
+    Err(without_torch())
 }
 
 /// `ment predict`
@@ -194,9 +326,7 @@ pub fn bench(args: BenchArgs) -> Result<()> {
     let bench = crate::bench::bench(&settings)?;
     print_tables(bench.tables.iter());
     println!("written:");
-    for file in bench.files {
-        println!("  {}", file.display());
-    }
+    list(&bench.files);
     anyhow::ensure!(bench.failures.is_empty(), "not counted: {}", bench.failures.join("; "));
     Ok(())
 }
@@ -208,7 +338,7 @@ pub fn bench(_: BenchArgs) -> Result<()> {
 }
 
 #[cfg(not(feature = "torch"))]
-fn run_config(_: &Config, _: &RunArgs, _: &Path) -> Result<()> {
+fn run_config(_: &Config, _: &str, _: &RunArgs, _: &Path) -> Result<()> {
     Err(without_torch())
 }
 

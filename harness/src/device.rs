@@ -192,6 +192,21 @@ pub fn processor() -> String {
     name.map_or("unknown".into(), |name| name.trim_start_matches([' ', '\t', ':']).into())
 }
 
+/// The graphics processor and its driver, as the driver calls them; nothing for a CPU.
+pub fn accelerator(device: Device) -> String {
+    let Device::Cuda(index) = device else { return String::new() };
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+    let cards = std::fs::read_dir("/proc/driver/nvidia/gpus").into_iter().flatten().flatten();
+    let mut cards: Vec<PathBuf> = cards.map(|card| card.path().join("information")).collect();
+    cards.sort();
+    let card = cards.get(index).map(|card| read(card)).unwrap_or_default();
+    let model = card.lines().find_map(|line| line.strip_prefix("Model:")).unwrap_or("unknown");
+    let driver = read(Path::new("/proc/driver/nvidia/version"));
+    let driver =
+        driver.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+    format!("{}, driver {}", model.trim(), driver.unwrap_or("unknown"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::Clock;

@@ -15,15 +15,20 @@ pub mod config;
 pub mod dataset;
 pub mod edit;
 pub mod error;
+pub mod log;
 pub mod manifest;
 pub mod metric;
 pub mod plan;
+mod process;
 pub mod prompt;
+mod published;
 pub mod record;
 pub mod report;
 pub mod show;
 pub mod store;
+pub mod sweep;
 mod trial;
+pub mod verify;
 
 #[cfg(feature = "torch")]
 pub mod device;

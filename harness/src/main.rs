@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     sigpipe::reset(); // `ment report … | head` ends quietly
+    ment::log::begin();
     match dispatch(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<Interrupted>() => {
@@ -30,6 +31,7 @@ fn dispatch(command: Command) -> Result<()> {
             ment::command::compare([&run, &other], out.as_deref())
         }
         Command::Report { run, tables, .. } => ment::command::report(&run, &tables),
+        Command::Verify(args) => ment::command::verify(args),
         Command::Show { run, trial } => ment::command::show(&run, trial.as_deref()),
         Command::Predict(args) => ment::command::predict(args),
         Command::Bench(args) => ment::command::bench(args),

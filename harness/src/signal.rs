@@ -13,7 +13,7 @@ pub(crate) fn listen() -> Result<()> {
         if STOP.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
-        eprintln!("\nfinishing the trial at hand (Ctrl-C again to stop at once) …");
+        tracing::warn!("finishing the trial at hand (Ctrl-C again to stop at once) …");
     })
     .context("Ctrl-C cannot be caught")
 }

@@ -4,8 +4,9 @@
 //! of them may be compressed by `gzip`, and is then read as it was.
 
 use crate::error::InputError;
-use crate::manifest::Manifest;
+use crate::manifest::{self, Manifest, Session};
 use crate::plan::Shard;
+use crate::process::resident;
 use crate::record::{FORMAT, Record};
 use anyhow::{Context, Result};
 use flate2::read::MultiGzDecoder;
@@ -16,8 +17,10 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-const MANIFEST: &str = "manifest.json";
+/// What a run is.
+pub const MANIFEST: &str = "manifest.json";
 const RECORDS: &str = "trials.jsonl";
 
 /// Bytes of records read at a time; few in unit tests, where lines are to span blocks.
@@ -30,6 +33,11 @@ pub struct Store {
     file: File,
     /// Of a shard: the file of the whole run, locked against anyone who would run all of it.
     _whole: Option<File>,
+    folder: PathBuf,
+    /// Its place among the sessions of the manifest.
+    session: usize,
+    since: Instant,
+    written: usize,
 }
 
 impl Store {
@@ -54,7 +62,8 @@ impl Store {
                 (own.clone(), lock(&own, File::try_lock)?, Some(guard))
             }
         };
-        agree(folder, manifest)?;
+        let session = agree(folder, manifest)?;
+        crate::log::to(folder);
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)
             .with_context(|| format!("{}: cannot be read", path.display()))?;
@@ -64,14 +73,52 @@ impl Store {
                 .with_context(|| format!("{}: cannot be repaired", path.display()))?;
             file.seek(SeekFrom::End(0))?;
         }
-        Ok((Self { path, file, _whole: guard }, read_records(folder)?.0))
+        let (folder, since) = (folder.to_path_buf(), Instant::now());
+        let records = read_records(&folder)?.0;
+        Ok((Self { path, file, _whole: guard, folder, session, since, written: 0 }, records))
+    }
+
+    /// What `folder` holds of the run `manifest`; nothing, where there is none. Writes nothing.
+    ///
+    /// # Errors
+    /// As [`Store::open`], but that another process may be writing it.
+    pub fn look(folder: &Path, manifest: &Manifest) -> Result<Vec<Record>> {
+        if !folder.join(MANIFEST).is_file() {
+            return Ok(Vec::new());
+        }
+        check_same_run(folder, &read_manifest(folder)?, manifest)?;
+        Ok(read_records(folder)?.0)
     }
 
     /// Appends one record; when this returns it survives the process.
     pub fn append(&mut self, record: &Record) -> Result<()> {
         let mut line = serde_json::to_string(record).expect("a record is plain data");
         line.push('\n');
-        self.file.write_all(line.as_bytes()).map_err(|error| write_error(&self.path, &error))
+        self.file.write_all(line.as_bytes()).map_err(|error| write_error(&self.path, &error))?;
+        self.written += 1;
+        Ok(())
+    }
+
+    /// Says in the manifest what this process did.
+    fn conclude(&self) -> Result<()> {
+        let seconds = self.since.elapsed().as_secs_f64();
+        tracing::info!(records = self.written, seconds, "{} records in {seconds:.0} s", self.written);
+        let _held = hold(&self.folder)?;
+        let mut manifest = read_manifest(&self.folder)?;
+        if let Some(session) = manifest.sessions.get_mut(self.session) {
+            session.records = self.written;
+            session.seconds = Some(seconds);
+            session.peak_mib = resident("VmHWM").ok().map(|bytes| bytes >> 20);
+        }
+        write_manifest(&self.folder, &manifest)
+    }
+}
+
+impl Drop for Store {
+    /// Also where a run was stopped or failed. A session without an end was killed, so a failure here says
+    /// what it should.
+    fn drop(&mut self) {
+        drop(self.conclude());
     }
 }
 
@@ -180,24 +227,36 @@ fn lock(path: &Path, how: fn(&File) -> Result<(), TryLockError>) -> Result<File>
     }
 }
 
-/// Makes `manifest` that of `folder`, or checks that it continues the one there and adds what is new.
-/// One process at a time: shards may begin at once.
-fn agree(folder: &Path, manifest: &Manifest) -> Result<()> {
-    let held = File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
-    let _held = held.with_context(|| format!("{}: cannot be locked", folder.display()))?;
-    if !folder.join(MANIFEST).is_file() {
-        return create(folder, manifest);
-    }
-    let found = read_manifest(folder)?;
-    check_same_run(folder, &found, manifest)?;
-    let whole = manifest.continuing(&found);
-    if whole != found {
-        write_manifest(folder, &whole)?;
-    }
-    Ok(())
+/// Makes `manifest` that of `folder`, or checks that it continues the one there and adds what is new. The
+/// place of this process among its sessions.
+fn agree(folder: &Path, manifest: &Manifest) -> Result<usize> {
+    let _held = hold(folder)?;
+    let mut whole = if folder.join(MANIFEST).is_file() {
+        let found = read_manifest(folder)?;
+        check_same_run(folder, &found, manifest)?;
+        manifest.continuing(&found)
+    } else {
+        check_new(folder)?;
+        manifest.clone()
+    };
+    whole.sessions.push(Session {
+        command: manifest::command(),
+        commit: manifest.environment.commit.clone(),
+        records: 0,
+        seconds: None,
+        peak_mib: None,
+    });
+    write_manifest(folder, &whole)?;
+    Ok(whole.sessions.len() - 1)
 }
 
-fn create(folder: &Path, manifest: &Manifest) -> Result<()> {
+/// The manifest changes under one process at a time: shards may begin and end at once.
+fn hold(folder: &Path) -> Result<File> {
+    let held = File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
+    held.with_context(|| format!("{}: cannot be locked", folder.display()))
+}
+
+fn check_new(folder: &Path) -> Result<()> {
     for records in record_files(folder)? {
         if std::fs::metadata(&records).is_ok_and(|file| file.len() > 0) {
             return Err(InputError::new(format!(
@@ -206,7 +265,7 @@ fn create(folder: &Path, manifest: &Manifest) -> Result<()> {
             )));
         }
     }
-    write_manifest(folder, manifest)
+    Ok(())
 }
 
 /// Whole or not at all.
@@ -229,8 +288,8 @@ fn check_same_run(folder: &Path, found: &Manifest, manifest: &Manifest) -> Resul
     if differences.is_empty() {
         let (begun, now) = (&found.environment.commit, &manifest.environment.commit);
         if begun != now {
-            eprintln!(
-                "note: {} was begun by commit {begun}, and is continued by {now}",
+            tracing::warn!(
+                "{} was begun by commit {begun}, and is continued by {now}",
                 folder.display()
             );
         }

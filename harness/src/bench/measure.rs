@@ -4,6 +4,7 @@ use super::subject::{Subject, Wrong};
 use super::{Alone, Figure};
 use crate::config::{MentConfig, Positive};
 use crate::device::release_freed_memory;
+use crate::process::resident;
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::time::Instant;
@@ -73,17 +74,6 @@ pub(super) fn memory(subject: &Subject) -> Result<Alone> {
     subject.repair(&wrong, &config)?;
     let value = resident("VmHWM")?.saturating_sub(loaded) as f64;
     Ok(Alone { model: subject.label.clone(), figure: Figure::MentMemory, value })
-}
-
-/// A line of `/proc/self/status`, bytes.
-fn resident(what: &str) -> Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").context("/proc is not there")?;
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix(what)?.strip_prefix(':'))
-        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok())
-        .map(|kib| kib << 10)
-        .with_context(|| format!("/proc/self/status: no {what}"))
 }
 
 /// What bf16 weights and activations do to speed and predictions. A processor without bf16

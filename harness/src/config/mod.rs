@@ -5,18 +5,22 @@ mod kn;
 mod ment;
 mod no_edit;
 mod probing;
+mod set;
+mod sweep;
 mod value;
 
 pub use self::kn::*;
 pub use self::ment::*;
 pub use self::no_edit::*;
 pub use self::probing::*;
+pub use self::sweep::{Experiment, Point};
 pub use self::value::*;
 
 use crate::dataset::DatasetName;
 use crate::error::InputError;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A whole config file.
@@ -50,6 +54,10 @@ pub struct Config {
     /// `[[ment]]`
     #[serde(default)]
     pub ment: Vec<MentConfig>,
+    /// `[sweep]`: keys as in `--set`, quoted, each with a list of values; every combination is a run of
+    /// its own.
+    #[serde(default, skip_serializing)]
+    pub sweep: BTreeMap<String, Vec<toml::Value>>,
 }
 
 /// The keys of a config that hold methods, in the order of the tables.
@@ -141,6 +149,10 @@ pub struct Execution {
     /// Whether f32 matrix products on CUDA may round their inputs to TF32 (10 bits of mantissa).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub tf32: bool,
+    /// Whether the weights are hashed after every trial, which must leave them as they were. No part of
+    /// what a run is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub strict: bool,
 }
 
 impl Execution {
@@ -159,6 +171,7 @@ impl Default for Execution {
             memory_mib: Positive(4096),
             seed: 0,
             tf32: false,
+            strict: false,
         }
     }
 }
@@ -233,11 +246,14 @@ impl Config {
     /// # Errors
     /// If the file cannot be read, or something in it is wrong; the line is shown.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            InputError::new(format!("{}: cannot be read ({error})", path.display()))
-        })?;
-        Self::parse(&text)
+        Self::parse(&Self::text(path)?)
             .map_err(|message| InputError::new(format!("{}: {message}", path.display())))
+    }
+
+    fn text(path: &Path) -> Result<String> {
+        std::fs::read_to_string(path).map_err(|error| {
+            InputError::new(format!("{}: cannot be read ({error})", path.display()))
+        })
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -258,8 +274,26 @@ impl Config {
         no_edit.chain(kn).chain(self.ment.iter().map(|method| &method.label))
     }
 
+    /// Leaves only the methods called `labels`.
+    ///
+    /// # Errors
+    /// If there is none of such a name.
+    pub fn keep_only(&mut self, labels: &[String]) -> Result<(), String> {
+        if let Some(missing) = labels.iter().find(|label| !self.labels().any(|own| own == *label)) {
+            let own: Vec<String> = self.labels().map(|label| format!("`{label}`")).collect();
+            return Err(format!("no method is called `{missing}`; there are {}", own.join(", ")));
+        }
+        self.no_edit.retain(|method| labels.contains(&method.label));
+        self.kn.retain(|method| labels.contains(&method.label));
+        self.ment.retain(|method| labels.contains(&method.label));
+        Ok(())
+    }
+
     /// What no single key shows.
     pub fn check(&self) -> Result<(), String> {
+        if let Some((key, _)) = self.sweep.iter().find(|(_, values)| values.is_empty()) {
+            return Err(format!("sweep: `{key}` has no values; every key needs a list of some"));
+        }
         if self.dataset.is_empty() && (self.probing.is_none() || self.needs_parallel_prompts()) {
             return Err(if self.probing.is_none() {
                 "nothing to run; add a [[dataset]] entry or a [probing] table".into()

@@ -63,6 +63,15 @@ pub fn load_weights(
     Ok((model, sha256))
 }
 
+/// The hashes of [`Loaded::sha256`] and of the tokenizer, of what is in the folder `path` now.
+///
+/// # Errors
+/// If a file is missing or broken.
+pub(crate) fn checksums(path: &Path) -> Result<[String; 2]> {
+    let weights = Checkpoint::open(path, Device::Cpu, Kind::Float)?.sha256(&["config.json"])?;
+    Ok([weights, Tokenizer::load(path)?.sha256])
+}
+
 /// Reads `config.json` of the folder `path`.
 pub fn read_config(path: &Path) -> Result<Value> {
     let file = path.join("config.json");

@@ -15,6 +15,7 @@ pub mod tokenizer;
 mod weights;
 
 pub use self::attention::{KeysValues, SelfAttention};
+pub(crate) use self::hub::checksums;
 pub use self::hub::{Loaded, load, load_weights, read_config};
 pub(crate) use self::layers::{LayerNorm, Linear};
 pub use self::positions::{Positions, Sequences, Tree};

@@ -1,14 +1,15 @@
-//! A table beside the paper's: below each row of ours that the paper has, its confidence intervals, the
-//! paper's figures, and the differences.
+//! A table beside the paper's: below each row of ours that the paper has, of how many data or errors its
+//! cells are, their confidence intervals, the paper's figures, and the differences.
 
-use super::published::{Published, published};
 use super::table::{Column, Format, Group, Interval, Row, Table};
+use crate::published::{Published, published};
 
 /// The approach whose TimeCost is 1: seconds of two machines cannot be compared.
 const BASE: &str = "MENT";
 
 /// Tables that the paper has, and what they are called beside it.
-const NAMES: [(&str, &str); 4] = [
+const NAMES: [(&str, &str); 5] = [
+    ("table1", "beside_table1"),
     ("table3", "beside_table3"),
     ("table4", "beside_table4"),
     ("table5", "beside_table5"),
@@ -48,29 +49,40 @@ pub(super) fn build(
             competes: false,
             ..Row::new(label, cells)
         };
-        [
-            line(own.head(), ours),
-            line(format!("{} (95 % CI, lower)", own.label), lower),
-            line(format!("{} (95 % CI, upper)", own.label), upper),
-            line(format!("{label} (paper)"), theirs),
-            line(format!("{} (less the paper's)", own.label), difference),
-        ]
+        let interval = [("lower", lower), ("upper", upper)].into_iter();
+        let interval = interval.filter(|_| !own.intervals.is_empty());
+        let interval =
+            interval.map(|(end, cells)| line(format!("{} (95 % CI, {end})", own.label), cells));
+        let counts = columns.iter().map(|column| own.counts.get(column.ours).copied().flatten());
+        let counts = line(format!("{} (n)", own.label), counts.collect());
+        let mut lines = vec![line(own.head(), ours)];
+        if !own.counts.is_empty() {
+            lines.push(Row { format: Some(Format::Count), ..counts });
+        }
+        lines.extend(interval);
+        lines.push(line(format!("{label} (paper)"), theirs));
+        lines.push(line(format!("{} (less the paper's)", own.label), difference));
+        lines
     });
     let rows: Vec<Row> = rows.collect();
     let has_time = columns.iter().any(|column| column.is_time);
-    let mut notes = vec![
-        match departures {
-            0 => "nothing departs from the paper: a reproduction".to_string(),
-            some => format!(
-                "there are departures from the paper ({some}, of model, data and settings): no reproduction, \
+    let has_intervals = table.rows.iter().any(|row| !row.intervals.is_empty());
+    let mut notes = vec![match departures {
+        0 => "nothing departs from the paper: a reproduction".to_string(),
+        some => format!(
+            "there are departures from the paper ({some}, of model, data and settings): no reproduction, \
                  but an order of magnitude to look at"
-            ),
-        },
-        "95 % CI: confidence interval by the percentile bootstrap over data (in Table VI over the \
-         subtypes of each type, their samples taken as given); with as few as 16 data or 5 subtypes it \
-         is too narrow. None where there is one to draw from, or a draw has no such figure"
-            .into(),
-    ];
+        ),
+    }];
+    if has_intervals {
+        notes.push(
+            "n: data of a score, errors or cases of a cost, repaired errors of #PatchedNeuron; 95 % CI: \
+             confidence interval by the percentile bootstrap over data (in Table VI over the subtypes of \
+             each type, their samples taken as given); with as few as 16 data or 5 subtypes it is too \
+             narrow. None where there is one to draw from, or a draw has no such figure"
+                .into(),
+        );
+    }
     notes.extend(table.notes.iter().cloned());
     if has_time {
         notes.push(format!(
@@ -116,7 +128,7 @@ impl Shared {
     }
 
     fn theirs(&self, paper: &Published, row: &[f64]) -> Option<f64> {
-        let own = row[self.theirs];
+        let own = Some(row[self.theirs]).filter(|cell| !cell.is_nan())?;
         if !self.is_time {
             return Some(own);
         }

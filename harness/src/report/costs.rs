@@ -40,26 +40,38 @@ struct Confidence {
     skipped: Option<Interval>,
 }
 
-/// A mean as tables show it, and its confidence interval.
+/// A mean as tables show it, its confidence interval, and of how many errors it is.
 pub(super) struct Figure {
     value: fn(&Cost) -> Option<f64>,
     interval: fn(&Cost) -> Option<Interval>,
+    count: fn(&Cost) -> f64,
+}
+
+impl Figure {
+    /// A mean over all errors, without an interval.
+    const fn new(value: fn(&Cost) -> Option<f64>) -> Self {
+        Self { value, interval: |_| None, count: |cost| cost.errors }
+    }
 }
 
 /// NeuronCost.
-pub(super) const NC: Figure = Figure { value: |c| Some(c.nc), interval: |c| c.confidence.nc };
+pub(super) const NC: Figure =
+    Figure { interval: |c| c.confidence.nc, ..Figure::new(|c| Some(c.nc)) };
 /// TimeCost, seconds.
-pub(super) const TC: Figure = Figure { value: |c| Some(c.phases.total()), interval: |_| None };
+pub(super) const TC: Figure = Figure::new(|c| Some(c.phases.total()));
 /// Neurons of an edit.
-pub(super) const PATCHED: Figure =
-    Figure { value: |c| c.patched, interval: |c| c.confidence.patched };
+pub(super) const PATCHED: Figure = Figure {
+    interval: |c| c.confidence.patched,
+    count: |c| (c.errors * (1.0 - c.skipped)).round(),
+    ..Figure::new(|c| c.patched)
+};
 /// Share of errors skipped.
 pub(super) const SKIPPED: Figure =
-    Figure { value: |c| Some(c.skipped), interval: |c| c.confidence.skipped };
+    Figure { interval: |c| c.confidence.skipped, ..Figure::new(|c| Some(c.skipped)) };
 /// Share of unrelated predictions that edits keep.
-pub(super) const KEPT: Figure = Figure { value: |c| c.kept, interval: |_| None };
+pub(super) const KEPT: Figure = Figure::new(|c| c.kept);
 /// How many errors there are.
-pub(super) const ERRORS: Figure = Figure { value: |c| Some(c.errors), interval: |_| None };
+pub(super) const ERRORS: Figure = Figure::new(|c| Some(c.errors));
 
 /// Costs by data set (and [`ALL`], where there are several) and method.
 pub(super) struct Costs {
@@ -70,7 +82,7 @@ pub(super) struct Costs {
     controls: Vec<String>,
     found: HashMap<(String, String), Cost>,
     /// A row an error: that of [`trials`], with its NeuronCost as `nc`.
-    pub(super) errors: DataFrame,
+    pub(super) frame: DataFrame,
 }
 
 const NAMES: [&str; 12] = [
@@ -146,7 +158,7 @@ impl Costs {
         let mut methods = order.methods.clone();
         methods.retain(|method| found.keys().any(|(_, known)| known == method));
         let controls = methods.iter().filter(|label| identity.is_control(label)).cloned().collect();
-        Ok(Some(Self { datasets, methods, controls, found, errors }))
+        Ok(Some(Self { datasets, methods, controls, found, frame: errors }))
     }
 
     pub(super) fn get(&self, dataset: &str, method: &str) -> Option<Cost> {
@@ -158,14 +170,16 @@ impl Costs {
         self.get(self.datasets.last()?, method)
     }
 
-    /// How many errors the means are of. Methods whose edits pile up may have met fewer.
+    /// How many errors a data set has. Methods whose edits pile up may have met fewer.
+    pub(super) fn errors(&self, dataset: &str) -> Option<f64> {
+        let met = self.methods.iter().filter_map(|method| self.get(dataset, method));
+        met.map(|cost| cost.errors).reduce(f64::max)
+    }
+
+    /// How many errors the means are of.
     pub(super) fn counted(&self) -> String {
-        let most = |dataset: &&str| {
-            let errors = self.methods.iter().filter_map(|method| self.get(dataset, method));
-            let most = errors.map(|cost| cost.errors).fold(0.0, f64::max);
-            format!("{dataset} {most}")
-        };
-        let counts: Vec<String> = self.datasets.iter().map(most).collect();
+        let count = |dataset: &&str| format!("{dataset} {}", self.errors(dataset).unwrap_or(0.0));
+        let counts: Vec<String> = self.datasets.iter().map(count).collect();
         format!("LLM errors: {}", counts.join(", "))
     }
 
@@ -178,14 +192,15 @@ impl Costs {
     /// A row a method, its cells those of `figures`, each for every data set.
     pub(super) fn rows(&self, figures: &[Figure]) -> Vec<Row> {
         let row = |method: &String| {
-            let cells = figures.iter().flat_map(|figure| {
-                let cost = |dataset: &&str| self.get(dataset, method);
-                let cell = |cost: Cost| ((figure.value)(&cost), (figure.interval)(&cost));
-                self.datasets.iter().map(move |d| cost(d).map_or((None, None), cell))
-            });
-            let (cells, intervals) = cells.unzip();
-            let competes = !self.controls.contains(method);
-            Row { competes, intervals, ..Row::new(method, cells) }
+            let costs: Vec<Option<Cost>> =
+                self.datasets.iter().map(|dataset| self.get(dataset, method)).collect();
+            let mut row = Row::new(method, Vec::new());
+            for figure in figures {
+                row.cells.extend(costs.iter().map(|cost| (figure.value)(cost.as_ref()?)));
+                row.intervals.extend(costs.iter().map(|cost| (figure.interval)(cost.as_ref()?)));
+                row.counts.extend(costs.iter().map(|cost| cost.as_ref().map(figure.count)));
+            }
+            Row { competes: !self.controls.contains(method), ..row }
         };
         self.methods.iter().map(row).collect()
     }

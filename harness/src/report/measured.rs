@@ -76,7 +76,7 @@ impl Measured {
             own.add_scores(scores)?;
         }
         if let Some(costs) = &sources.costs {
-            own.add_errors(&costs.errors)?;
+            own.add_errors(&costs.frame)?;
         }
         if let Some(probes) = &sources.probes {
             own.add_probes(probes);
@@ -195,6 +195,15 @@ impl Measured {
     pub(super) fn above(&self, measure: Measure, approach: &str, bound: f64) -> Vec<Vec<f64>> {
         let own = self.means(measure, approach);
         by_scope(own.map(|(key, mean)| (key, mean.value - bound))).into_values().collect()
+    }
+
+    /// The mean of `measure` under `approach` over all data, errors or cases.
+    pub(super) fn mean(&self, measure: Measure, approach: &str) -> Option<f64> {
+        let means = self.means(measure, approach).map(|(_, mean)| mean);
+        let (sum, count) = means.fold((0.0, 0.0), |(sum, count), mean| {
+            (sum + mean.value * mean.count, count + mean.count)
+        });
+        (count > 0.0).then(|| sum / count)
     }
 
     /// Whether `approach` solved nothing, and so edited nothing.

@@ -19,14 +19,15 @@ mod panels;
 mod phases;
 pub(crate) mod plot;
 mod probes;
-mod published;
 mod repairs;
 mod scores;
 mod side_effects;
 mod significance;
 mod skipped_by_rank;
 mod sources;
+mod sweep;
 pub mod table;
+mod table1;
 mod table3;
 mod table4;
 mod table5;
@@ -35,6 +36,7 @@ mod time_by_length;
 mod tradeoff;
 
 pub use self::compare::compare;
+pub use self::sweep::{Comparison, Swept, sweep};
 
 use self::measured::Measured;
 use self::repairs::Repairs;
@@ -98,6 +100,7 @@ pub fn report(folder: &Path) -> Result<Report> {
 
 /// The names of all tables, as files and on the command line.
 pub const TABLES: &[&str] = &[
+    "table1",
     "table3",
     "table4",
     "table5",
@@ -108,6 +111,7 @@ pub const TABLES: &[&str] = &[
     "table6_types",
     "table6_subtypes",
     "table6_readings",
+    "beside_table1",
     "beside_table3",
     "beside_table4",
     "beside_table5",
@@ -152,6 +156,7 @@ pub fn tables(records: &[Record], manifest: &Manifest) -> Result<Vec<Table>> {
     let Sources { order, scores, costs, probes, repairs } = &sources;
     let mut tables = Vec::new();
     if let Some(scores) = scores {
+        tables.push(table1::build(scores, order, costs.as_ref(), &manifest.pairs)?);
         tables.push(table3::build(scores, order)?);
     }
     if let Some(costs) = costs {

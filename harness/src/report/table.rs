@@ -156,6 +156,8 @@ pub struct Row {
     pub cells: Vec<Option<f64>>,
     /// Confidence intervals; one a cell, or none at all.
     pub intervals: Vec<Option<Interval>>,
+    /// Of how many data, errors or cases a cell is; one a cell, or none at all.
+    pub counts: Vec<Option<f64>>,
     /// Overrides the columns' format, for rows of differences.
     pub format: Option<Format>,
     /// Whether it may be the best of a column: neither differences nor a control.
@@ -165,8 +167,9 @@ pub struct Row {
 impl Row {
     /// A row that competes.
     pub fn new(label: impl Into<String>, cells: Vec<Option<f64>>) -> Self {
-        let (label, intervals) = (label.into(), Vec::new());
-        Self { label, remark: None, cells, intervals, format: None, competes: true }
+        let (intervals, counts) = (Vec::new(), Vec::new());
+        let label = label.into();
+        Self { label, remark: None, cells, intervals, counts, format: None, competes: true }
     }
 
     /// The label with its remark.

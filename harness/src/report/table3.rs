@@ -63,7 +63,9 @@ pub(super) fn build(scores: &DataFrame, order: &Order) -> Result<Table> {
         let remark =
             unfinished(method).then(|| format!("unfinished: {} of {all} data", count(method)));
         let intervals = intervals.iter().flat_map(|of| of.scores[index]).collect();
-        rows.push(Row { intervals, remark, ..Row::new(label, cells(method)) });
+        let data = order.datasets.iter().map(|dataset| size(dataset, method)[0] as f64);
+        let counts = data.flat_map(|data| [Some(data); METRICS.len()]).collect();
+        rows.push(Row { intervals, counts, remark, ..Row::new(label, cells(method)) });
     }
     let gains: Vec<Row> = order
         .methods

@@ -99,7 +99,8 @@ fn table6(probes: &Probes, identity: &Identity) -> Table {
     let reference = identity.first_ment().filter(|label| probes.methods.contains(label));
     let of = |method: &String| {
         let row = row(probes, method, cells(probes, OVERALL, method));
-        Row { intervals: probes.intervals(method).to_vec(), ..row }
+        let counts = vec![probes.patching(OVERALL, method).cases; row.cells.len()];
+        Row { intervals: probes.intervals(method).to_vec(), counts, ..row }
     };
     Table {
         name: "table6",

@@ -5,14 +5,16 @@ use crate::benchmark::Benchmark;
 use crate::config::{Config, Division, Dtype, ProbingConfig, Undeclared};
 use crate::dataset::{Dataset, DatasetName};
 use crate::model::Loaded;
+use crate::published::published;
 
 /// Retrieval and inference pairs of Table I.
-fn table_one(dataset: DatasetName) -> (usize, usize) {
-    match dataset {
-        DatasetName::Fimax => (96_190, 1_000),
-        DatasetName::Conala => (2_379, 500),
-        DatasetName::Spoc => (201_179, 15_183),
-    }
+fn table_one(dataset: DatasetName) -> [usize; 2] {
+    let table = published("table1").expect("it is committed");
+    let column = table.column("#Data-Pair", dataset.label()).expect("a column a data set");
+    ["Retrieval", "Inference"].map(|division| {
+        let (_, cells) = table.row(division, "").expect("a row a division");
+        cells[column] as usize
+    })
 }
 
 /// Those of the patching experiment, one sentence each.
@@ -34,7 +36,7 @@ pub(super) fn of_patching(
         let (dropped, prompted) =
             run.fold((0, 0), |(dropped, all), p| (dropped + usize::from(p.dropped > 0), all + 1));
         let label = settings.name.label();
-        let (retrieval, inference) = table_one(settings.name);
+        let [retrieval, inference] = table_one(settings.name);
         if settings.division == Division::Calibration {
             found.push(format!("{label}: prompted with pairs of its retrieval division"));
         }

@@ -2,32 +2,39 @@
 
 mod attempt;
 mod deviations;
+mod forecast;
 mod parallel;
 mod patching;
 mod prepare;
 mod probing;
 mod resume;
+mod strict;
 
 pub use self::probing::{Case, Fit, describe_fit, fit};
 
+use self::forecast::Forecast;
 use self::parallel::Corpus;
 use self::patching::Patching;
 use self::probing::{Probing, Surroundings};
+use self::resume::Done;
+use self::strict::Weights;
 use crate::benchmark::Benchmark;
 use crate::config::{Config, ProbingConfig};
 use crate::dataset::{Dataset, SourceFile};
-use crate::manifest::{Environment, Identity, Manifest, Reading};
+use crate::manifest::{self, Environment, Identity, Manifest, Reading};
 use crate::method::{self, Method};
 use crate::model::{self, Loaded};
 use crate::plan::{Shard, cases, plan};
-use crate::record::{FORMAT, Record};
+use crate::record::FORMAT;
+use crate::report::table::Table;
 use crate::store::Store;
-use crate::{check, device, signal};
+use crate::{check, device, process, signal};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use tch::{Device, Tensor};
+use tempfile::TempDir;
 
 /// How a run is carried out; no part of what it is.
 #[derive(Debug)]
@@ -40,6 +47,8 @@ pub struct Place<'a> {
     pub shard: Option<Shard>,
     /// The folder of the run.
     pub out: &'a Path,
+    /// The config file as it is written, for the manifest.
+    pub written: &'a str,
 }
 
 /// Runs `config` at `place`, or continues what is there.
@@ -48,20 +57,46 @@ pub struct Place<'a> {
 /// If the input is at fault ([`crate::error::InputError`]), the user stops the run
 /// ([`crate::error::Interrupted`]), or writing fails. Records written so far are kept.
 pub fn run(config: &Config, place: &Place<'_>) -> Result<()> {
+    experiment(config, place, Purpose::Run).map(drop)
+}
+
+/// What is left of the run of `config` at `place`, from what is there and a short probe. Writes nothing.
+///
+/// # Errors
+/// As [`run`].
+pub fn dry_run(config: &Config, place: &Place<'_>) -> Result<Table> {
+    let forecast = experiment(config, place, Purpose::Forecast)?.expect("it was asked for");
+    Ok(forecast.table(process::resident("VmHWM").ok()))
+}
+
+/// What an experiment is prepared for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Run,
+    Forecast,
+}
+
+/// A [`Forecast`], if it is prepared for one.
+fn experiment(config: &Config, place: &Place<'_>, purpose: Purpose) -> Result<Option<Forecast>> {
     let device = device::open(place.device)?;
     device::set_up_cpu(place.threads);
     device::set_tf32(config.execution.tf32);
     if let Some(warning) = device::warning(device, config.model.dtype) {
-        eprintln!("note: {warning}");
+        tracing::warn!("{warning}");
     }
     match &config.probing {
-        None => patch(config, device, place),
-        Some(settings) => probe(config, settings, device, place),
+        None => patch(config, device, place, purpose),
+        Some(settings) => probe(config, settings, device, place, purpose),
     }
 }
 
 /// The patching experiment.
-fn patch(config: &Config, device: Device, place: &Place<'_>) -> Result<()> {
+fn patch(
+    config: &Config,
+    device: Device,
+    place: &Place<'_>,
+    purpose: Purpose,
+) -> Result<Option<Forecast>> {
     let datasets = check::datasets(config)?;
     let planned = plan(config, &datasets);
     let prepare::Retrieved { demonstrations, embeddings, encoder } =
@@ -74,18 +109,25 @@ fn patch(config: &Config, device: Device, place: &Place<'_>) -> Result<()> {
     let methods = method::all(config, &loaded);
     let deviations = deviations::of_patching(config, &datasets, &loaded, &prompts);
     let files = files(&datasets);
-    let manifest = manifest(config, files, deviations, &loaded, encoder, &methods);
-    let (store, records) = Store::open(place.out, &manifest, place.shard)?;
+    let mut manifest = manifest(config, files, deviations, &loaded, encoder, &methods);
+    manifest.config = place.written.into();
+    manifest.pairs = pairs(&datasets);
     let own: Vec<&prepare::Prompt<'_>> = prompts
         .iter()
         .filter(|prompt| place.shard.is_none_or(|shard| shard.takes(prompt.planned.place)))
         .collect();
-    announce(config, &loaded, &format!("{} prompts", own.len()), place.out, &records);
-    let done = resume::Done::new(records);
+    let Opened { store, done, rehearsal } = Opened::new(place, &manifest, purpose)?;
+    announce(config, &loaded, &format!("{} prompts", own.len()), place.out, done.is_empty());
     let (loaded, methods, prompts) = (&loaded, &methods, &prompts);
     let hashes = manifest.identity.settings();
     let parallel = patching::Parallel { corpora: &corpora, queries };
-    Patching { config, loaded, methods, prompts, own, hashes, parallel, store, done }.run()
+    let weights = Weights::of(config, loaded.model.as_ref())?;
+    let patching =
+        Patching { config, loaded, methods, prompts, own, hashes, parallel, weights, store, done };
+    match rehearsal {
+        None => patching.run().map(|()| None),
+        Some(rehearsal) => patching.forecast(&rehearsal.there).map(Some),
+    }
 }
 
 /// The probing experiment.
@@ -94,7 +136,8 @@ fn probe(
     settings: &ProbingConfig,
     device: Device,
     place: &Place<'_>,
-) -> Result<()> {
+    purpose: Purpose,
+) -> Result<Option<Forecast>> {
     let benchmark = Benchmark::load(&settings.from)?;
     let datasets = check::datasets(config)?;
     let loaded = load(config, device)?;
@@ -112,14 +155,16 @@ fn probe(
     files.extend(own.map(|file| (format!("benchmark/{}", file.name), file.sha256.clone())));
     let mut manifest = manifest(config, files, deviations, &loaded, encoder, &methods);
     let rank_cap = u32::try_from(settings.rank_cap.0).unwrap_or(u32::MAX);
+    manifest.config = place.written.into();
+    manifest.pairs = pairs(&datasets);
     manifest.probing = Some(Reading { cases: benchmark.cases(), rank_cap });
-    let (store, records) = Store::open(place.out, &manifest, place.shard)?;
+    let Opened { store, done, rehearsal } = Opened::new(place, &manifest, purpose)?;
     let cases = cases(&benchmark, settings.cases).len();
-    announce(config, &loaded, &format!("{cases} cases"), place.out, &records);
-    let done = resume::Done::new(records);
+    announce(config, &loaded, &format!("{cases} cases"), place.out, done.is_empty());
     let (benchmark, loaded, methods) = (&benchmark, &loaded, &methods);
     let (hashes, shard) = (manifest.identity.settings(), place.shard);
-    Probing {
+    let weights = Weights::of(config, loaded.model.as_ref())?;
+    let probing = Probing {
         config,
         settings,
         benchmark,
@@ -128,10 +173,47 @@ fn probe(
         hashes,
         surroundings,
         shard,
+        weights,
         store,
         done,
+    };
+    match rehearsal {
+        None => probing.run().map(|()| None),
+        Some(rehearsal) => probing.forecast(&rehearsal.there).map(Some),
     }
-    .run()
+}
+
+/// What an experiment writes to.
+struct Opened {
+    store: Store,
+    /// What its records hold.
+    done: Done,
+    rehearsal: Option<Rehearsal>,
+}
+
+/// A run that is only forecast writes to a folder that is thrown away.
+struct Rehearsal {
+    /// What the run itself has measured.
+    there: Done,
+    _folder: TempDir,
+}
+
+impl Opened {
+    fn new(place: &Place<'_>, manifest: &Manifest, purpose: Purpose) -> Result<Self> {
+        match purpose {
+            Purpose::Run => {
+                let (store, records) = Store::open(place.out, manifest, place.shard)?;
+                Ok(Self { store, done: Done::new(records), rehearsal: None })
+            }
+            Purpose::Forecast => {
+                let there = Done::new(Store::look(place.out, manifest)?);
+                let folder = TempDir::new().context("no folder for temporary files")?;
+                let (store, _) = Store::open(folder.path(), manifest, None)?;
+                let rehearsal = Some(Rehearsal { there, _folder: folder });
+                Ok(Self { store, done: Done::default(), rehearsal })
+            }
+        }
+    }
 }
 
 fn load(config: &Config, device: Device) -> Result<Loaded> {
@@ -140,9 +222,9 @@ fn load(config: &Config, device: Device) -> Result<Loaded> {
 }
 
 /// One line on what begins.
-fn announce(config: &Config, loaded: &Loaded, work: &str, out: &Path, records: &[Record]) {
+fn announce(config: &Config, loaded: &Loaded, work: &str, out: &Path, is_new: bool) {
     let spec = loaded.model.spec();
-    eprintln!(
+    tracing::info!(
         "{} ({}, {} layers of {} neurons) on {}, {} threads: {work} → {}{}",
         config.model.label,
         spec.family,
@@ -151,7 +233,7 @@ fn announce(config: &Config, loaded: &Loaded, work: &str, out: &Path, records: &
         device::family(spec.device),
         tch::get_num_threads(),
         out.display(),
-        if records.is_empty() { "" } else { " (continued)" },
+        if is_new { "" } else { " (continued)" },
     );
 }
 
@@ -169,6 +251,11 @@ fn corpora<'a>(
     of_datasets
         .map(|(index, (dataset, of))| Corpus::new(config, index, dataset, of.corpus, loaded))
         .collect()
+}
+
+/// Pairs of the retrieval division of each data set.
+fn pairs(datasets: &[Dataset]) -> BTreeMap<String, usize> {
+    datasets.iter().map(|dataset| (dataset.name.to_string(), dataset.retrieval.len())).collect()
 }
 
 /// Name and SHA-256 of every file of the data sets.
@@ -202,6 +289,9 @@ fn manifest(
             .iter()
             .map(|method| (method.label().to_string(), method.deviations()))
             .collect(),
+        places: manifest::places(config),
+        config: String::new(),
+        pairs: BTreeMap::new(),
         probing: None,
         environment: Environment {
             harness: env!("CARGO_PKG_VERSION").into(),
@@ -211,8 +301,10 @@ fn manifest(
             tf32: device::tf32(),
             memory_mib: config.execution.memory_mib.0,
             platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
-            processor: crate::device::processor(),
+            processor: device::processor(),
+            accelerator: device::accelerator(loaded.model.spec().device),
         },
         added_in: BTreeMap::new(),
+        sessions: Vec::new(),
     }
 }

@@ -42,6 +42,10 @@ impl Done {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.data.is_empty() && self.cases.is_empty()
+    }
+
     pub(super) fn datum(&self, dataset: DatasetName, datum: usize) -> Option<&DatumRecord> {
         self.data.get(&(dataset, datum))
     }

@@ -2,12 +2,14 @@
 //! repaired by every method, and what comes out is recorded.
 
 mod bystanders;
+mod forecast;
 mod predict;
 mod repair;
 
 use super::parallel::{Corpus, Neighbourhood};
 use super::prepare::Prompt;
 use super::resume::Done;
+use super::strict::Weights;
 use crate::config::Config;
 use crate::dataset::DatasetName;
 use crate::method::{Method, NoParallelPrompts, ParallelPrompts, observe_each};
@@ -31,6 +33,7 @@ pub(super) struct Patching<'a> {
     /// By label, what ids of a method's trials begin with.
     pub(super) hashes: BTreeMap<String, String>,
     pub(super) parallel: Parallel<'a>,
+    pub(super) weights: Weights,
     pub(super) store: Store,
     pub(super) done: Done,
 }

@@ -17,7 +17,7 @@ use indicatif::ProgressBar;
 use tch::Tensor;
 
 /// A method on its way through the errors of a datum.
-struct Course<'m> {
+pub(super) struct Course<'m> {
     method: &'m dyn Method,
     /// The edits that stand, where they pile up.
     standing: Edit,
@@ -28,7 +28,7 @@ struct Course<'m> {
 }
 
 impl<'m> Course<'m> {
-    fn new(method: &'m dyn Method, datum: &DatumRecord) -> Self {
+    pub(super) fn new(method: &'m dyn Method, datum: &DatumRecord) -> Self {
         let (standing, predicted) = (Edit::none(), datum.argmax.clone());
         Self { method, standing, predicted, began: false }
     }
@@ -63,7 +63,7 @@ impl<'a> Patching<'a> {
 
     /// Repairs the last error that `method` has not met yet, and drops the result. Whether there was
     /// such an error.
-    fn warm_up(&self, method: &dyn Method) -> Result<bool> {
+    pub(super) fn warm_up(&self, method: &dyn Method) -> Result<bool> {
         for prompt in self.own.iter().rev() {
             let (dataset, datum) = (self.dataset(prompt), prompt.planned.datum);
             let record = self.done.datum(dataset, datum).expect("every datum is predicted");
@@ -141,7 +141,7 @@ impl<'a> Patching<'a> {
     }
 
     /// The next step of a method's course: the error at gold position `position`.
-    fn repair_error(
+    pub(super) fn repair_error(
         &mut self,
         course: &mut Course<'_>,
         (prompt, ids, position): (&Prompt<'a>, &Tensor, usize),
@@ -169,8 +169,10 @@ impl<'a> Patching<'a> {
             let scene = workbench.scene(ids, traced, parallel.as_ref());
             let (mut trial, edit) =
                 repair(method, &scene, prompt, (id, dataset, position), bystanders, clock)?;
+            self.weights.check(self.loaded.model.as_ref(), &trial.id)?;
             trial.texts = self.texts(&trial)?;
             let outcome = trial.outcome;
+            tracing::debug!(id = %trial.id, method = trial.method, ?outcome, "trial");
             if self.done.trial(&trial.id).is_none() {
                 self.write(Record::Trial(trial))?;
             }

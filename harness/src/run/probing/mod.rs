@@ -3,6 +3,7 @@
 
 mod case;
 mod fit;
+mod forecast;
 mod parallel;
 mod stage;
 
@@ -14,6 +15,7 @@ pub(super) use self::parallel::Surroundings;
 use self::stage::Stage;
 use super::attempt::{Attempt, Traces, Warm, Workbench, attempt};
 use super::resume::Done;
+use super::strict::Weights;
 use crate::benchmark::{Benchmark, Place};
 use crate::config::{Config, Demonstration, MentConfig, Order, ProbingConfig, Query, Undeclared};
 use crate::dataset::Pair;
@@ -44,6 +46,7 @@ pub(super) struct Probing<'a> {
     pub(super) hashes: BTreeMap<String, String>,
     pub(super) surroundings: Surroundings<'a>,
     pub(super) shard: Option<Shard>,
+    pub(super) weights: Weights,
     pub(super) store: Store,
     pub(super) done: Done,
 }
@@ -61,16 +64,9 @@ struct Patient {
 
 impl Probing<'_> {
     pub(super) fn run(mut self) -> Result<()> {
-        let planned = cases(self.benchmark, self.settings.cases);
-        let own: Vec<(Place, usize)> = planned
-            .into_iter()
-            .enumerate()
-            .filter(|(index, _)| self.shard.is_none_or(|shard| shard.takes(*index)))
-            .map(|(_, case)| case)
-            .collect();
+        let own = self.own();
         let bar = progress::bar("patch and probe", own.len() * self.methods.len());
-        let nudge = self.settings.undeclared == Undeclared::Nudge;
-        let nudge = nudge.then(|| ment::one(MentConfig::default(), self.config, self.loaded));
+        let nudge = nudge(self.settings, self.config, self.loaded);
         let mut warm = Warm::default();
         for of in 0..self.benchmark.types.len() {
             let (open, closed): (Vec<_>, Vec<_>) = own
@@ -84,6 +80,16 @@ impl Probing<'_> {
         }
         bar.finish_and_clear();
         Ok(())
+    }
+
+    /// The cases that this process patches.
+    fn own(&self) -> Vec<(Place, usize)> {
+        cases(self.benchmark, self.settings.cases)
+            .into_iter()
+            .enumerate()
+            .filter(|(index, _)| self.shard.is_none_or(|shard| shard.takes(*index)))
+            .map(|(_, case)| case)
+            .collect()
     }
 
     /// Every method on every `open` case of type `of`.
@@ -146,11 +152,16 @@ impl Probing<'_> {
 
     /// Whether there is something left to do about a case.
     fn is_open(&self, case: (Place, usize)) -> bool {
+        self.is_open_in(&self.done, case)
+    }
+
+    /// Whether something about a case is not in `done`.
+    fn is_open_in(&self, done: &Done, case: (Place, usize)) -> bool {
         let name = self.name(case);
         let mut methods = self.methods.iter().map(AsRef::as_ref);
-        match self.done.case(&name) {
+        match done.case(&name) {
             Some(case) => {
-                !case.dropped && methods.any(|method| !self.done.patched(&self.id(method, &name)))
+                !case.dropped && methods.any(|method| !done.patched(&self.id(method, &name)))
             }
             None => true,
         }
@@ -244,6 +255,7 @@ impl Probing<'_> {
         };
         let edit = patient.standing.and(&repair.edit);
         let probes = stage.probe(self.benchmark, patient.at, unpatched, &edit)?;
+        self.weights.check(self.loaded.model.as_ref(), &id)?;
         self.write(Record::Patch(PatchRecord {
             id,
             name: patient.name.clone(),
@@ -266,6 +278,12 @@ impl Probing<'_> {
         self.done.add(record);
         Ok(())
     }
+}
+
+/// What makes declared tokens the argmax, where the config asks for it.
+fn nudge(settings: &ProbingConfig, config: &Config, loaded: &Loaded) -> Option<Ment> {
+    let wanted = settings.undeclared == Undeclared::Nudge;
+    wanted.then(|| ment::one(MentConfig::default(), config, loaded))
 }
 
 /// The text of the sample at `place` up to its argmax symbol, after the demonstrations of its subtype.

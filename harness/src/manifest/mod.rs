@@ -1,6 +1,10 @@
 //! What a run is, and where it was made. The identity decides whether a folder may be continued;
 //! the environment is for the reader.
 
+mod session;
+
+pub use self::session::{OUTSIDE, Session, command, places};
+
 use crate::config::{Config, METHOD_KINDS};
 use crate::record::FORMAT;
 use serde::{Deserialize, Serialize};
@@ -22,6 +26,16 @@ pub struct Manifest {
     /// Those of each method, by label, a clause each.
     #[serde(default)]
     pub method_deviations: BTreeMap<String, Vec<String>>,
+    /// Where it was read from: model, encoder, benchmark, data sets by name. Places outside the folder that
+    /// the command was run in by their last part.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub places: BTreeMap<String, String>,
+    /// The config file as it was written when the run was begun.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub config: String,
+    /// Pairs that demonstrations and parallel prompts are retrieved from, by name of the data set.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pairs: BTreeMap<String, usize>,
     /// Of the probing experiment: what its tables are made with, as last said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probing: Option<Reading>,
@@ -30,6 +44,9 @@ pub struct Manifest {
     /// Where methods were begun that were added later, by label.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub added_in: BTreeMap<String, Environment>,
+    /// The processes that worked on it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sessions: Vec<Session>,
 }
 
 /// All that determines the results of a run.
@@ -78,13 +95,16 @@ pub struct Environment {
     /// The processor, as it calls itself; empty where it was not recorded.
     #[serde(default)]
     pub processor: String,
+    /// The graphics processor and its driver, as they call themselves; empty on a CPU.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub accelerator: String,
 }
 
 impl Environment {
     /// Whether times taken in both can be compared.
     pub fn keeps_time_with(&self, other: &Self) -> bool {
-        (self.threads, self.tf32, &self.platform, &self.processor)
-            == (other.threads, other.tf32, &other.platform, &other.processor)
+        (self.threads, self.tf32, &self.platform, &self.processor, &self.accelerator)
+            == (other.threads, other.tf32, &other.platform, &other.processor, &other.accelerator)
     }
 }
 
@@ -95,6 +115,10 @@ impl Manifest {
         let mut whole = self.clone();
         whole.environment = before.environment.clone();
         whole.added_in = before.added_in.clone();
+        whole.sessions = before.sessions.clone();
+        if !before.config.is_empty() {
+            whole.config.clone_from(&before.config);
+        }
         for label in self.identity.methods.keys() {
             let new = !before.identity.methods.contains_key(label);
             if new && self.environment != before.environment {
@@ -230,8 +254,18 @@ impl Identity {
     }
 }
 
-const NOT_IDENTITY: [&str; 8] =
-    ["path", "from", "encoder", "cache", "description", "memory_mib", "cases", "rank_cap"];
+/// A short hash of `config`, 16 hex digits, that no place on disk and no order of keys changes.
+pub fn id(config: &Config) -> String {
+    let mut value = serde_json::to_value(config).expect("a config is plain data");
+    remove(&mut value, &PLACES);
+    short_hash(&value)
+}
+
+/// Keys that say where something lies, or what it is for.
+const PLACES: [&str; 5] = ["path", "from", "encoder", "cache", "description"];
+
+/// Keys besides that change no record.
+const NOT_IDENTITY: [&str; 4] = ["memory_mib", "cases", "rank_cap", "strict"];
 
 /// Of the value, not of the order in which its keys happen to be declared.
 fn short_hash(value: &impl Serialize) -> String {
@@ -243,14 +277,19 @@ fn short_hash(value: &impl Serialize) -> String {
 /// Paths name places of one machine (the contents are hashed instead), and its memory is its own. How
 /// many of a benchmark's cases are patched, and how their ranks are read, changes none of them.
 fn strip(config: &mut Value) {
+    remove(config, &PLACES);
+    remove(config, &NOT_IDENTITY);
+}
+
+fn remove(config: &mut Value, keys: &[&str]) {
     match config {
         Value::Object(map) => {
-            for key in NOT_IDENTITY {
-                map.remove(key);
+            for key in keys {
+                map.remove(*key);
             }
-            map.values_mut().for_each(strip);
+            map.values_mut().for_each(|value| remove(value, keys));
         }
-        Value::Array(items) => items.iter_mut().for_each(strip),
+        Value::Array(items) => items.iter_mut().for_each(|value| remove(value, keys)),
         _ => {}
     }
 }

@@ -1,0 +1,84 @@
+//! The points of a sweep side by side.
+
+use super::export;
+use super::measured::{Measure, Measured};
+use super::sources::Sources;
+use super::table::{Better, Column, Format, Group, Row, Table};
+use crate::store::{self, Run};
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+
+/// A point that was run.
+#[derive(Debug)]
+pub struct Swept {
+    /// What it sets.
+    pub settings: String,
+    /// Its run.
+    pub folder: PathBuf,
+}
+
+/// A table of several runs.
+#[derive(Debug)]
+pub struct Comparison {
+    /// The table.
+    pub table: Table,
+    /// What it was written to.
+    pub files: Vec<PathBuf>,
+    /// What is missing from it, a sentence each.
+    pub failed: Vec<String>,
+}
+
+/// Every measure of every approach of every point, written to `out`. `failed` says which points are not
+/// there, and why.
+///
+/// # Errors
+/// If a run cannot be read, or `out` not be written.
+pub fn sweep(points: &[Swept], failed: Vec<String>, out: &Path) -> Result<Comparison> {
+    let mut rows: Vec<(String, Vec<Option<f64>>)> = Vec::new();
+    for point in points {
+        let Run { manifest, records, .. } = store::read(&point.folder)?;
+        let measured = Measured::of(&Sources::of(&records, &manifest)?)?;
+        let model = manifest.identity.model().to_string();
+        for approach in std::iter::once(&model).chain(manifest.identity.methods.keys()) {
+            let means = Measure::COMPARED.map(|(measure, _)| measured.mean(measure, approach));
+            if means.iter().any(Option::is_some) {
+                rows.push((format!("{}: {approach}", point.settings), means.to_vec()));
+            }
+        }
+    }
+    let measured: Vec<usize> = (0..Measure::COMPARED.len())
+        .filter(|&index| rows.iter().any(|(_, means)| means[index].is_some()))
+        .collect();
+    let column = |&index: &usize| Column {
+        title: Measure::COMPARED[index].1,
+        better: Better::Neither,
+        format: Format::Three,
+    };
+    let row = |(label, means): (String, Vec<Option<f64>>)| {
+        Row::new(label, measured.iter().map(|&index| means[index]).collect())
+    };
+    let runs = points.iter().map(|point| {
+        let name = point.folder.file_name().unwrap_or_default().to_string_lossy();
+        format!("{}: {name}/", point.settings)
+    });
+    let missing = failed.iter().map(|reason| format!("not there: {reason}"));
+    let table = Table {
+        name: "sweep",
+        title: "The points of a sweep.".into(),
+        stub: "Point: approach",
+        groups: vec![Group {
+            title: String::new(),
+            columns: measured.iter().map(column).collect(),
+        }],
+        rows: rows.into_iter().map(row).collect(),
+        reference: None,
+        notes: std::iter::once("means over all data, errors or cases of a run".to_string())
+            .chain(runs)
+            .chain(missing)
+            .collect(),
+        deviations: Vec::new(),
+    };
+    std::fs::create_dir_all(out).with_context(|| format!("{}: cannot be made", out.display()))?;
+    let files = export::write(&table, out)?;
+    Ok(Comparison { table, files, failed })
+}

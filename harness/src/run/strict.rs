@@ -1,0 +1,40 @@
+//! `execution.strict`: after every trial the weights must be what they were before the first.
+
+use crate::config::Config;
+use crate::model::CausalLm;
+use anyhow::{Result, ensure};
+use sha2::{Digest, Sha256};
+use tch::{Kind, Tensor};
+
+/// The hash of the matrices that edits may touch; nothing, where nobody asked for it.
+pub(super) struct Weights(Option<String>);
+
+impl Weights {
+    pub(super) fn of(config: &Config, model: &dyn CausalLm) -> Result<Self> {
+        config.execution.strict.then(|| hash(model)).transpose().map(Self)
+    }
+
+    /// # Errors
+    /// If the weights are others now: a trial did not undo its edit.
+    pub(super) fn check(&self, model: &dyn CausalLm, trial: &impl std::fmt::Display) -> Result<()> {
+        let Some(before) = &self.0 else { return Ok(()) };
+        ensure!(
+            *before == hash(model)?,
+            "trial {trial} left the weights changed, which is a fault of this program; nothing of it is \
+             recorded"
+        );
+        Ok(())
+    }
+}
+
+/// Of every FFN output matrix, widened to f32, which keeps different values different.
+fn hash(model: &dyn CausalLm) -> Result<String> {
+    let mut hash = Sha256::new();
+    for layer in 0..model.spec().layers {
+        let values: Tensor = model.ffn_output_matrix(layer).to_kind(Kind::Float).flatten(0, -1);
+        for value in Vec::<f32>::try_from(values)? {
+            hash.update(value.to_le_bytes());
+        }
+    }
+    Ok(format!("{:x}", hash.finalize()))
+}

@@ -1,0 +1,37 @@
+//! Are the tables and pictures those of the records?
+
+use super::Check;
+use crate::report;
+use crate::store;
+use anyhow::{Context, Result};
+use std::path::Path;
+
+/// Everything is made again elsewhere, and compared byte by byte.
+pub(super) fn check(folder: &Path) -> Result<Check> {
+    let scratch = tempfile::tempdir().context("no folder for temporary files")?;
+    let manifest = folder.join(store::MANIFEST);
+    for file in store::record_files(folder)?.iter().chain([&manifest]) {
+        let name = file.file_name().expect("a file has a name");
+        std::fs::copy(file, scratch.path().join(name))
+            .with_context(|| format!("{}: cannot be read", file.display()))?;
+    }
+    let made = match report::report(scratch.path()) {
+        Ok(report) => report.files,
+        Err(error) => return Ok(Check::of("tables", "none".into(), &[format!("{error:#}")])),
+    };
+    let (mut same, mut missing, mut found) = (0, 0, Vec::new());
+    for file in made {
+        let name = file.file_name().expect("a file has a name");
+        let own = std::fs::read(&file).with_context(|| format!("{}: gone", file.display()))?;
+        match std::fs::read(folder.join(name)) {
+            Ok(theirs) if theirs == own => same += 1,
+            Ok(_) => found.push(format!("{} is not that of the records", name.to_string_lossy())),
+            Err(_) => missing += 1,
+        }
+    }
+    let missing = match missing {
+        0 => String::new(),
+        some => format!(", {some} are not in the folder"),
+    };
+    Ok(Check::of("tables", format!("{same} files are those of the records{missing}"), &found))
+}
