@@ -26,9 +26,19 @@ rq3 *args: build
 sweep name *args: build
     @shift; cargo run --quiet -- run "configs/sweeps/{{name}}.toml" "$@"
 
+# A run in shards, side by side, by Snakemake: `just cluster configs/patching.toml results/patching 2`.
+cluster config out shards="2" *more: build
+    @python3 scripts/environment.py .cluster scripts/cluster/requirements.txt
+    .cluster/bin/snakemake --snakefile scripts/cluster/Snakefile --directory . --cores {{shards}} \
+        --config run={{config}} out={{out}} shards={{shards}} more="{{more}}"
+
 # A config checked without loading a model, or a benchmark's folder.
 check config *args: build
     @cargo run --quiet -- check "$@"
+
+# A run checked: records, tables, model and data; `--again N` runs N of its trials again.
+verify *args: build
+    @cargo run --quiet -- verify "$@"
 
 # The settings of MENT compared, on data that no table reports.
 calibrate *args: build
@@ -41,6 +51,11 @@ calibrate-kn *args: build
 # The tables, pictures and page of a run again, from its records; or two runs compared.
 report *args: build
     @cargo run --quiet -- report "$@"
+
+# The page of a run tried in Chromium; pictures of it go into a folder.
+page html out:
+    @python3 scripts/environment.py .browser scripts/browser/requirements.txt
+    .browser/bin/python scripts/browser/check.py "{{html}}" "{{out}}"
 
 # The engine against Python peers: tables and two plots (long; `--quick` leaves the longest out).
 bench *args: build

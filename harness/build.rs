@@ -57,7 +57,7 @@ fn difference(name: &str) -> Option<String> {
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut diff = Command::new("git")
-        .args(["diff", "HEAD"])
+        .args(["diff", "--no-ext-diff", "HEAD"])
         .current_dir(&root)
         .stdout(Stdio::piped())
         .spawn()

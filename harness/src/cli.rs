@@ -141,7 +141,10 @@ pub struct RunArgs {
     /// Print only these tables, separated by commas (all are written).
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = names())]
     pub tables: Vec<String>,
-    /// Write nothing; say what is left to run, and how long it will take, from a short probe.
+    /// Build no report at the end, as another process will.
+    #[arg(long)]
+    pub no_report: bool,
+    /// Write no record; say what is left to run, and how long it will take, from a short probe.
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -160,9 +163,15 @@ pub struct VerifyArgs {
     /// Where the model is now, if that is not where the run read it.
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+    /// Where the sentence encoder is now, likewise.
+    #[arg(long, value_name = "DIR")]
+    pub encoder: Option<PathBuf>,
     /// Where the data sets are now, likewise.
     #[arg(long, value_name = "DIR")]
     pub from: Option<PathBuf>,
+    /// Where the benchmark is now, likewise.
+    #[arg(long, value_name = "DIR")]
+    pub benchmark: Option<PathBuf>,
 }
 
 /// Arguments of `ment predict`.

@@ -4,7 +4,7 @@ use crate::benchmark::Benchmark;
 use crate::cli::{BenchArgs, ConfigArgs, PredictArgs, RunArgs, VerifyArgs};
 use crate::config::{Cases, Config, Experiment};
 use crate::dataset::DatasetName;
-use crate::error::InputError;
+use crate::error::{InputError, Interrupted};
 use crate::report::table::Table;
 use crate::verify::{Outcome, Places};
 use anyhow::Result;
@@ -22,17 +22,26 @@ pub fn run(args: RunArgs) -> Result<()> {
     if !experiment.is_sweep {
         let text = experiment.text.clone();
         run_config(&the_one(experiment)?, &text, &args, &out)?;
-        return report(&out, &args.tables);
+        return if args.no_report { Ok(()) } else { report(&out, &args.tables) };
     }
-    let found = crate::sweep::run(&experiment.points, &out, |config, folder| {
+    if !args.tables.is_empty() {
+        return Err(InputError::new(
+            "--tables: a sweep prints one table; read those of its points",
+        ));
+    }
+    let swept = crate::sweep::run(&experiment.points, &out, |config, folder| {
         run_config(config, &experiment.text, &args, folder)?;
-        crate::report::report(folder).map(drop)
+        if args.no_report { Ok(()) } else { crate::report::report(folder).map(drop) }
     })?;
-    print_tables(std::iter::once(&found.table));
-    println!("written:");
-    list(&found.files);
-    let (failed, all) = (found.failed.len(), experiment.points.len());
-    anyhow::ensure!(failed == 0, "{failed} of {all} points failed:\n{}", found.failed.join("\n"));
+    let failed = (swept.failed.len(), experiment.points.len(), swept.failed.join("\n"));
+    if !args.no_report && !swept.points.is_empty() {
+        let (table, files) = crate::report::sweep(&swept.points, &swept.failed, &out)?;
+        print_tables(std::iter::once(&table));
+        println!("written:");
+        list(&files);
+    }
+    let (some, all, reasons) = failed;
+    anyhow::ensure!(some == 0, "{some} of {all} points failed:\n{reasons}");
     Ok(())
 }
 
@@ -42,18 +51,29 @@ fn dry_run(experiment: &Experiment, args: &RunArgs, out: &Path) -> Result<()> {
         true => crate::sweep::folders(&experiment.points, out)?,
         false => vec![Some(out.to_path_buf())],
     };
+    let mut wrong = Vec::new();
     for (point, folder) in experiment.points.iter().zip(folders) {
-        let config = point.config.clone().map_err(InputError::new)?;
-        let folder = folder.expect("a config has a folder");
-        print!("{}", crate::check::check(&config)?);
-        println!("folder      {}", folder.display());
-        for line in &point.settings {
-            println!("set         {line}");
+        let settings = point.settings.join(", ");
+        let config = point.config.clone().map_err(InputError::new);
+        let told = config.and_then(|config| {
+            let folder = folder.expect("a config has a folder");
+            print!("{}", crate::check::check(&config)?);
+            println!("folder      {}", folder.display());
+            if experiment.is_sweep {
+                println!("set         {settings}");
+            }
+            println!();
+            print_tables(std::iter::once(&forecast(&config, &experiment.text, args, &folder)?));
+            Ok(())
+        });
+        match told {
+            Err(error) if experiment.is_sweep && !error.is::<Interrupted>() => {
+                wrong.push(format!("{settings}: {error:#}"));
+            }
+            other => other?,
         }
-        println!();
-        print_tables(std::iter::once(&forecast(&config, &experiment.text, args, &folder)?));
     }
-    Ok(())
+    if wrong.is_empty() { Ok(()) } else { Err(InputError::new(wrong.join("\n"))) }
 }
 
 /// `ment check`: of a config, or of a benchmark's folder.
@@ -139,15 +159,15 @@ fn list(files: &[PathBuf]) {
 
 /// `ment verify`
 pub fn verify(args: VerifyArgs) -> Result<()> {
-    let VerifyArgs { run, again, seed, model, from } = args;
-    let places = Places { model, from };
+    let VerifyArgs { run, again, seed, model, encoder, from, benchmark } = args;
+    let places = Places { model, encoder, from, benchmark };
     let mut checks = crate::verify::verify(&run, &places)?;
+    checks.iter().for_each(|check| println!("{check}"));
     if again > 0 {
         begin()?;
-        checks.extend(verify_again(&run, &places, (again, seed))?);
-    }
-    for check in &checks {
-        println!("{check}");
+        let more = verify_again(&run, &places, (again, seed))?;
+        more.iter().for_each(|check| println!("{check}"));
+        checks.extend(more);
     }
     let failed = checks.iter().filter(|check| check.outcome == Outcome::Fails).count();
     anyhow::ensure!(failed == 0, "{failed} of {} checks failed", checks.len());
@@ -273,7 +293,7 @@ fn run_config(config: &Config, text: &str, args: &RunArgs, out: &Path) -> Result
 #[cfg(feature = "torch")]
 fn place<'a>(written: &'a str, args: &'a RunArgs, out: &'a Path) -> crate::run::Place<'a> {
     let RunArgs { device, threads, shard, .. } = args;
-    crate::run::Place { device, threads: *threads, shard: *shard, out, written }
+    crate::run::Place { device, threads: *threads, shard: *shard, out, written, only: None }
 }
 
 #[cfg(feature = "torch")]

@@ -52,6 +52,11 @@ pub(crate) fn to(folder: &Path) {
     *FILE.lock().unwrap_or_else(PoisonError::into_inner) = file.ok();
 }
 
+/// From here on, logs go into no folder.
+pub(crate) fn nowhere() {
+    *FILE.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
 /// An event for people: its message, and what it is where it is no news.
 struct Plain;
 

@@ -379,6 +379,22 @@ pub struct Probed {
     pub now_is: Change,
 }
 
+impl Probed {
+    /// Whether all lists have an entry a probe.
+    pub fn is_whole(&self) -> bool {
+        let Self { related, target, argmax, argmax_is, now, now_is } = self;
+        let long = |change: &Change| {
+            let Change { rank_before, rank_after, probability_before, probability_after } = change;
+            let lists = [rank_before.len(), rank_after.len()];
+            let others = [probability_before.len(), probability_after.len()];
+            lists.into_iter().chain(others).all(|length| length == argmax.len())
+        };
+        [target, argmax_is, now_is].into_iter().all(long)
+            && now.len() == argmax.len()
+            && *related <= argmax.len()
+    }
+}
+
 /// One token a sample, before an edit and after.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Change {

@@ -4,6 +4,7 @@
 //! of them may be compressed by `gzip`, and is then read as it was.
 
 use crate::error::InputError;
+use crate::log;
 use crate::manifest::{self, Manifest, Session};
 use crate::plan::Shard;
 use crate::process::resident;
@@ -34,8 +35,8 @@ pub struct Store {
     /// Of a shard: the file of the whole run, locked against anyone who would run all of it.
     _whole: Option<File>,
     folder: PathBuf,
-    /// Its place among the sessions of the manifest.
-    session: usize,
+    /// Its place among the sessions of the manifest; none in a folder that is thrown away.
+    session: Option<usize>,
     since: Instant,
     written: usize,
 }
@@ -62,8 +63,7 @@ impl Store {
                 (own.clone(), lock(&own, File::try_lock)?, Some(guard))
             }
         };
-        let session = agree(folder, manifest)?;
-        crate::log::to(folder);
+        agree(folder, manifest)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)
             .with_context(|| format!("{}: cannot be read", path.display()))?;
@@ -75,7 +75,20 @@ impl Store {
         }
         let (folder, since) = (folder.to_path_buf(), Instant::now());
         let records = read_records(&folder)?.0;
-        Ok((Self { path, file, _whole: guard, folder, session, since, written: 0 }, records))
+        let mut store =
+            Self { path, file, _whole: guard, folder, session: None, since, written: 0 };
+        store.begin(&manifest.environment.commit)?;
+        log::to(&store.folder);
+        Ok((store, records))
+    }
+
+    /// An empty run in `folder`, which is thrown away: nobody asks who made it, and it has no log.
+    pub(crate) fn scratch(folder: &Path, manifest: &Manifest) -> Result<Self> {
+        let path = folder.join(RECORDS);
+        write_manifest(folder, manifest)?;
+        let (file, since) = (lock(&path, File::try_lock)?, Instant::now());
+        let folder = folder.to_path_buf();
+        Ok(Self { path, file, _whole: None, folder, session: None, since, written: 0 })
     }
 
     /// What `folder` holds of the run `manifest`; nothing, where there is none. Writes nothing.
@@ -99,13 +112,30 @@ impl Store {
         Ok(())
     }
 
-    /// Says in the manifest what this process did.
-    fn conclude(&self) -> Result<()> {
-        let seconds = self.since.elapsed().as_secs_f64();
-        tracing::info!(records = self.written, seconds, "{} records in {seconds:.0} s", self.written);
+    /// Adds this process to the sessions of the manifest.
+    fn begin(&mut self, commit: &str) -> Result<()> {
         let _held = hold(&self.folder)?;
         let mut manifest = read_manifest(&self.folder)?;
-        if let Some(session) = manifest.sessions.get_mut(self.session) {
+        let (command, commit) = (manifest::command(), commit.to_string());
+        self.session = Some(manifest.sessions.len());
+        let session = Session { command, commit, records: 0, seconds: None, peak_mib: None };
+        manifest.sessions.push(session);
+        write_manifest(&self.folder, &manifest)
+    }
+
+    /// Says in the manifest what this process did.
+    fn conclude(&self) -> Result<()> {
+        let Some(session) = self.session else { return Ok(()) };
+        let seconds = self.since.elapsed().as_secs_f64();
+        tracing::info!(
+            records = self.written,
+            seconds,
+            "{} records in {seconds:.0} s",
+            self.written
+        );
+        let _held = hold(&self.folder)?;
+        let mut manifest = read_manifest(&self.folder)?;
+        if let Some(session) = manifest.sessions.get_mut(session) {
             session.records = self.written;
             session.seconds = Some(seconds);
             session.peak_mib = resident("VmHWM").ok().map(|bytes| bytes >> 20);
@@ -119,6 +149,9 @@ impl Drop for Store {
     /// what it should.
     fn drop(&mut self) {
         drop(self.conclude());
+        if self.session.is_some() {
+            log::nowhere();
+        }
     }
 }
 
@@ -227,33 +260,29 @@ fn lock(path: &Path, how: fn(&File) -> Result<(), TryLockError>) -> Result<File>
     }
 }
 
-/// Makes `manifest` that of `folder`, or checks that it continues the one there and adds what is new. The
-/// place of this process among its sessions.
-fn agree(folder: &Path, manifest: &Manifest) -> Result<usize> {
+/// Makes `manifest` that of `folder`, or checks that it continues the one there and adds what is new.
+fn agree(folder: &Path, manifest: &Manifest) -> Result<()> {
     let _held = hold(folder)?;
-    let mut whole = if folder.join(MANIFEST).is_file() {
-        let found = read_manifest(folder)?;
-        check_same_run(folder, &found, manifest)?;
-        manifest.continuing(&found)
-    } else {
+    if !folder.join(MANIFEST).is_file() {
         check_new(folder)?;
-        manifest.clone()
-    };
-    whole.sessions.push(Session {
-        command: manifest::command(),
-        commit: manifest.environment.commit.clone(),
-        records: 0,
-        seconds: None,
-        peak_mib: None,
-    });
-    write_manifest(folder, &whole)?;
-    Ok(whole.sessions.len() - 1)
+        return write_manifest(folder, manifest);
+    }
+    let found = read_manifest(folder)?;
+    check_same_run(folder, &found, manifest)?;
+    let whole = manifest.continuing(&found);
+    if whole != found {
+        write_manifest(folder, &whole)?;
+    }
+    Ok(())
 }
 
-/// The manifest changes under one process at a time: shards may begin and end at once.
+/// The manifest changes under one process at a time: shards may begin and end at once. A file is locked, not
+/// the folder, as network file systems know locks on files only.
 fn hold(folder: &Path) -> Result<File> {
-    let held = File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
-    held.with_context(|| format!("{}: cannot be locked", folder.display()))
+    let path = folder.join(".lock");
+    let file = OpenOptions::new().append(true).create(true).open(&path);
+    let held = file.and_then(|file| file.lock().map(|()| file));
+    held.with_context(|| format!("{}: cannot be locked", path.display()))
 }
 
 fn check_new(folder: &Path) -> Result<()> {
@@ -270,10 +299,28 @@ fn check_new(folder: &Path) -> Result<()> {
 
 /// Whole or not at all.
 fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<()> {
-    let partial = folder.join(format!("{MANIFEST}.{}", std::process::id()));
-    let text = serde_json::to_string_pretty(manifest).expect("a manifest is plain data");
-    std::fs::write(&partial, text + "\n").map_err(|error| write_error(&partial, &error))?;
-    std::fs::rename(&partial, folder.join(MANIFEST)).map_err(|error| write_error(&partial, &error))
+    let path = folder.join(MANIFEST);
+    let text = serde_json::to_string_pretty(manifest).expect("a manifest is plain data") + "\n";
+    let write = || {
+        // With a name of its own, and gone if this fails.
+        let mut partial = tempfile::Builder::new().prefix(MANIFEST).tempfile_in(folder)?;
+        partial.write_all(text.as_bytes())?;
+        readable(partial.as_file())?;
+        partial.persist(&path).map(drop).map_err(|error| error.error)
+    };
+    write().map_err(|error| write_error(&path, &error))
+}
+
+/// Temporary files are their owner's; a manifest is anyone's to read.
+#[cfg(unix)]
+fn readable(file: &File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn readable(_: &File) -> std::io::Result<()> {
+    Ok(())
 }
 
 fn check_same_run(folder: &Path, found: &Manifest, manifest: &Manifest) -> Result<()> {

@@ -3,49 +3,58 @@
 
 use crate::config::{Config, Point};
 use crate::error::{InputError, Interrupted};
-use crate::manifest;
-use crate::report::{self, Swept};
-use anyhow::{Result, bail};
+use crate::report::SweptPoint;
+use crate::{log, manifest};
+use anyhow::{Context, Result, anyhow};
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use tracing::{info, warn};
 
-/// Runs or continues every point by `one`, which is given its config and folder; then compares what there is.
-/// The files of the comparison.
+/// What became of the points of a sweep.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// Those that were run.
+    pub points: Vec<SweptPoint>,
+    /// The others, each with its reason.
+    pub failed: Vec<String>,
+}
+
+/// Runs or continues every point by `one`, which is given its config and folder.
 ///
 /// # Errors
-/// If two points are the same, the user stops the run, or some point failed: each is named with its reason.
+/// If two points are the same, or the user stops the run.
 pub fn run(
     points: &[Point],
     out: &Path,
     mut one: impl FnMut(&Config, &Path) -> Result<()>,
-) -> Result<report::Comparison> {
+) -> Result<Swept> {
     let folders = folders(points, out)?;
-    let mut swept = Vec::new();
-    let mut failed = Vec::new();
-    for (index, (point, folder)) in points.iter().zip(&folders).enumerate() {
+    std::fs::create_dir_all(out).with_context(|| format!("{}: cannot be made", out.display()))?;
+    let mut swept = Swept::default();
+    for (index, (point, folder)) in points.iter().zip(folders).enumerate() {
+        log::to(out);
         let settings = point.settings.join(", ");
-        let place = folder.as_deref().unwrap_or(Path::new("not run"));
-        info!("point {} of {}: {settings} → {}", index + 1, points.len(), place.display());
-        let ran = match (&point.config, folder) {
-            (Ok(config), Some(folder)) => one(config, folder),
-            (Err(error), _) => Err(InputError::new(error.clone())),
-            (Ok(_), None) => unreachable!("a config has a folder"),
-        };
+        let folder = folder.unwrap_or_default();
+        info!("point {} of {}: {settings} → {}", index + 1, points.len(), folder.display());
+        let config = point.config.as_ref().map_err(|error| InputError::new(error.clone()));
+        let ran = config.and_then(|config| {
+            // Nor does a panic, such as libtorch's where memory runs out.
+            catch_unwind(AssertUnwindSafe(|| one(config, &folder)))
+                .unwrap_or_else(|_| Err(anyhow!("this program failed; its message stands above")))
+        });
         match ran {
-            Ok(()) => swept.push(Swept { settings, folder: place.to_path_buf() }),
+            Ok(()) => swept.points.push(SweptPoint { settings, folder }),
             Err(error) if error.is::<Interrupted>() => return Err(error),
             Err(error) => {
                 let reason = format!("{settings}: {error:#}");
+                log::to(out);
                 warn!("this point failed, the others go on: {reason}");
-                failed.push(reason);
+                swept.failed.push(reason);
             }
         }
     }
-    if swept.is_empty() {
-        bail!("all {} points failed:\n{}", failed.len(), failed.join("\n"));
-    }
-    report::sweep(&swept, failed, out)
+    Ok(swept)
 }
 
 /// Where each point is run; nowhere, if it has no config.
@@ -60,7 +69,7 @@ pub fn folders(points: &[Point], out: &Path) -> Result<Vec<Option<PathBuf>>> {
             folders.push(None);
             continue;
         };
-        let id = manifest::id(config);
+        let id = manifest::id(config, &point.settings);
         if let Some(other) = known.insert(id.clone(), point) {
             return Err(InputError::new(format!(
                 "sweep: `{}` and `{}` are the same run",

@@ -8,6 +8,28 @@ use crate::record::{
 use std::collections::HashMap;
 use std::ops::Range;
 
+/// What the trials of a datum are about, in a word.
+#[cfg(feature = "torch")]
+pub(crate) fn about_datum(dataset: DatasetName, datum: usize) -> String {
+    format!("{dataset} {datum}")
+}
+
+/// What those of a case are about.
+#[cfg(feature = "torch")]
+pub(crate) fn about_case(case: &CaseName) -> String {
+    format!("{} {case}", case.of)
+}
+
+/// What a trial is about; `None` of other records.
+#[cfg(feature = "torch")]
+pub(crate) fn about(record: &Record) -> Option<String> {
+    match record {
+        Record::Trial(trial) => Some(about_datum(trial.dataset, trial.datum)),
+        Record::Patch(patch) => Some(about_case(&patch.name)),
+        _ => None,
+    }
+}
+
 /// A trial of either experiment.
 pub(crate) struct Trial<'r> {
     pub(crate) id: &'r TrialId,

@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """Try a run's report.html in a real browser, by keyboard, in light and in dark, and with 10,000 edits.
 
-    python3 -m venv .browser && .browser/bin/pip install -r scripts/browser/requirements.txt
-    .browser/bin/python scripts/browser/check.py results/patching/report.html OUT
+    scripts/just page results/patching/report.html OUT
 
 Needs Chromium (Debian's package `chromium`, or CHROMIUM=PATH). Pictures of the page go into OUT, to be
 looked at. Nothing is asked of the network; a page that tries fails.

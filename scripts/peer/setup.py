@@ -8,25 +8,19 @@ of CodeGen-350M with N layers, half precision.
 
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent))
+
+from environment import make  # noqa: E402, it lies beside this folder
 PEER = Path(".peer")
 LAYERS = (5, 10, 20)
 
 
 def main() -> None:
     """Environment, then models; each is left alone where it is complete."""
-    wanted = (HERE / "requirements.txt").read_text()
-    stamp = PEER / ".requirements"
-    python = PEER / "bin" / "python"
-    if not stamp.is_file() or stamp.read_text() != wanted:
-        print("peer: installing its requirements into .peer (about 5 GB)", file=sys.stderr)
-        venv.create(PEER, with_pip=True)
-        install = [python, "-m", "pip", "install", "--quiet", "-r", HERE / "requirements.txt"]
-        subprocess.run(install, check=True)
-        stamp.write_text(wanted)
+    python = make(PEER, HERE / "requirements.txt")
     for layers in LAYERS:
         folder = PEER / "shapes" / f"codegen-350m-{layers}"
         if not (folder / ".complete").is_file():

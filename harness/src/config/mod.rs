@@ -55,7 +55,7 @@ pub struct Config {
     #[serde(default)]
     pub ment: Vec<MentConfig>,
     /// `[sweep]`: keys as in `--set`, quoted, each with a list of values; every combination is a run of
-    /// its own.
+    /// its own. What goes together is one value: `model = [{ label = "a", path = "…" }, …]`.
     #[serde(default, skip_serializing)]
     pub sweep: BTreeMap<String, Vec<toml::Value>>,
 }
@@ -149,8 +149,8 @@ pub struct Execution {
     /// Whether f32 matrix products on CUDA may round their inputs to TF32 (10 bits of mantissa).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub tf32: bool,
-    /// Whether the weights are hashed after every trial, which must leave them as they were. No part of
-    /// what a run is.
+    /// Whether the matrices that edits may touch are hashed after every trial, which must leave them as they
+    /// were. No part of what a run is.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub strict: bool,
 }

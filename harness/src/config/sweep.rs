@@ -1,7 +1,7 @@
 //! `[sweep]`: one config, many runs.
 
 use super::set::set;
-use super::{Config, explain};
+use super::{Config, METHOD_KINDS, explain};
 use crate::error::InputError;
 use anyhow::Result;
 use std::path::Path;
@@ -46,15 +46,21 @@ impl Experiment {
         }
         let mut table: Table = toml::from_str(&text).expect("it was read as a config");
         table.remove(SWEEP);
+        name_methods(&mut table, &written);
         for line in lines {
-            set(&mut table, line).map_err(|error| InputError::new(format!("--set: {error}")))?;
+            let told = |error| InputError::new(format!("--set: {error}"));
+            set(&mut table, line).map_err(told)?;
+            if table.contains_key(SWEEP) {
+                return Err(told(format!("`{line}`: a sweep is written in the config")));
+            }
         }
         let is_sweep = !written.sweep.is_empty();
         let points: Vec<Point> = grid(&written.sweep)
             .into_iter()
             .map(|settings| {
                 let mut table = table.clone();
-                let set_all = settings.iter().try_for_each(|line| set(&mut table, line));
+                // The command line has the last word.
+                let set_all = settings.iter().chain(lines).try_for_each(|l| set(&mut table, l));
                 let config = set_all.and_then(|()| from_table(table));
                 Point { settings, config }
             })
@@ -64,6 +70,21 @@ impl Experiment {
                 Err(wrong(format!("with {}: {error}", lines.join(", "))))
             }
             _ => Ok(Self { points, is_sweep, text }),
+        }
+    }
+}
+
+/// Writes out the labels that methods have without being given one, so that lines can call them by it.
+fn name_methods(table: &mut Table, config: &Config) {
+    let config = serde_json::to_value(config).expect("a config is plain data");
+    for kind in METHOD_KINDS {
+        let entries = table.get_mut(kind).and_then(Value::as_array_mut).into_iter().flatten();
+        for (index, entry) in entries.enumerate() {
+            let (Value::Table(entry), Some(label)) = (entry, config[kind][index]["label"].as_str())
+            else {
+                continue;
+            };
+            entry.entry("label").or_insert_with(|| label.into());
         }
     }
 }
@@ -85,8 +106,24 @@ fn grid(sweep: &std::collections::BTreeMap<String, Vec<Value>>) -> Vec<Vec<Strin
     points
 }
 
+/// KN's labels say their steps; those of entries whose steps were set follow.
+fn follow_steps(table: &mut Table) {
+    let entries = table.get_mut("kn").and_then(Value::as_array_mut).into_iter().flatten();
+    for entry in entries.filter_map(Value::as_table_mut) {
+        let steps = entry.get("steps").and_then(Value::as_integer);
+        let label = entry.get("label").and_then(Value::as_str);
+        let said = label.and_then(|label| label.split_once("step="));
+        if let (Some(steps), Some((before, said))) = (steps, said) {
+            let after = said.trim_start_matches(|digit: char| digit.is_ascii_digit());
+            let label = format!("{before}step={steps}{after}");
+            entry.insert("label".into(), label.into());
+        }
+    }
+}
+
 /// A config that was put together: mistakes have a key and no line.
-fn from_table(table: Table) -> Result<Config, String> {
+fn from_table(mut table: Table) -> Result<Config, String> {
+    follow_steps(&mut table);
     let config: Config = table.try_into().map_err(|error: toml::de::Error| explain(&error))?;
     config.check()?;
     Ok(config)
@@ -132,6 +169,21 @@ label = "MENT"
         insta::assert_snapshot!(points.join("\n"));
     }
 
+    /// A table has one row a label, so what is swept must not leave labels behind.
+    #[test]
+    fn labels_follow_the_steps_that_are_swept() {
+        let sweep = "[[kn]]\n[[kn]]\nlabel = \"mine (step=1)\"\nsteps = 1\n[sweep]\n\"kn.steps\" = [2, 5]\n";
+        let found = read(sweep, &["kn.quota=4"]).unwrap();
+        let labels = |point: &Point| -> Vec<String> {
+            point.config.as_ref().unwrap().kn.iter().map(|kn| kn.label.clone()).collect()
+        };
+        let labels: Vec<Vec<String>> = found.points.iter().map(labels).collect();
+        assert_eq!(labels, [["KN (step=2)", "mine (step=2)"], ["KN (step=5)", "mine (step=5)"]]);
+        let last = read("[sweep]\n\"execution.seed\" = [1, 2]\n", &["execution.seed=7"]).unwrap();
+        let seeds = last.points.iter().map(|point| point.config.as_ref().unwrap().execution.seed);
+        assert_eq!(seeds.collect::<Vec<_>>(), [7, 7], "the command line has the last word");
+    }
+
     #[test]
     fn one_config_is_one_point_and_its_mistakes_are_told() {
         let found = read("", &[]).unwrap();
@@ -140,6 +192,7 @@ label = "MENT"
             read("", &["ment.quotta=3"]),
             read("", &["ment.quota=-1"]),
             read("", &["seed"]),
+            read("", &["sweep.seed=[1]"]),
             read("[sweep]\n\"ment.quota\" = []\n", &[]),
             read("[sweep]\n\"ment.quota\" = 3\n", &[]),
         ];

@@ -30,7 +30,7 @@ pub struct Manifest {
     /// the command was run in by their last part.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub places: BTreeMap<String, String>,
-    /// The config file as it was written when the run was begun.
+    /// The config file, word by word, as it was when the run was begun.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub config: String,
     /// Pairs that demonstrations and parallel prompts are retrieved from, by name of the data set.
@@ -125,8 +125,13 @@ impl Manifest {
                 whole.added_in.insert(label.clone(), self.environment.clone());
             }
         }
-        for (label, settings) in &before.identity.methods {
-            whole.identity.methods.entry(label).or_insert_with(|| settings.clone());
+        // The tables keep their order, unless this process has all methods and another one.
+        let own = &self.identity.methods;
+        if before.identity.methods.keys().any(|label| !own.contains_key(label)) {
+            whole.identity.methods.clone_from(&before.identity.methods);
+            for (label, settings) in own {
+                whole.identity.methods.entry(label).or_insert_with(|| settings.clone());
+            }
         }
         for (label, clauses) in &before.method_deviations {
             whole.method_deviations.entry(label.clone()).or_insert_with(|| clauses.clone());
@@ -254,10 +259,17 @@ impl Identity {
     }
 }
 
-/// A short hash of `config`, 16 hex digits, that no place on disk and no order of keys changes.
-pub fn id(config: &Config) -> String {
+/// A short hash of `config`, 16 hex digits, that no order of keys changes, no place on disk and nothing else
+/// that is no part of what a run is, but for what is `set` on purpose: lines of `key = value`.
+pub fn id(config: &Config, set: &[String]) -> String {
+    let is_set = |key: &str| {
+        let keys = set.iter().filter_map(|line| line.split('=').next());
+        keys.flat_map(|own| own.split('.')).any(|part| part.trim().trim_matches('"') == key)
+    };
+    let ignored: Vec<&str> =
+        PLACES.into_iter().chain(NOT_IDENTITY).filter(|key| !is_set(key)).collect();
     let mut value = serde_json::to_value(config).expect("a config is plain data");
-    remove(&mut value, &PLACES);
+    remove(&mut value, &ignored);
     short_hash(&value)
 }
 

@@ -20,8 +20,7 @@ pub struct Session {
     pub peak_mib: Option<u64>,
 }
 
-/// The place of what is not of this machine alone: a path within the folder the command is run in is as it
-/// is, of any other the last part is left.
+/// A path within the folder that the command is run in as it is; of any other the last part.
 fn portable(path: &Path) -> String {
     let within = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
     if path.components().all(within) {
@@ -35,19 +34,18 @@ pub const OUTSIDE: &str = "…/";
 
 /// Arguments of this process, places outside by their last part.
 pub fn command() -> Vec<String> {
-    let argument = |argument: String| {
-        let path = Path::new(&argument);
-        let is_path = argument.contains('/') && !argument.contains('=') && !argument.contains(' ');
-        let outside = path.is_absolute() || argument.split('/').any(|part| part == "..");
-        match argument.split_once('=').filter(|(option, _)| option.starts_with("--")) {
-            Some((option, value)) if value.contains('/') => {
-                format!("{option}={}", portable(Path::new(value)))
-            }
-            _ if is_path && outside => portable(path),
-            _ => argument,
-        }
+    std::env::args_os().skip(1).map(|argument| masked(&argument.to_string_lossy())).collect()
+}
+
+/// An argument, or the value of one, without the folders of a place outside.
+fn masked(argument: &str) -> String {
+    let (option, value) = match argument.rsplit_once('=') {
+        Some((option, value)) => (format!("{option}="), value),
+        None => (String::new(), argument),
     };
-    std::env::args().skip(1).map(argument).collect()
+    let bare = value.trim_matches(['"', '\'']);
+    let outside = Path::new(bare).is_absolute() || bare.split('/').any(|part| part == "..");
+    format!("{option}{}", if outside { portable(Path::new(bare)) } else { value.into() })
 }
 
 /// Where a config reads from: `model`, `encoder`, `benchmark`, and each data set by its name.
@@ -67,8 +65,23 @@ pub fn places(config: &Config) -> BTreeMap<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::portable;
+    use super::{masked, portable};
     use std::path::Path;
+
+    #[test]
+    fn arguments_lose_the_folders_of_places_outside() {
+        for (argument, wanted) in [
+            ("--limit", "--limit"),
+            ("benchmark/conala", "benchmark/conala"),
+            ("/home/me/my models/x", "…/x"),
+            ("--from=../data", "--from=…/data"),
+            ("model.path=/home/me/x", "model.path=…/x"),
+            ("--set=model.path=\"/home/me/x\"", "--set=model.path=…/x"),
+            ("ment.quota=5", "ment.quota=5"),
+        ] {
+            assert_eq!(masked(argument), wanted);
+        }
+    }
 
     #[test]
     fn places_outside_lose_their_folders() {

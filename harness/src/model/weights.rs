@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
@@ -225,6 +226,13 @@ fn shards(index: &Path) -> Result<Vec<String>> {
     let mut files: Vec<String> = parsed.weight_map.into_values().collect();
     files.sort();
     files.dedup();
+    let is_name = |file: &&String| Path::new(file).file_name() == Some(OsStr::new(file.as_str()));
+    if let Some(file) = files.iter().find(|file| !is_name(file)) {
+        return Err(InputError::new(format!(
+            "{}: {file:?} is not the name of a file beside it",
+            index.display()
+        )));
+    }
     Ok(files)
 }
 

@@ -170,16 +170,14 @@ impl Costs {
         self.get(self.datasets.last()?, method)
     }
 
-    /// How many errors a data set has. Methods whose edits pile up may have met fewer.
-    pub(super) fn errors(&self, dataset: &str) -> Option<f64> {
-        let met = self.methods.iter().filter_map(|method| self.get(dataset, method));
-        met.map(|cost| cost.errors).reduce(f64::max)
-    }
-
-    /// How many errors the means are of.
+    /// How many errors the means are of. Methods whose edits pile up may have met fewer.
     pub(super) fn counted(&self) -> String {
-        let count = |dataset: &&str| format!("{dataset} {}", self.errors(dataset).unwrap_or(0.0));
-        let counts: Vec<String> = self.datasets.iter().map(count).collect();
+        let most = |dataset: &&str| {
+            let errors = self.methods.iter().filter_map(|method| self.get(dataset, method));
+            let most = errors.map(|cost| cost.errors).fold(0.0, f64::max);
+            format!("{dataset} {most}")
+        };
+        let counts: Vec<String> = self.datasets.iter().map(most).collect();
         format!("LLM errors: {}", counts.join(", "))
     }
 

@@ -9,6 +9,10 @@ const PACKAGES: &str = "booktabs,caption,colortbl,graphicx,longtable";
 /// Rows that fit on a page; a table of more is broken over several.
 const PAGE: usize = 35;
 
+/// Columns that fit on a page in its own size; a table of more that is broken over pages, which cannot be
+/// scaled, is set smaller.
+const WIDE: usize = 10;
+
 /// Scales what is wider than the page.
 const SCALED: &str = "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%\n";
 
@@ -19,9 +23,11 @@ pub(super) fn document(table: &Table) -> String {
         table.groups.iter().map(|group| "r".repeat(group.columns.len())).collect();
     let (heads, rows) = (heads(table), rows(table));
     let grid = if table.rows.len() > PAGE {
+        let wide = columns.len() > WIDE;
+        let size = if wide { "\\scriptsize\\setlength{\\tabcolsep}{2pt}\n" } else { "" };
         format!(
-            "\\begin{{longtable}}{{l{columns}}}\n\\caption*{{{title}}}\\\\\n\\toprule\n{heads}\\midrule\n\
-             \\endhead\n{rows}\\bottomrule\n\\end{{longtable}}\n"
+            "{{{size}\\begin{{longtable}}{{l{columns}}}\n\\caption*{{{title}}}\\\\\n\\toprule\n{heads}\
+             \\midrule\n\\endhead\n{rows}\\bottomrule\n\\end{{longtable}}}}\n"
         )
     } else {
         format!(

@@ -36,7 +36,7 @@ mod time_by_length;
 mod tradeoff;
 
 pub use self::compare::compare;
-pub use self::sweep::{Comparison, Swept, sweep};
+pub use self::sweep::{SweptPoint, sweep};
 
 use self::measured::Measured;
 use self::repairs::Repairs;
@@ -156,7 +156,7 @@ pub fn tables(records: &[Record], manifest: &Manifest) -> Result<Vec<Table>> {
     let Sources { order, scores, costs, probes, repairs } = &sources;
     let mut tables = Vec::new();
     if let Some(scores) = scores {
-        tables.push(table1::build(scores, order, costs.as_ref(), &manifest.pairs)?);
+        tables.extend(table1::build(records, order, manifest));
         tables.push(table3::build(scores, order)?);
     }
     if let Some(costs) = costs {

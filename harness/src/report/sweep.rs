@@ -10,30 +10,23 @@ use std::path::{Path, PathBuf};
 
 /// A point that was run.
 #[derive(Debug)]
-pub struct Swept {
+pub struct SweptPoint {
     /// What it sets.
     pub settings: String,
     /// Its run.
     pub folder: PathBuf,
 }
 
-/// A table of several runs.
-#[derive(Debug)]
-pub struct Comparison {
-    /// The table.
-    pub table: Table,
-    /// What it was written to.
-    pub files: Vec<PathBuf>,
-    /// What is missing from it, a sentence each.
-    pub failed: Vec<String>,
-}
-
-/// Every measure of every approach of every point, written to `out`. `failed` says which points are not
-/// there, and why.
+/// Every measure of every approach of every point, and the files it was written to in `out`. `failed` says
+/// which points are not there, and why.
 ///
 /// # Errors
 /// If a run cannot be read, or `out` not be written.
-pub fn sweep(points: &[Swept], failed: Vec<String>, out: &Path) -> Result<Comparison> {
+pub fn sweep(
+    points: &[SweptPoint],
+    failed: &[String],
+    out: &Path,
+) -> Result<(Table, Vec<PathBuf>)> {
     let mut rows: Vec<(String, Vec<Option<f64>>)> = Vec::new();
     for point in points {
         let Run { manifest, records, .. } = store::read(&point.folder)?;
@@ -80,5 +73,5 @@ pub fn sweep(points: &[Swept], failed: Vec<String>, out: &Path) -> Result<Compar
     };
     std::fs::create_dir_all(out).with_context(|| format!("{}: cannot be made", out.display()))?;
     let files = export::write(&table, out)?;
-    Ok(Comparison { table, files, failed })
+    Ok((table, files))
 }

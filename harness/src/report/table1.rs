@@ -1,38 +1,38 @@
 //! Table I: statistics of the data sets.
 
-use super::costs::Costs;
 use super::frame::Order;
 use super::table::{Better, Column, Format, Group, Row, Table};
 use crate::dataset::DatasetName;
-use anyhow::Result;
-use polars::prelude::*;
+use crate::manifest::Manifest;
+use crate::record::Record;
 use std::collections::BTreeMap;
 
 /// Pairs of each division, those of the inference division as far as they were prompted, and errors of
-/// the unedited model in them. `scores` is the frame of [`scores`](super::scores::scores); `pairs` are
-/// those that demonstrations are retrieved from, by name of the data set.
-pub(super) fn build(
-    scores: &DataFrame,
-    order: &Order,
-    costs: Option<&Costs>,
-    pairs: &BTreeMap<String, usize>,
-) -> Result<Table> {
-    let unedited = scores.clone().lazy().filter(col("method").eq(lit(order.methods[0].as_str())));
-    let prompted = unedited.select([col("dataset")]).collect()?;
-    let prompted = prompted.column("dataset")?.str()?;
-    let prompted = |dataset: &DatasetName| {
-        prompted.iter().filter(|known| *known == Some(dataset.label())).count() as f64
-    };
+/// the unedited model in them. `None` where pairs of the retrieval division were prompted.
+pub(super) fn build(records: &[Record], order: &Order, manifest: &Manifest) -> Option<Table> {
+    let sets = manifest.identity.config["dataset"].as_array().into_iter().flatten();
+    if sets.into_iter().any(|set| set["division"] == "calibration") {
+        return None;
+    }
     let datasets = &order.datasets;
-    let retrieval: Vec<Option<f64>> = datasets
-        .iter()
-        .map(|dataset| pairs.get(&dataset.to_string()).map(|&count| count as f64))
-        .collect();
-    let inference: Vec<Option<f64>> = datasets.iter().map(|name| Some(prompted(name))).collect();
+    // Data prompted, and their errors.
+    let mut seen: BTreeMap<DatasetName, (usize, usize)> = BTreeMap::new();
+    for record in records {
+        if let Record::Datum(datum) = record {
+            let (data, errors) = seen.entry(datum.dataset).or_default();
+            *data += 1;
+            *errors += datum.errors().count();
+        }
+    }
+    let count = |of: fn(&(usize, usize)) -> usize| -> Vec<Option<f64>> {
+        datasets.iter().map(|name| seen.get(name).map(|seen| of(seen) as f64)).collect()
+    };
+    let (inference, errors) = (count(|seen| seen.0), count(|seen| seen.1));
+    let pairs = |name: &DatasetName| manifest.pairs.get(&name.to_string());
+    let retrieval: Vec<Option<f64>> =
+        datasets.iter().map(|name| pairs(name).map(|&count| count as f64)).collect();
     let total = retrieval.iter().zip(&inference).map(|(of, prompted)| Some((*of)? + (*prompted)?));
     let total: Vec<Option<f64>> = total.collect();
-    let errors: Vec<Option<f64>> =
-        datasets.iter().map(|dataset| costs?.errors(dataset.label())).collect();
     let none = vec![None; datasets.len()];
     let row = |label: &str, pairs: Vec<Option<f64>>, errors: &[Option<f64>]| Row {
         competes: false,
@@ -57,7 +57,7 @@ pub(super) fn build(
     if retrieval.contains(&None) {
         notes.push("a dash: this run was made before these pairs were counted".into());
     }
-    Ok(Table {
+    Some(Table {
         name: "table1",
         title: "Table I: Statistics of code generation datasets.".into(),
         stub: "Division",

@@ -97,6 +97,17 @@ pub struct MiniLm {
     pub sha256: String,
 }
 
+/// Files beside the weights that shape an embedding.
+const SHAPING: [&str; 3] = ["config.json", "sentence_bert_config.json", "tokenizer.json"];
+
+/// The hash of [`MiniLm::sha256`] of what is in the folder `path` now.
+///
+/// # Errors
+/// If a file is missing or broken.
+pub(crate) fn checksum(path: &Path) -> Result<String> {
+    Checkpoint::open(path, Device::Cpu, Kind::Float)?.sha256(&SHAPING)
+}
+
 impl MiniLm {
     /// Loads a `sentence-transformers` folder.
     pub fn load(path: &Path, device: Device) -> Result<Self> {
@@ -112,8 +123,7 @@ impl MiniLm {
         }
         let mut from = Checkpoint::open(path, device, Kind::Float)?;
         let d = config.hidden_size;
-        let sha256 =
-            from.sha256(&["config.json", "sentence_bert_config.json", "tokenizer.json"])?;
+        let sha256 = from.sha256(&SHAPING)?;
         from.ignore(|name| name == "embeddings.position_ids" || name.starts_with("pooler."));
         let mut embedding = |part: &str, rows| {
             from.take(&format!("embeddings.{part}_embeddings.weight"), &[rows, d])

@@ -4,6 +4,7 @@ mod cache;
 mod minilm;
 
 pub use self::minilm::MiniLm;
+pub(crate) use self::minilm::checksum;
 
 use anyhow::Result;
 use std::path::Path;

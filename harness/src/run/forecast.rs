@@ -49,12 +49,20 @@ impl Forecast {
                 vec![Some(work.trials), Some(work.there), Some(left), work.seconds, together];
             Row::new(format!("{}: {}", work.of, work.method), cells)
         };
+        let unknown = |work: &&Work| work.seconds.is_none() && work.trials > work.there;
+        let unknown = self.works.iter().filter(unknown).count();
         let minutes = self.left() / 60.0;
+        let least = if unknown > 0 { "at least" } else { "about" };
         let mut notes = vec![format!(
-            "about {minutes:.0} minutes are left on this machine, {:.0} s of them for predictions and the \
-             samples of a benchmark; the report comes on top",
+            "{least} {minutes:.0} minutes are left on this machine, {:.0} s of them for predictions and the \
+             samples of a benchmark; embeddings and the report come on top",
             self.besides
         )];
+        if unknown > 0 {
+            notes.push(format!(
+                "of {unknown} rows the probe found nothing to try, so no time is known"
+            ));
+        }
         if let Some(peak) = peak {
             let gib = peak as f64 / f64::from(1 << 30);
             notes.push(format!("the probe took {gib:.1} GiB of memory at most, weights included"));

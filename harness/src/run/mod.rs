@@ -24,13 +24,13 @@ use crate::dataset::{Dataset, SourceFile};
 use crate::manifest::{self, Environment, Identity, Manifest, Reading};
 use crate::method::{self, Method};
 use crate::model::{self, Loaded};
-use crate::plan::{Shard, cases, plan};
+use crate::plan::{Planned, Shard, cases, plan};
 use crate::record::FORMAT;
 use crate::report::table::Table;
 use crate::store::Store;
-use crate::{check, device, process, signal};
+use crate::{check, device, process, signal, trial};
 use anyhow::{Context, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use tch::{Device, Tensor};
@@ -49,6 +49,8 @@ pub struct Place<'a> {
     pub out: &'a Path,
     /// The config file as it is written, for the manifest.
     pub written: &'a str,
+    /// Nothing but these data and cases, by the names that [`crate::trial::about`] gives them.
+    pub only: Option<&'a HashSet<String>>,
 }
 
 /// Runs `config` at `place`, or continues what is there.
@@ -115,9 +117,15 @@ fn patch(
     let own: Vec<&prepare::Prompt<'_>> = prompts
         .iter()
         .filter(|prompt| place.shard.is_none_or(|shard| shard.takes(prompt.planned.place)))
+        .filter(|prompt| {
+            let Planned { dataset, datum, .. } = prompt.planned;
+            let about = || trial::about_datum(config.dataset[dataset].name, datum);
+            place.only.is_none_or(|only| only.contains(&about()))
+        })
         .collect();
     let Opened { store, done, rehearsal } = Opened::new(place, &manifest, purpose)?;
-    announce(config, &loaded, &format!("{} prompts", own.len()), place.out, done.is_empty());
+    let is_new = rehearsal.as_ref().map_or(&done, |rehearsal| &rehearsal.there).is_empty();
+    announce(config, &loaded, &format!("{} prompts", own.len()), place.out, is_new);
     let (loaded, methods, prompts) = (&loaded, &methods, &prompts);
     let hashes = manifest.identity.settings();
     let parallel = patching::Parallel { corpora: &corpora, queries };
@@ -159,10 +167,11 @@ fn probe(
     manifest.pairs = pairs(&datasets);
     manifest.probing = Some(Reading { cases: benchmark.cases(), rank_cap });
     let Opened { store, done, rehearsal } = Opened::new(place, &manifest, purpose)?;
+    let is_new = rehearsal.as_ref().map_or(&done, |rehearsal| &rehearsal.there).is_empty();
     let cases = cases(&benchmark, settings.cases).len();
-    announce(config, &loaded, &format!("{cases} cases"), place.out, done.is_empty());
+    announce(config, &loaded, &format!("{cases} cases"), place.out, is_new);
     let (benchmark, loaded, methods) = (&benchmark, &loaded, &methods);
-    let (hashes, shard) = (manifest.identity.settings(), place.shard);
+    let (hashes, shard, only) = (manifest.identity.settings(), place.shard, place.only);
     let weights = Weights::of(config, loaded.model.as_ref())?;
     let probing = Probing {
         config,
@@ -173,6 +182,7 @@ fn probe(
         hashes,
         surroundings,
         shard,
+        only,
         weights,
         store,
         done,
@@ -208,7 +218,7 @@ impl Opened {
             Purpose::Forecast => {
                 let there = Done::new(Store::look(place.out, manifest)?);
                 let folder = TempDir::new().context("no folder for temporary files")?;
-                let (store, _) = Store::open(folder.path(), manifest, None)?;
+                let store = Store::scratch(folder.path(), manifest)?;
                 let rehearsal = Some(Rehearsal { there, _folder: folder });
                 Ok(Self { store, done: Done::default(), rehearsal })
             }

@@ -38,3 +38,30 @@ fn hash(model: &dyn CausalLm) -> Result<String> {
     }
     Ok(format!("{:x}", hash.finalize()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Weights;
+    use crate::config::Config;
+    use crate::model::{load_weights, read_config};
+    use std::path::Path;
+    use tch::{Device, Kind};
+
+    #[test]
+    fn a_changed_weight_is_found() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/goldens/tiny");
+        let read = read_config(&folder).unwrap();
+        let (model, _) = load_weights(&folder, &read, Device::Cpu, Kind::Float).unwrap();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/patching.toml");
+        let mut config = Config::read(&root).unwrap();
+        let carefree = Weights::of(&config, model.as_ref()).unwrap();
+        config.execution.strict = true;
+        let strict = Weights::of(&config, model.as_ref()).unwrap();
+        strict.check(model.as_ref(), &"1").unwrap();
+        let _ = model.ffn_output_matrix(1).data().get(0).g_add_scalar_(1e-6);
+        carefree.check(model.as_ref(), &"2").unwrap();
+        assert!(
+            strict.check(model.as_ref(), &"2").unwrap_err().to_string().contains("trial 2 left")
+        );
+    }
+}

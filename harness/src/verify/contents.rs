@@ -1,5 +1,7 @@
 //! Are the model and the data those that the run was made with?
 
+#[cfg(feature = "torch")]
+use super::encoder;
 use super::{Check, Places};
 use crate::benchmark::Benchmark;
 use crate::dataset::DatasetName;
@@ -29,8 +31,25 @@ pub(super) fn checks(manifest: &Manifest, places: &Places) -> Vec<Check> {
         };
         checks.push(compare("benchmark", places.of(manifest, "benchmark"), contents, files));
     }
-    checks.push(compare("model", places.of(manifest, "model"), contents, model));
+    checks.extend(checkpoints(manifest, places));
     checks
+}
+
+#[cfg(feature = "torch")]
+fn checkpoints(manifest: &Manifest, places: &Places) -> Vec<Check> {
+    let model = places.of(manifest, "model");
+    let mut checks = vec![compare("model", model, &manifest.identity.contents, checkpoints::model)];
+    if let Some(hash) = encoder(manifest) {
+        let contents = BTreeMap::from([("encoder".to_string(), hash.to_string())]);
+        let encoder = places.of(manifest, "encoder");
+        checks.push(compare("encoder", encoder, &contents, checkpoints::encoder));
+    }
+    checks
+}
+
+#[cfg(not(feature = "torch"))]
+fn checkpoints(_: &Manifest, _: &Places) -> Vec<Check> {
+    vec![Check::not("model", "this ment was built without the feature `torch`")]
 }
 
 /// What is at `place` now, and what the run read.
@@ -40,10 +59,17 @@ fn compare(
     contents: &BTreeMap<String, String>,
     files: impl Fn(&Path) -> Result<BTreeMap<String, String>>,
 ) -> Check {
-    let found = place.and_then(|place| Ok((files(&place)?, place)));
-    let (found, place) = match found {
+    let place = match place {
+        Ok(place) if place.exists() => place,
+        Ok(place) => return Check::not(what, format!("{} is not there", place.display())),
+        Err(error) => return Check::not(what, error.to_string()),
+    };
+    let found = match files(&place) {
         Ok(found) => found,
-        Err(error) => return Check::not(what, format!("{error:#}").replace('\n', " ")),
+        Err(error) => {
+            let error = format!("{error:#}").replace('\n', " ");
+            return Check::of(what, "it cannot be read".into(), &[error]);
+        }
     };
     let differs = |(name, hash): (&String, &String)| match contents.get(name) {
         Some(known) if known == hash => None,
@@ -54,14 +80,20 @@ fn compare(
     Check::of(what, format!("{} files at {}", found.len(), place.display()), &wrong)
 }
 
-/// Weights and tokenizer.
 #[cfg(feature = "torch")]
-fn model(folder: &Path) -> Result<BTreeMap<String, String>> {
-    let [model, tokenizer] = crate::model::checksums(folder)?;
-    Ok(BTreeMap::from([("model".into(), model), ("tokenizer".into(), tokenizer)]))
-}
+mod checkpoints {
+    use anyhow::Result;
+    use std::collections::BTreeMap;
+    use std::path::Path;
 
-#[cfg(not(feature = "torch"))]
-fn model(_: &Path) -> Result<BTreeMap<String, String>> {
-    anyhow::bail!("this ment was built without the feature `torch` and opens no checkpoint")
+    /// Weights and tokenizer.
+    pub(super) fn model(folder: &Path) -> Result<BTreeMap<String, String>> {
+        let [model, tokenizer] = crate::model::checksums(folder)?;
+        Ok(BTreeMap::from([("model".into(), model), ("tokenizer".into(), tokenizer)]))
+    }
+
+    /// The sentence encoder.
+    pub(super) fn encoder(folder: &Path) -> Result<BTreeMap<String, String>> {
+        Ok(BTreeMap::from([("encoder".into(), crate::retrieval::checksum(folder)?)]))
+    }
 }

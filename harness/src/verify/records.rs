@@ -3,7 +3,9 @@
 use super::Check;
 use crate::dataset::DatasetName;
 use crate::manifest::Manifest;
-use crate::record::{DatumRecord, FORMAT, Outcome, Record, TrialId, TrialRecord};
+use crate::record::{
+    CaseName, CaseRecord, DatumRecord, FORMAT, Outcome, Record, TrialId, TrialRecord,
+};
 use crate::store::Run;
 use std::collections::{HashMap, HashSet};
 
@@ -11,6 +13,7 @@ use std::collections::{HashMap, HashSet};
 struct Index<'r> {
     manifest: &'r Manifest,
     data: HashMap<(DatasetName, usize), &'r DatumRecord>,
+    cases: HashMap<&'r CaseName, &'r CaseRecord>,
     /// By data set, datum and method.
     trials: HashMap<(DatasetName, usize, &'r str), Vec<&'r TrialRecord>>,
     /// Methods whose edits pile up: their trials follow from the ones before.
@@ -19,12 +22,19 @@ struct Index<'r> {
 
 pub(super) fn checks(run: &Run) -> Vec<Check> {
     let index = Index::of(run);
-    vec![ids(run), index.trials(run), index.predictions(run)]
+    let mut checks = vec![ids(run)];
+    if !index.data.is_empty() {
+        checks.extend([index.trials(run), index.predictions(run), texts(run)]);
+    }
+    if !index.cases.is_empty() {
+        checks.push(index.patches(run));
+    }
+    checks
 }
 
 /// Every trial is called by the hash of what determines it.
 fn ids(run: &Run) -> Check {
-    const WHAT: &str = "trial ids";
+    const WHAT: &str = "ids";
     if run.manifest.format < FORMAT {
         return Check::not(WHAT, "format 1 called trials otherwise");
     }
@@ -53,17 +63,38 @@ fn ids(run: &Run) -> Check {
     Check::of(WHAT, format!("{count} trials"), &found)
 }
 
+/// The same tokens are the same text, of which BLEU and ROUGE are computed.
+fn texts(run: &Run) -> Check {
+    let mut known: HashMap<&[u32], &str> = HashMap::new();
+    let (mut count, mut found) = (0, Vec::new());
+    for record in &run.records {
+        let (ids, text) = match record {
+            Record::Datum(datum) => (&datum.gold, &datum.gold_text),
+            Record::Prediction(own) => (&own.predicted, &own.predicted_text),
+            _ => continue,
+        };
+        count += 1;
+        if *known.entry(ids).or_insert(text) != text {
+            found.push(format!("{text:?} has the tokens of another text"));
+        }
+    }
+    Check::of("texts", format!("{count} texts, {} of other tokens", known.len()), &found)
+}
+
 impl<'r> Index<'r> {
     fn of(run: &'r Run) -> Self {
         let mut index = Self {
             manifest: &run.manifest,
             data: HashMap::new(),
+            cases: HashMap::new(),
             trials: HashMap::new(),
             keeping: HashSet::new(),
         };
-        let methods = run.manifest.identity.methods.iter();
-        let keeping = methods.filter(|(_, settings)| settings["across_errors"] == "keep");
-        index.keeping.extend(keeping.map(|(label, _)| label.as_str()));
+        let identity = &run.manifest.identity;
+        let before = identity.config["ment"].as_array().into_iter().flatten(); // format 1
+        let methods = identity.methods.values().chain(before);
+        let keeping = methods.filter(|settings| settings["across_errors"] == "keep");
+        index.keeping.extend(keeping.filter_map(|settings| settings["label"].as_str()));
         for record in &run.records {
             match record {
                 Record::Datum(datum) => {
@@ -72,6 +103,9 @@ impl<'r> Index<'r> {
                 Record::Trial(trial) => {
                     let key = (trial.dataset, trial.datum, trial.method.as_str());
                     index.trials.entry(key).or_default().push(trial);
+                }
+                Record::Case(case) => {
+                    index.cases.insert(&case.name, case);
                 }
                 _ => {}
             }
@@ -102,6 +136,27 @@ impl<'r> Index<'r> {
             }
         }
         Check::of("errors", format!("{count} trials of {} data", self.data.len()), &found)
+    }
+
+    /// Every patch is of its case, and met what the unedited model makes of it.
+    fn patches(&self, run: &Run) -> Check {
+        let (mut count, mut found) = (0, Vec::new());
+        for record in &run.records {
+            let Record::Patch(patch) = record else { continue };
+            count += 1;
+            let Some(case) = self.cases.get(&patch.name) else {
+                found.push(format!("{}: its case is not recorded", patch.id));
+                continue;
+            };
+            let nudged = case.nudged == Some(true);
+            let met = nudged
+                || (case.before.target_rank, case.before.argmax)
+                    == (patch.before.target_rank, patch.before.argmax);
+            if case.dropped || case.target != patch.target || !met || !patch.probes.is_whole() {
+                found.push(format!("{}: not of its case, or not whole", patch.id));
+            }
+        }
+        Check::of("patches", format!("{count} patches of {} cases", self.cases.len()), &found)
     }
 
     /// What a method makes of a datum is what its trials come to.

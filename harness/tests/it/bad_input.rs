@@ -1,6 +1,7 @@
 //! Broken checkpoints, tokenizers and data: one clear error each, before anything is measured.
 use crate::bench::{self, Bench, stderr};
 use crate::support::{golden, root};
+use proptest::prelude::*;
 use std::fs;
 use tch::{Kind, Tensor};
 
@@ -63,6 +64,44 @@ fn truncated_pickle() {
     let bytes = fs::read(golden("codegen/pytorch_model.bin")).unwrap();
     fs::write(bench.path("model/pytorch_model.bin"), &bytes[..bytes.len() / 2]).unwrap();
     insta::assert_snapshot!(bench.refused());
+}
+
+/// An index names files beside it, and no others.
+#[test]
+fn an_index_that_reaches_out_of_its_folder() {
+    let bench = breakable();
+    fs::rename(bench.path("model/model.safetensors"), bench.path("weights.safetensors")).unwrap();
+    let absolute = bench.path("weights.safetensors").display().to_string();
+    for file in ["../weights.safetensors", &absolute, "..", "a/../../weights.safetensors", ""] {
+        let index = serde_json::json!({ "weight_map": { "model.norm.weight": file } });
+        fs::write(bench.path("model/model.safetensors.index.json"), index.to_string()).unwrap();
+        let error = bench.refused();
+        assert!(error.contains("is not the name of a file beside it"), "{file}: {error}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Of a checkpoint whose header is damaged, an error is all that comes.
+    #[test]
+    fn a_damaged_header_is_read_or_refused(
+        edits in prop::collection::vec((0..2_000_usize, any::<u8>()), 1..6),
+        end in 0.0..1.0_f64,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        bench::copy(&golden("tiny"), folder.path());
+        let path = folder.path().join("model.safetensors");
+        let mut bytes = fs::read(&path).unwrap();
+        for (at, byte) in edits {
+            bytes[at] = byte;
+        }
+        if end < 0.3 {
+            bytes.truncate((end * bytes.len() as f64) as usize);
+        }
+        fs::write(&path, bytes).unwrap();
+        drop(ment::model::load(folder.path(), tch::Device::Cpu, Kind::Float));
+    }
 }
 
 #[test]

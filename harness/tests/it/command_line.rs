@@ -76,6 +76,17 @@ fn the_published_runs_give_the_published_tables() {
     assert!(compared > 30);
 }
 
+/// What the committed records say of each other holds, too.
+#[test]
+fn the_published_runs_hold() {
+    for run in std::fs::read_dir(root().join("results/published")).unwrap() {
+        let published = run.unwrap().path();
+        if ment::store::record_files(&published).is_ok() {
+            ment().arg("verify").arg(&published).assert().success();
+        }
+    }
+}
+
 #[cfg(not(feature = "torch"))]
 #[test]
 fn without_libtorch_no_model_runs() {

@@ -1,8 +1,10 @@
 //! Integration tests, one binary: linking is what they cost.
 
 mod command_line;
+mod fuzz;
 mod gs450;
 mod metric_goldens;
+mod refused;
 mod report;
 mod samples;
 mod support;
@@ -27,3 +29,7 @@ mod probing;
 mod reference_models;
 #[cfg(feature = "torch")]
 mod run;
+#[cfg(feature = "torch")]
+mod sweep;
+#[cfg(feature = "torch")]
+mod verify;

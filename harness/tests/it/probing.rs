@@ -327,3 +327,46 @@ fn a_benchmark_that_does_not_fit_is_refused() {
             .replace(&crate::support::root().display().to_string(), "[ROOT]")
     );
 }
+
+/// Cases that were not chosen are not run, and each patch is held against its case.
+#[test]
+fn a_probing_run_is_verified() {
+    let bench = tiny();
+    run(&bench, "out", &[]);
+    let model = crate::support::golden("tiny");
+    let verify = |more: &[&str]| {
+        let arguments = ["verify", "out", "--model", model.to_str().unwrap()];
+        let assert = bench.ment(&[&arguments, more].concat()).assert();
+        let output = assert.get_output();
+        (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.success())
+    };
+    let (stdout, well) = verify(&["--again", "3"]);
+    assert!(well && stdout.contains("24 patches of 8 cases"), "{stdout}");
+    assert!(stdout.contains("3 trials run again: 3 bit for bit the same"), "{stdout}");
+    let path = bench.path("out/trials.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let patch = text.lines().find(|line| line.contains("\"kind\":\"patch\"")).unwrap();
+    let start = patch.find("\"rank_after\":[").unwrap() + "\"rank_after\":[".len();
+    let comma = start + patch[start..].find(',').unwrap();
+    let shorter = format!("{}{}", &patch[..start], &patch[comma + 1..]);
+    std::fs::write(&path, text.replacen(patch, &shorter, 1)).unwrap();
+    let (stdout, well) = verify(&[]);
+    assert!(!well && stdout.contains("patches      FAILS"), "{stdout}");
+}
+
+/// What is there is counted, and nothing is written.
+#[test]
+fn a_dry_run_counts_cases() {
+    let bench = tiny();
+    let dry = || {
+        let arguments = ["run", "config.toml", "--out", "out", "--full", "--dry-run"];
+        let assert = bench.ment(&arguments).assert().success();
+        let stdout = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+        let line = stdout.lines().find(|line| line.starts_with("tiny: MENT")).expect("a row");
+        line.split_whitespace().skip(2).take(3).map(|n| n.parse().unwrap()).collect::<Vec<u32>>()
+    };
+    assert_eq!(dry(), [24, 0, 24]);
+    assert!(!bench.path("out").exists());
+    run(&bench, "out", &[]);
+    assert_eq!(dry(), [24, 8, 16]);
+}

@@ -1,6 +1,6 @@
 //! Whether a record of a probed edit can be true.
 
-use crate::record::{Change, Outcome, PatchRecord, Probed};
+use crate::record::{Change, Outcome, PatchRecord};
 use anyhow::{Context, Result, ensure};
 
 /// A solved case has its target on top and 1 to quota neurons; a skipped one has neither, and its
@@ -31,17 +31,8 @@ pub(super) fn check(patch: &PatchRecord, quota: Option<f64>) -> Result<()> {
         after.target_rank,
         if untouched { "unchanged" } else { "changed" }
     );
-    let Probed { related, target, argmax, argmax_is, now, now_is } = probes.as_ref();
-    let long = |change: &Change| {
-        let Change { rank_before, rank_after, probability_before, probability_after } = change;
-        let lists = [rank_before.len(), rank_after.len()];
-        let others = [probability_before.len(), probability_after.len()];
-        lists.into_iter().chain(others).all(|length| length == argmax.len())
-    };
     ensure!(
-        [target, argmax_is, now_is].into_iter().all(long)
-            && now.len() == argmax.len()
-            && *related <= argmax.len(),
+        probes.is_whole(),
         "trial {id} of `{method}` contradicts itself: its lists of probes are of unequal length"
     );
     Ok(())

@@ -30,8 +30,13 @@ impl<'a> Patching<'a> {
     /// Predicts a few data of each data set and has every method repair one error of each, in a folder that
     /// is thrown away. `there` is what the run has measured.
     pub(in super::super) fn forecast(mut self, there: &Done) -> Result<Forecast> {
-        let shares: Vec<Share<'a>> =
+        let mut shares: Vec<Share<'a>> =
             (0..self.config.dataset.len()).map(|index| self.share(index, there)).collect();
+        for share in &mut shares {
+            if self.is_done(share, there) {
+                share.sample.clear();
+            }
+        }
         self.own = shares.iter().flat_map(|share| share.sample.iter().copied()).collect();
         let clock = Clock::start(self.loaded.model.spec().device);
         self.predict_all()?;
@@ -40,7 +45,7 @@ impl<'a> Patching<'a> {
         let (count, memory) = (execution.unrelated_probes, execution.memory() / 2);
         let bystanders = Bystanders::new(model, self.prompts, count, memory);
         let mut warm = Warm::default();
-        for method in self.methods {
+        for method in self.methods.iter().filter(|_| !self.own.is_empty()) {
             signal::check()?;
             warm.up(method.as_ref(), || self.warm_up(method.as_ref()))?;
         }
@@ -67,6 +72,20 @@ impl<'a> Patching<'a> {
         let of = if open.is_empty() { &prompts } else { &open };
         let sample = spread(of.len(), PREDICTED).into_iter().map(|place| of[place]).collect();
         Share { index, prompts, sample }
+    }
+
+    /// Whether every datum is predicted, and every error has met every method.
+    fn is_done(&self, share: &Share<'a>, there: &Done) -> bool {
+        let name = self.config.dataset[share.index].name;
+        share.prompts.iter().all(|prompt| {
+            let Some(record) = self.known(there, prompt) else { return false };
+            let datum = prompt.planned.datum;
+            self.methods.iter().all(|method| {
+                let hash = &self.hashes[method.label()];
+                let id = |position| TrialId::new(hash, name, datum, position);
+                record.errors().all(|position| there.trial(&id(position)).is_some())
+            })
+        })
     }
 
     fn known<'d>(&self, done: &'d Done, prompt: &Prompt<'_>) -> Option<&'d DatumRecord> {

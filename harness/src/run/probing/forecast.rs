@@ -22,28 +22,22 @@ impl Probing<'_> {
         let mut types: Vec<usize> =
             own.iter().filter(is_open).map(|(place, _)| self.benchmark.type_of(*place)).collect();
         types.dedup();
-        let first = own.iter().find(is_open).or(own.first()).copied();
         let mut seconds = HashMap::new();
-        if let Some(case) = first {
+        let mut open = own.iter().copied().filter(|case| self.is_open_in(there, *case)).peekable();
+        if let Some(first) = open.peek() {
             let clock = Clock::start(device);
-            let (of, memory) = (self.benchmark.type_of(case.0), self.config.execution.memory() / 2);
+            let (of, memory) =
+                (self.benchmark.type_of(first.0), self.config.execution.memory() / 2);
             let stage = Stage::new(self.benchmark, of, self.settings, self.loaded, memory)?;
             forecast.besides = clock.seconds() * types.len() as f64;
-            let patient =
-                self.admit(&stage, case, nudge(self.settings, self.config, self.loaded).as_ref())?;
-            let (mut warm, mut traces) = (Warm::default(), Traces::default());
-            if let Some(patient) = patient {
-                let unpatched = stage.logits(&patient.standing);
-                for method in self.methods {
-                    signal::check()?;
-                    let patients = std::slice::from_ref(&patient);
-                    warm.up(method.as_ref(), || self.warm_up(method.as_ref(), patients))?;
-                    let clock = Clock::start(device);
-                    self.treat(method.as_ref(), &stage, (&patient, &unpatched), &mut traces)?;
-                    seconds.insert(method.label().to_string(), clock.seconds());
-                }
-            }
+            let of_type: Vec<(Place, usize)> =
+                open.filter(|case| self.benchmark.type_of(case.0) == of).collect();
+            self.time(&stage, &of_type, &mut seconds)?;
         }
+        let dropped = |case: &&(Place, usize)| {
+            there.case(&self.name(**case)).is_some_and(|case| case.dropped)
+        };
+        let left_out = own.iter().filter(dropped).count();
         for method in self.methods {
             let recorded = |case: &&(Place, usize)| {
                 there.patched(&TrialId::of_case(&self.hashes[method.label()], &self.name(**case)))
@@ -51,7 +45,7 @@ impl Probing<'_> {
             forecast.works.push(Work {
                 of: self.benchmark.name.clone(),
                 method: method.label().into(),
-                trials: own.len() as f64,
+                trials: (own.len() - left_out) as f64,
                 there: own.iter().filter(recorded).count() as f64,
                 seconds: seconds.get(method.label()).copied(),
             });
@@ -62,5 +56,31 @@ impl Probing<'_> {
                 .into(),
         );
         Ok(forecast)
+    }
+
+    /// By method, the seconds of the first of `cases` that is not dropped.
+    fn time(
+        &mut self,
+        stage: &Stage<'_>,
+        cases: &[(Place, usize)],
+        seconds: &mut HashMap<String, f64>,
+    ) -> Result<()> {
+        let nudge = nudge(self.settings, self.config, self.loaded);
+        let device = self.loaded.model.spec().device;
+        for &case in cases {
+            let Some(patient) = self.admit(stage, case, nudge.as_ref())? else { continue };
+            let (mut warm, mut traces) = (Warm::default(), Traces::default());
+            let unpatched = stage.logits(&patient.standing);
+            for method in self.methods {
+                signal::check()?;
+                let patients = std::slice::from_ref(&patient);
+                warm.up(method.as_ref(), || self.warm_up(method.as_ref(), patients))?;
+                let clock = Clock::start(device);
+                self.treat(method.as_ref(), stage, (&patient, &unpatched), &mut traces)?;
+                seconds.insert(method.label().to_string(), clock.seconds());
+            }
+            break;
+        }
+        Ok(())
     }
 }

@@ -30,9 +30,10 @@ use crate::prompt::render;
 use crate::record::{CaseName, CaseRecord, PatchRecord, Record, Texts, TrialId};
 use crate::signal;
 use crate::store::Store;
+use crate::trial::about_case;
 use anyhow::Result;
 use indicatif::ProgressBar;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use tch::Tensor;
 
 /// A prepared experiment.
@@ -46,6 +47,8 @@ pub(super) struct Probing<'a> {
     pub(super) hashes: BTreeMap<String, String>,
     pub(super) surroundings: Surroundings<'a>,
     pub(super) shard: Option<Shard>,
+    /// Nothing but these cases, by [`about_case`].
+    pub(super) only: Option<&'a HashSet<String>>,
     pub(super) weights: Weights,
     pub(super) store: Store,
     pub(super) done: Done,
@@ -89,6 +92,9 @@ impl Probing<'_> {
             .enumerate()
             .filter(|(index, _)| self.shard.is_none_or(|shard| shard.takes(*index)))
             .map(|(_, case)| case)
+            .filter(|case| {
+                self.only.is_none_or(|only| only.contains(&about_case(&self.name(*case))))
+            })
             .collect()
     }
 

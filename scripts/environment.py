@@ -1,0 +1,29 @@
+"""Makes a Python environment: python3 scripts/environment.py FOLDER REQUIREMENTS
+
+Leaves it alone where it holds what the requirements say, which pin every package by its hash. Works from
+the project's root.
+"""
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+
+def make(folder: Path, requirements: Path) -> Path:
+    """The environment's Python."""
+    wanted = requirements.read_text()
+    stamp = folder / ".requirements"
+    python = folder / "bin" / "python"
+    if not stamp.is_file() or stamp.read_text() != wanted:
+        print(f"installing {requirements} into {folder}", file=sys.stderr)
+        venv.create(folder, with_pip=True)
+        install = [python, "-m", "pip", "install", "--quiet", "--require-hashes"]
+        install += ["-r", requirements]
+        subprocess.run(install, check=True)
+        stamp.write_text(wanted)
+    return python
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]), Path(sys.argv[2]))
