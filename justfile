@@ -30,7 +30,8 @@ sweep name *args: build
 cluster config out shards="2" *more: build
     @python3 scripts/environment.py .cluster scripts/cluster/requirements.txt
     .cluster/bin/snakemake --snakefile scripts/cluster/Snakefile --directory . --cores {{shards}} \
-        --config run={{config}} out={{out}} shards={{shards}} more="{{more}}"
+        --config run={{config}} out={{out}} shards={{shards}} more="{{more}}" \
+        ment="${CARGO_TARGET_DIR:-target}/debug/ment"
 
 # A config checked without loading a model, or a benchmark's folder.
 check config *args: build

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 const HEIGHT: u32 = 160;
 const TOP: u32 = 56;
+/// Of a line of text.
+const LINE: u32 = 20;
 const INK: RGBColor = RGBColor(60, 60, 60);
 
 /// The picture.
@@ -78,8 +80,13 @@ impl Panels {
         let longest = drawn.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
         let left = 20 + 8 * longest as u32;
         let (across, down) = (self.heads.len() as u32, drawn.len() as u32);
-        let size = (left + self.width * across + 20, TOP + HEIGHT * down + 60);
-        let rest: Vec<&str> = rest.iter().map(|(label, _)| label.as_str()).collect();
+        let width = left + self.width * across + 20;
+        let mut foot = lines(&format!("{}; a dash: nothing observed", self.across), width);
+        if !rest.is_empty() {
+            let rest: Vec<&str> = rest.iter().map(|(label, _)| label.as_str()).collect();
+            foot.extend(lines(&format!("{}: {}", self.none, rest.join(", ")), width));
+        }
+        let size = (width, TOP + HEIGHT * down + 16 + LINE * foot.len() as u32);
         plot::write(folder, self.name, size, |area| {
             let (head, body) = area.split_vertically(TOP);
             head.draw(&Text::new(self.title, (14, 8), ("sans-serif", 18)))?;
@@ -87,13 +94,10 @@ impl Panels {
                 let at = ((left + column as u32 * self.width) as i32 + 40, 34);
                 head.draw(&Text::new(title.clone(), at, ("sans-serif", 15)))?;
             }
-            let (body, foot) = body.split_vertically(HEIGHT * down);
-            let at = |line: i32| (left as i32 + 40, 4 + 22 * line);
-            let across = format!("{}; a dash: nothing observed", self.across);
-            foot.draw(&Text::new(across, at(0), ("sans-serif", 14)))?;
-            if !rest.is_empty() {
-                let text = format!("{}: {}", self.none, rest.join(", "));
-                foot.draw(&Text::new(text, at(1), ("sans-serif", 14)))?;
+            let (body, below) = body.split_vertically(HEIGHT * down);
+            for (line, text) in foot.iter().enumerate() {
+                let at = (14, 4 + (LINE as usize * line) as i32);
+                below.draw(&Text::new(text.clone(), at, ("sans-serif", 14)))?;
             }
             let (labels, panels) = body.split_horizontally(left);
             let panels = panels.margin(0, 0, 0, 20).split_evenly((drawn.len(), self.heads.len()));
@@ -169,6 +173,23 @@ impl Panels {
         area.draw(&Text::new(text, (corner.0 - base.0, corner.1 - base.1 - 2), style))?;
         Ok(())
     }
+}
+
+/// `text` in lines that fit into a picture of `width` pixels.
+fn lines(text: &str, width: u32) -> Vec<String> {
+    let most = (width as usize - 28) * 2 / 13; // a letter takes 6.5 pixels
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.last_mut().expect("there is a line");
+        if last.is_empty() {
+            *last = word.into();
+        } else if last.chars().count() + 1 + word.chars().count() <= most {
+            *last += &format!(" {word}");
+        } else {
+            lines.push(word.into());
+        }
+    }
+    lines
 }
 
 /// Decimals that tell three labels within `span` apart.

@@ -58,7 +58,7 @@ pub(super) fn draw(table: &Table, folder: &Path) -> Result<Vec<PathBuf>> {
     let longest = table.rows.iter().map(|row| row.label.chars().count()).max().unwrap_or(0);
     let left = 20 + 8 * longest as u32;
     let rows = table.rows.len() as u32;
-    let size = (left + WIDTH, 80 + LINE * rows + 50);
+    let size = (left + WIDTH, 80 + LINE * rows + 40); // the axis has 40
     let total = |row: &Row| row.cells.last().copied().flatten().unwrap_or_default();
     let most = table.rows.iter().map(total).fold(0.0, f64::max);
     if most == 0.0 {
