@@ -1,5 +1,5 @@
-//! The time from records to tables: `tables` starts with the records in memory, `report` with a
-//! run's folder, as `ment report` does.
+//! The time from records to tables: `tables` starts with the records in memory, `read` with a run's
+//! folder; `report` is all that `ment report` does, pictures and page included.
 //!
 //! ```console
 //! $ cargo bench --profile dev --bench aggregate                             # all, 3 minutes
@@ -135,9 +135,10 @@ fn tables(criterion: &mut Criterion) {
     }
 }
 
-fn whole(criterion: &mut Criterion) {
+/// Of a run in a folder, by `made`.
+fn from_folder(criterion: &mut Criterion, name: &str, made: impl Fn(&Path)) {
     let (manifest, published) = published();
-    let mut group = criterion.benchmark_group("report");
+    let mut group = criterion.benchmark_group(name);
     group.sample_size(10).sampling_mode(SamplingMode::Flat);
     for size in SIZES {
         let folder = LazyCell::new(|| {
@@ -147,10 +148,23 @@ fn whole(criterion: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
             let folder = folder.path();
-            bencher.iter(|| report::report(black_box(folder)).expect("a run"));
+            bencher.iter(|| made(black_box(folder)));
         });
     }
 }
 
-criterion_group!(benches, tables, whole);
+/// Read, and all tables built.
+fn read(criterion: &mut Criterion) {
+    from_folder(criterion, "read", |folder| {
+        let run = store::read(folder).expect("a run");
+        black_box(report::tables(&run.records, &run.manifest).expect("tables"));
+    });
+}
+
+/// Pictures and the page, too, and all of it written.
+fn whole(criterion: &mut Criterion) {
+    from_folder(criterion, "report", |folder| drop(report::report(folder).expect("a run")));
+}
+
+criterion_group!(benches, tables, read, whole);
 criterion_main!(benches);

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 const DRAWS: u64 = 1000;
 /// Of more clusters than this in a stratum several are drawn as one: the interval is the same to the chance
 /// of the draws, and its cost is bounded.
-const ROWS: usize = 1000;
+const ROWS: usize = 2000;
 /// Share of the draws below an interval, and above it.
 const TAIL: f64 = 0.025;
 
