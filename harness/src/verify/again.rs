@@ -47,7 +47,7 @@ fn remeasure(
 ) -> Result<HashMap<String, Record>> {
     let scratch = tempfile::tempdir().context("no folder for temporary files")?;
     let mut manifest = run.manifest.clone();
-    manifest.sessions.clear();
+    manifest.environment.commit = env!("MENT_COMMIT").into(); // no news that it is another one
     let mut store = Store::scratch(scratch.path(), &manifest)?;
     for record in run.records.iter().filter(|record| !chosen.contains(&record.key().to_string())) {
         store.append(record)?;

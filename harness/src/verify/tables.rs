@@ -33,5 +33,9 @@ pub(super) fn check(folder: &Path) -> Result<Check> {
         0 => String::new(),
         some => format!(", {some} are not in the folder"),
     };
+    if !found.is_empty() {
+        found.push("`ment report` writes them again; an older version wrote others".into());
+        found.rotate_right(1);
+    }
     Ok(Check::of("tables", format!("{same} files are those of the records{missing}"), &found))
 }

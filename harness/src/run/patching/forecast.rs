@@ -15,7 +15,7 @@ use anyhow::Result;
 use std::collections::HashMap;
 
 /// Data of a data set that are predicted to see how many errors there are.
-const PREDICTED: usize = 4;
+const PREDICTED: usize = 16;
 
 /// The prompts of one data set.
 struct Share<'a> {
@@ -39,7 +39,7 @@ impl<'a> Patching<'a> {
         }
         self.own = shares.iter().flat_map(|share| share.sample.iter().copied()).collect();
         let clock = Clock::start(self.loaded.model.spec().device);
-        self.predict_all()?;
+        self.predict_all()?; // cheap beside a repair
         let a_prediction = clock.seconds() / self.own.len().max(1) as f64;
         let (model, execution) = (self.loaded.model.as_ref(), &self.config.execution);
         let (count, memory) = (execution.unrelated_probes, execution.memory() / 2);
