@@ -83,6 +83,7 @@ impl Store {
     }
 
     /// An empty run in `folder`, which is thrown away: nobody asks who made it, and it has no log.
+    #[cfg(feature = "torch")]
     pub(crate) fn scratch(folder: &Path, manifest: &Manifest) -> Result<Self> {
         let path = folder.join(RECORDS);
         write_manifest(folder, manifest)?;

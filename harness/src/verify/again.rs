@@ -1,6 +1,7 @@
 //! Trials run again. A copy of the run without them is continued as any other run is.
 
-use super::{Check, Outcome, Places, config};
+use super::config::config;
+use super::{Check, Outcome, Places};
 use crate::config::{Config, Positive};
 use crate::record::{Phases, Record};
 use crate::run::{self, Place};

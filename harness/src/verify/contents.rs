@@ -1,7 +1,7 @@
 //! Are the model and the data those that the run was made with?
 
 #[cfg(feature = "torch")]
-use super::encoder;
+use super::config::encoder;
 use super::{Check, Places};
 use crate::benchmark::Benchmark;
 use crate::dataset::DatasetName;
