@@ -20,8 +20,7 @@ pub fn run(args: RunArgs) -> Result<()> {
         return dry_run(&experiment, &args, &out);
     }
     if !experiment.is_sweep {
-        let text = experiment.text.clone();
-        run_config(&the_one(experiment)?, &text, &args, &out)?;
+        run_config(&the_one(&experiment)?, &experiment.text, &args, &out)?;
         return if args.no_report { Ok(()) } else { report(&out, &args.tables) };
     }
     if !args.tables.is_empty() {
@@ -33,44 +32,50 @@ pub fn run(args: RunArgs) -> Result<()> {
         run_config(config, &experiment.text, &args, folder)?;
         if args.no_report { Ok(()) } else { crate::report::report(folder).map(drop) }
     })?;
-    let failed = (swept.failed.len(), experiment.points.len(), swept.failed.join("\n"));
     if !args.no_report && !swept.points.is_empty() {
         let (table, files) = crate::report::sweep(&swept.points, &swept.failed, &out)?;
         print_tables(std::iter::once(&table));
         println!("written:");
         list(&files);
     }
-    let (some, all, reasons) = failed;
-    anyhow::ensure!(some == 0, "{some} of {all} points failed:\n{reasons}");
+    let (some, all) = (swept.failed.len(), experiment.points.len());
+    anyhow::ensure!(some == 0, "{some} of {all} points failed:\n{}", swept.failed.join("\n"));
     Ok(())
 }
 
-/// `ment run --dry-run`: of every point of a sweep.
+/// `ment run --dry-run`
 fn dry_run(experiment: &Experiment, args: &RunArgs, out: &Path) -> Result<()> {
-    let folders = match experiment.is_sweep {
-        true => crate::sweep::folders(&experiment.points, out)?,
-        false => vec![Some(out.to_path_buf())],
-    };
+    each_point(experiment, out, |config, folder, settings| {
+        print!("{}", crate::check::check(config)?);
+        println!("folder      {}", folder.display());
+        if experiment.is_sweep {
+            println!("set         {settings}");
+        }
+        println!();
+        print_tables(std::iter::once(&forecast(config, &experiment.text, args, folder)?));
+        Ok(())
+    })
+}
+
+/// Has `told` tell of the config, its folder and its settings; of every point of a sweep, also where it
+/// fails on some: they are named with their reasons in the end.
+fn each_point(
+    experiment: &Experiment,
+    out: &Path,
+    mut told: impl FnMut(&Config, &Path, &str) -> Result<()>,
+) -> Result<()> {
+    if !experiment.is_sweep {
+        return told(&the_one(experiment)?, out, "");
+    }
     let mut wrong = Vec::new();
+    let folders = crate::sweep::folders(&experiment.points, out)?;
     for (point, folder) in experiment.points.iter().zip(folders) {
         let settings = point.settings.join(", ");
         let config = point.config.clone().map_err(InputError::new);
-        let told = config.and_then(|config| {
-            let folder = folder.expect("a config has a folder");
-            print!("{}", crate::check::check(&config)?);
-            println!("folder      {}", folder.display());
-            if experiment.is_sweep {
-                println!("set         {settings}");
-            }
-            println!();
-            print_tables(std::iter::once(&forecast(&config, &experiment.text, args, &folder)?));
-            Ok(())
-        });
-        match told {
-            Err(error) if experiment.is_sweep && !error.is::<Interrupted>() => {
-                wrong.push(format!("{settings}: {error:#}"));
-            }
-            other => other?,
+        match config.and_then(|config| told(&config, &folder.unwrap_or_default(), &settings)) {
+            Ok(()) => {}
+            Err(error) if error.is::<Interrupted>() => return Err(error),
+            Err(error) => wrong.push(format!("{settings}: {error:#}")),
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(InputError::new(wrong.join("\n"))) }
@@ -79,33 +84,19 @@ fn dry_run(experiment: &Experiment, args: &RunArgs, out: &Path) -> Result<()> {
 /// `ment check`: of a config, or of a benchmark's folder.
 pub fn check(args: &ConfigArgs) -> Result<()> {
     if !args.config.is_dir() {
-        return check_experiment(resolve(args)?, &default_out(&args.config));
+        let experiment = resolve(args)?;
+        return each_point(&experiment, &default_out(&args.config), |config, folder, settings| {
+            let text = crate::check::check(config)?;
+            if experiment.is_sweep {
+                println!("point       {settings} → {}", folder.display());
+            }
+            print!("{text}");
+            Ok(())
+        });
     }
     let benchmark = Benchmark::load(&args.config)?;
     print!("{}", crate::check::benchmark(&benchmark));
     args.model.as_deref().map_or(Ok(()), |model| fit(&benchmark, model))
-}
-
-/// Every point of it.
-fn check_experiment(experiment: Experiment, out: &Path) -> Result<()> {
-    if !experiment.is_sweep {
-        print!("{}", crate::check::check(&the_one(experiment)?)?);
-        return Ok(());
-    }
-    let folders = crate::sweep::folders(&experiment.points, out)?;
-    let mut wrong = Vec::new();
-    for (point, folder) in experiment.points.iter().zip(folders) {
-        let settings = point.settings.join(", ");
-        let checked = point.config.clone().map_err(InputError::new);
-        match checked.and_then(|config| crate::check::check(&config)) {
-            Ok(text) => {
-                println!("point       {settings} → {}", folder.unwrap_or_default().display());
-                println!("{text}");
-            }
-            Err(error) => wrong.push(format!("{settings}: {error:#}")),
-        }
-    }
-    if wrong.is_empty() { Ok(()) } else { Err(InputError::new(wrong.join("\n"))) }
 }
 
 /// How a benchmark fits a model.
@@ -159,9 +150,10 @@ fn list(files: &[PathBuf]) {
 
 /// `ment verify`
 pub fn verify(args: VerifyArgs) -> Result<()> {
-    let VerifyArgs { run, again, seed, model, encoder, from, benchmark } = args;
+    let VerifyArgs { run: folder, again, seed, model, encoder, from, benchmark } = args;
     let places = Places { model, encoder, from, benchmark };
-    let mut checks = crate::verify::verify(&run, &places)?;
+    let run = crate::store::read(&folder)?;
+    let mut checks = crate::verify::verify(&run, &folder, &places)?;
     checks.iter().for_each(|check| println!("{check}"));
     if again > 0 {
         begin()?;
@@ -178,7 +170,11 @@ pub fn verify(args: VerifyArgs) -> Result<()> {
 use crate::verify::again as verify_again;
 
 #[cfg(not(feature = "torch"))]
-fn verify_again(_: &Path, _: &Places, _: (usize, u64)) -> Result<Vec<crate::verify::Check>> {
+fn verify_again(
+    _: &crate::store::Run,
+    _: &Places,
+    _: (usize, u64),
+) -> Result<Vec<crate::verify::Check>> {
     Err(without_torch())
 }
 
@@ -209,9 +205,8 @@ fn resolve(args: &ConfigArgs) -> Result<Experiment> {
 }
 
 /// The config of an experiment without a sweep.
-fn the_one(experiment: Experiment) -> Result<Config> {
-    let point = experiment.points.into_iter().next().expect("an experiment has a point");
-    point.config.map_err(InputError::new)
+fn the_one(experiment: &Experiment) -> Result<Config> {
+    experiment.points[0].config.clone().map_err(InputError::new)
 }
 
 /// What the command line says by options of their own.

@@ -257,7 +257,11 @@ impl Config {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let config: Self = toml::from_str(text).map_err(|error| explain(&error))?;
+        Self::checked(toml::from_str(text))
+    }
+
+    fn checked(read: Result<Self, toml::de::Error>) -> Result<Self, String> {
+        let config = read.map_err(|error| explain(&error))?;
         config.check()?;
         Ok(config)
     }

@@ -1,7 +1,7 @@
 //! `[sweep]`: one config, many runs.
 
 use super::set::set;
-use super::{Config, METHOD_KINDS, explain};
+use super::{Config, METHOD_KINDS};
 use crate::error::InputError;
 use anyhow::Result;
 use std::path::Path;
@@ -124,9 +124,7 @@ fn follow_steps(table: &mut Table) {
 /// A config that was put together: mistakes have a key and no line.
 fn from_table(mut table: Table) -> Result<Config, String> {
     follow_steps(&mut table);
-    let config: Config = table.try_into().map_err(|error: toml::de::Error| explain(&error))?;
-    config.check()?;
-    Ok(config)
+    Config::checked(table.try_into())
 }
 
 #[cfg(test)]

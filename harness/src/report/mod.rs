@@ -66,7 +66,15 @@ pub struct Report {
 /// # Errors
 /// If the folder is no run, or cannot be written.
 pub fn report(folder: &Path) -> Result<Report> {
-    let Run { manifest, records, left_out } = store::read(folder)?;
+    write(&store::read(folder)?, folder)
+}
+
+/// Builds the tables of `run` and writes them into `folder`, its own or another.
+///
+/// # Errors
+/// If the records contradict each other or hold nothing to tell, or `folder` cannot be written.
+pub fn write(run: &Run, folder: &Path) -> Result<Report> {
+    let Run { manifest, records, left_out } = run;
     let told = |record: &Record| matches!(record, Record::Prediction(_) | Record::Patch(_));
     if !records.iter().any(told) {
         let dropped = records.iter().filter(|r| matches!(r, Record::Case(case) if case.dropped));
@@ -76,9 +84,9 @@ pub fn report(folder: &Path) -> Result<Report> {
         };
         return Err(InputError::new(format!("{}: {what}", folder.display())));
     }
-    let mut tables = tables(&records, &manifest)?;
+    let mut tables = tables(records, manifest)?;
     let deviations = manifest.all_deviations();
-    let left_out = left_out.into_iter().map(|what| format!("left out of the records: {what}"));
+    let left_out = left_out.iter().map(|what| format!("left out of the records: {what}"));
     let left_out: Vec<String> = left_out.collect();
     for table in &mut tables {
         table.notes.extend(left_out.iter().cloned());
@@ -94,7 +102,7 @@ pub fn report(folder: &Path) -> Result<Report> {
         table.map_or(Ok(Vec::new()), |table| draw(table, folder))
     });
     files.extend(drawn.collect::<Result<Vec<_>>>()?.concat());
-    files.push(html::write(folder, &manifest, &records, &tables, &files)?);
+    files.push(html::write(folder, manifest, records, &tables, &files)?);
     Ok(Report { tables, deviations, files })
 }
 

@@ -111,9 +111,8 @@ fn patch(
     let methods = method::all(config, &loaded);
     let deviations = deviations::of_patching(config, &datasets, &loaded, &prompts);
     let files = files(&datasets);
-    let mut manifest = manifest(config, files, deviations, &loaded, encoder, &methods);
-    manifest.config = place.written.into();
-    manifest.pairs = pairs(&datasets);
+    let of = (place, &datasets[..]);
+    let manifest = manifest(config, of, files, deviations, &loaded, encoder, &methods);
     let own: Vec<&prepare::Prompt<'_>> = prompts
         .iter()
         .filter(|prompt| place.shard.is_none_or(|shard| shard.takes(prompt.planned.place)))
@@ -161,10 +160,9 @@ fn probe(
     let mut files = files(&datasets);
     let own = benchmark.files.iter();
     files.extend(own.map(|file| (format!("benchmark/{}", file.name), file.sha256.clone())));
-    let mut manifest = manifest(config, files, deviations, &loaded, encoder, &methods);
+    let of = (place, &datasets[..]);
+    let mut manifest = manifest(config, of, files, deviations, &loaded, encoder, &methods);
     let rank_cap = u32::try_from(settings.rank_cap.0).unwrap_or(u32::MAX);
-    manifest.config = place.written.into();
-    manifest.pairs = pairs(&datasets);
     manifest.probing = Some(Reading { cases: benchmark.cases(), rank_cap });
     let Opened { store, done, rehearsal } = Opened::new(place, &manifest, purpose)?;
     let is_new = rehearsal.as_ref().map_or(&done, |rehearsal| &rehearsal.there).is_empty();
@@ -280,6 +278,7 @@ fn files(datasets: &[Dataset]) -> BTreeMap<String, String> {
 
 fn manifest(
     config: &Config,
+    (place, datasets): (&Place<'_>, &[Dataset]),
     mut contents: BTreeMap<String, String>,
     deviations: Vec<String>,
     loaded: &Loaded,
@@ -300,8 +299,8 @@ fn manifest(
             .map(|method| (method.label().to_string(), method.deviations()))
             .collect(),
         places: manifest::places(config),
-        config: String::new(),
-        pairs: BTreeMap::new(),
+        config: place.written.into(),
+        pairs: pairs(datasets),
         probing: None,
         environment: Environment {
             harness: env!("CARGO_PKG_VERSION").into(),

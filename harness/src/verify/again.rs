@@ -13,7 +13,6 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
-use std::path::Path;
 
 /// Numbers that differ by more were not computed by the same arithmetic.
 const TOLERANCE: f64 = 1e-4;
@@ -21,17 +20,16 @@ const TOLERANCE: f64 = 1e-4;
 /// The part of the memory that trials are run in to see what other batches change.
 const LESS: usize = 8;
 
-pub(super) fn again(folder: &Path, places: &Places, count: usize, seed: u64) -> Result<Vec<Check>> {
-    let run = store::read(folder)?;
+pub(super) fn again(run: &Run, places: &Places, count: usize, seed: u64) -> Result<Vec<Check>> {
     let mut config = config(&run.manifest, places)?;
     let chosen = choose(&run.records, count, seed);
-    let found = compare(&run, &chosen, &remeasure(&run, &config, &chosen)?);
+    let found = compare(run, &chosen, &remeasure(run, &config, &chosen)?);
     let same = format!("{} trials run again: {}", chosen.len(), found.text());
     let again = Check::of("again", same, &found.wrong);
     let memory = config.execution.memory_mib.0;
     let less = (memory / LESS).max(1);
     config.execution.memory_mib = Positive(less);
-    let found = compare(&run, &chosen, &remeasure(&run, &config, &chosen)?);
+    let found = compare(run, &chosen, &remeasure(run, &config, &chosen)?);
     let wrong = if found.wrong.is_empty() { String::new() } else { found.wrong.join("; ") + "; " };
     let text = format!(
         "the same in {less} MiB instead of {memory}, other batches: {wrong}{}",

@@ -12,7 +12,7 @@ mod tables;
 use crate::error::InputError;
 use crate::manifest::{Manifest, OUTSIDE};
 use crate::record::FORMAT;
-use crate::store::{self, Run};
+use crate::store::Run;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 
@@ -108,31 +108,30 @@ impl Places {
     }
 }
 
-/// Checks the run in `folder`.
+/// Checks `run`, which was read from `folder`.
 ///
 /// # Errors
-/// If it cannot be read.
-pub fn verify(folder: &Path, places: &Places) -> Result<Vec<Check>> {
-    let run = store::read(folder)?;
-    let Run { manifest, records, left_out } = &run;
+/// If there is no room for its tables.
+pub fn verify(run: &Run, folder: &Path, places: &Places) -> Result<Vec<Check>> {
+    let Run { manifest, records, left_out } = run;
     let mut checks = vec![
         identity(manifest),
         Check::of("files", format!("{} records", records.len()), left_out),
     ];
-    checks.extend(records::checks(&run));
-    checks.push(tables::check(folder)?);
+    checks.extend(records::checks(run));
+    checks.push(tables::check(run, folder)?);
     checks.extend(contents::checks(manifest, places));
     Ok(checks)
 }
 
-/// Runs `count` trials of the run in `folder` again, chosen by `seed`, and compares them: once as they were
+/// Runs `count` trials of `run` again, chosen by `seed`, and compares them: once as they were
 /// run, and once in less memory, so in smaller batches.
 ///
 /// # Errors
-/// If the run cannot be read or continued from here, or the user stops it.
+/// If the run cannot be continued from here, or the user stops it.
 #[cfg(feature = "torch")]
-pub fn again(folder: &Path, places: &Places, (count, seed): (usize, u64)) -> Result<Vec<Check>> {
-    again::again(folder, places, count, seed)
+pub fn again(run: &Run, places: &Places, (count, seed): (usize, u64)) -> Result<Vec<Check>> {
+    again::again(run, places, count, seed)
 }
 
 /// The hash by which others know the run.

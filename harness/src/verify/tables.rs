@@ -2,20 +2,14 @@
 
 use super::Check;
 use crate::report;
-use crate::store;
+use crate::store::Run;
 use anyhow::{Context, Result};
 use std::path::Path;
 
 /// Everything is made again elsewhere, and compared byte by byte.
-pub(super) fn check(folder: &Path) -> Result<Check> {
+pub(super) fn check(run: &Run, folder: &Path) -> Result<Check> {
     let scratch = tempfile::tempdir().context("no folder for temporary files")?;
-    let manifest = folder.join(store::MANIFEST);
-    for file in store::record_files(folder)?.iter().chain([&manifest]) {
-        let name = file.file_name().expect("a file has a name");
-        std::fs::copy(file, scratch.path().join(name))
-            .with_context(|| format!("{}: cannot be read", file.display()))?;
-    }
-    let made = match report::report(scratch.path()) {
+    let made = match report::write(run, scratch.path()) {
         Ok(report) => report.files,
         Err(error) => return Ok(Check::of("tables", "none".into(), &[format!("{error:#}")])),
     };
@@ -34,8 +28,7 @@ pub(super) fn check(folder: &Path) -> Result<Check> {
         some => format!(", {some} are not in the folder"),
     };
     if !found.is_empty() {
-        found.push("`ment report` writes them again; an older version wrote others".into());
-        found.rotate_right(1);
+        found.insert(0, "`ment report` writes them again; an older version wrote others".into());
     }
     Ok(Check::of("tables", format!("{same} files are those of the records{missing}"), &found))
 }
