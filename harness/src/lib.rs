@@ -13,6 +13,7 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod dataset;
+pub mod difference;
 pub mod edit;
 pub mod error;
 pub mod log;
@@ -35,9 +36,13 @@ pub mod device;
 #[cfg(feature = "torch")]
 pub mod engine;
 #[cfg(feature = "torch")]
+pub mod generate;
+#[cfg(feature = "torch")]
 pub mod method;
 #[cfg(feature = "torch")]
 pub mod model;
+#[cfg(feature = "torch")]
+pub mod patch;
 #[cfg(feature = "torch")]
 pub mod predict;
 #[cfg(feature = "torch")]

@@ -33,7 +33,15 @@ pub fn next_tokens(loaded: &Loaded, ids: &[u32], top: usize) -> Result<Vec<NextT
     let input: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
     let input = Tensor::from_slice(&input).unsqueeze(0).to_device(spec.device);
     let logits = forward::logits(loaded.model.as_ref(), &input, &Edit::none());
-    let logits = logits.squeeze_dim(0).get(-1).to_kind(Kind::Double);
+    self::top(loaded, &logits.squeeze_dim(0).get(-1), top)
+}
+
+/// The `top` most probable tokens by their logits `[V]`, most probable first; equal logits by id.
+///
+/// # Errors
+/// If libtorch fails.
+pub fn top(loaded: &Loaded, logits: &Tensor, top: usize) -> Result<Vec<NextToken>> {
+    let logits = logits.to_kind(Kind::Double);
     let log_total = f64::try_from(logits.logsumexp([0_i64].as_slice(), false))?;
     let logits = Vec::<f64>::try_from(logits)?;
     let mut order: Vec<usize> = (0..logits.len()).collect();
@@ -67,7 +75,8 @@ pub fn render(tokens: &[NextToken]) -> String {
     out
 }
 
-fn check(ids: &[u32], vocabulary: usize, context: usize) -> Result<()> {
+/// Refuses ids that no model of that size can be run on.
+pub(crate) fn check(ids: &[u32], vocabulary: usize, context: usize) -> Result<()> {
     if ids.is_empty() {
         return Err(InputError::new("the prompt is empty; a prediction needs at least one token"));
     }

@@ -266,6 +266,18 @@ impl Config {
         Ok(config)
     }
 
+    /// `text`, TOML of a model and methods without data, with the lines `set` laid over it.
+    ///
+    /// # Errors
+    /// If a line sets nothing, or something is wrong then.
+    pub fn methods(text: &str, lines: &[String]) -> Result<Self, String> {
+        let mut table: toml::Table = toml::from_str(text).map_err(|error| error.to_string())?;
+        lines.iter().try_for_each(|line| set::set(&mut table, line))?;
+        let config: Self = toml::from_str(&table.to_string()).map_err(|error| explain(&error))?;
+        config.check_methods()?;
+        Ok(config)
+    }
+
     /// Whether some method attributes on prompts that are parallel to the one at hand.
     pub fn needs_parallel_prompts(&self) -> bool {
         !self.kn.is_empty()
@@ -320,6 +332,11 @@ impl Config {
                 dataset.name
             ));
         }
+        self.check_methods()
+    }
+
+    /// What no single key of the methods shows.
+    pub(crate) fn check_methods(&self) -> Result<(), String> {
         self.kn.iter().try_for_each(KnConfig::check)?;
         self.ment.iter().try_for_each(MentConfig::check)?;
         let labels = std::iter::once(&self.model.label).chain(self.labels()).cloned();

@@ -1,12 +1,13 @@
 //! Ways of running a model: each does in one pass what a plain implementation does in hundreds,
 //! and tests hold each to [`forward`], the plain one.
 //!
-//! [`trace`] runs sequences once; [`replay`] runs edits on a trace; [`gradient`] asks a trace for
+//! [`decode`] lets a sequence grow; [`trace`] runs sequences once; [`replay`] runs edits on a trace; [`gradient`] asks a trace for
 //! gradients; [`integrated_gradients`] (of a [`prompt_end`]) and [`probe`] are what they are named
 //! after. [`memory`] keeps all of them within a budget, [`batches`] groups sequences of like length.
 
 pub mod batches;
 pub mod block;
+pub mod decode;
 pub mod forward;
 pub mod gradient;
 pub mod integrated_gradients;

@@ -1,8 +1,9 @@
 //! Causal self-attention with rotary positions and grouped key/value heads, as both families
-//! have it, in the three shapes that the engine asks for: all positions of a sequence, some
-//! positions of a sequence, and one token after a sequence whose keys and values are at hand.
+//! have it, in the shapes that the engine asks for: all positions of a sequence, some positions of
+//! a sequence, and one token after a sequence whose keys and values are at hand.
 
 use super::Linear;
+use super::past::Past;
 use super::positions::{Positions, Tree};
 use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
@@ -75,8 +76,8 @@ impl Rotary {
 /// Keys and values of the tokens of sequences, each `[B, kv heads, T, head_dim]`; keys rotated.
 #[derive(Debug)]
 pub struct KeysValues {
-    key: Tensor,
-    value: Tensor,
+    pub(super) key: Tensor,
+    pub(super) value: Tensor,
 }
 
 impl KeysValues {
@@ -143,13 +144,39 @@ impl SelfAttention {
     /// Every token over itself and those before it, in the `tree` if the sequences branch:
     /// `[B,T,D]` to `[B,T,D]`.
     pub fn causal(&self, input: &Tensor, tree: Option<&Tree>) -> Tensor {
+        let (query, KeysValues { key, value }) = self.project(input, |x| self.rotary.all(tree, x));
+        self.mix(&query, &key, &value, tree.map(|tree| &tree.sees), tree.is_none())
+    }
+
+    /// As [`SelfAttention::causal`] of sequences that do not branch, with the keys and values.
+    pub fn causal_keeping(&self, input: &Tensor) -> (Tensor, KeysValues) {
+        let (query, kept) = self.project(input, |x| self.rotary.from(0, x));
+        (self.mix(&query, &kept.key, &kept.value, None, true), kept)
+    }
+
+    /// One more token of each sequence, `[B,1,D]` to `[B,1,D]`, over itself and the `past`, to which
+    /// its key and value are added.
+    pub fn next(&self, past: &mut Past, input: &Tensor) -> Tensor {
+        let position = past.tokens();
+        let (query, own) = self.project(input, |x| self.rotary.from(position, x));
+        let KeysValues { key, value } = past.push(&own);
+        self.mix(&query, &key, &value, None, false)
+    }
+
+    /// Queries `[B,H,T,head_dim]`, keys and values of `input` `[B,T,D]`; `rotate` knows where its
+    /// tokens stand.
+    fn project(
+        &self,
+        input: &Tensor,
+        rotate: impl FnOnce(&Tensor) -> Tensor,
+    ) -> (Tensor, KeysValues) {
         let projected = self.split(&self.qkv.forward(input));
         let turning = self.heads + self.kv_heads;
-        let rotated = self.rotary.all(tree, &projected.narrow(2, 0, turning));
+        let rotated = rotate(&projected.narrow(2, 0, turning));
         let query = rotated.narrow(2, 0, self.heads).transpose(1, 2);
         let key = rotated.narrow(2, self.heads, self.kv_heads).transpose(1, 2);
         let value = projected.narrow(2, turning, self.kv_heads).transpose(1, 2);
-        self.mix(&query, &key, &value, tree.map(|tree| &tree.sees), tree.is_none())
+        (query, KeysValues { key, value })
     }
 
     /// The tokens at Q positions of each sequence over those that they see: `[B,T,D]` to `[B,Q,D]`.

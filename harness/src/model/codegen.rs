@@ -215,6 +215,10 @@ impl CausalLm for CodeGen {
         &self.h[layer].mlp.fc_out.weight
     }
 
+    fn ffn_output_name(&self, layer: usize) -> String {
+        format!("transformer.h.{layer}.mlp.fc_out.weight")
+    }
+
     fn final_norm(&self, residual: &Tensor) -> Tensor {
         self.ln_f.forward(residual)
     }

@@ -18,6 +18,8 @@ pub struct Loaded {
     pub tokenizer: Tokenizer,
     /// SHA-256 of `config.json` and the weight files, 64 hex digits.
     pub sha256: String,
+    /// Tokens that end a sequence, as `config.json` and `generation_config.json` name them.
+    pub ends: Vec<u32>,
 }
 
 /// Loads the folder `path` (`config.json`, `tokenizer.json` and weights).
@@ -29,8 +31,15 @@ pub fn load(path: &Path, device: Device, kind: Kind) -> Result<Loaded> {
     let config = read_config(path)?;
     let tokenizer = Tokenizer::load(path)?;
     let (model, sha256) = load_weights(path, &config, device, kind)?;
-    tokenizer.check_against(model.spec(), &ends(&config), path)?;
-    Ok(Loaded { model, tokenizer, sha256 })
+    let mut ends = ends(&config);
+    tokenizer.check_against(model.spec(), &ends, path)?;
+    if let Ok(text) = std::fs::read_to_string(path.join("generation_config.json")) {
+        let more = serde_json::from_str(&text).map_err(|error| {
+            InputError::new(format!("{}/generation_config.json: {error}", path.display()))
+        })?;
+        ends.extend(self::ends(&more));
+    }
+    Ok(Loaded { model, tokenizer, sha256, ends })
 }
 
 /// Loads the network alone.

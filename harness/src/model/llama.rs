@@ -289,6 +289,10 @@ impl CausalLm for Llama {
         &self.layers[layer].mlp.down_proj.weight
     }
 
+    fn ffn_output_name(&self, layer: usize) -> String {
+        format!("model.layers.{layer}.mlp.down_proj.weight")
+    }
+
     fn final_norm(&self, residual: &Tensor) -> Tensor {
         self.norm.forward(residual)
     }

@@ -9,6 +9,7 @@ mod codegen;
 mod hub;
 mod layers;
 mod llama;
+mod past;
 mod pickle;
 mod positions;
 pub mod tokenizer;
@@ -18,8 +19,10 @@ pub use self::attention::{KeysValues, SelfAttention};
 pub(crate) use self::hub::checksums;
 pub use self::hub::{Loaded, load, load_weights, read_config};
 pub(crate) use self::layers::{LayerNorm, Linear};
+pub use self::past::Past;
+pub(crate) use self::pickle::update_checksums;
 pub use self::positions::{Positions, Sequences, Tree};
-pub(crate) use self::weights::Checkpoint;
+pub(crate) use self::weights::{Checkpoint, Stored, weight_files};
 
 use tch::{Device, Kind, Tensor};
 
@@ -69,6 +72,8 @@ pub trait CausalLm {
     fn ffn_output(&self, layer: usize, post_activation: &Tensor) -> Tensor;
     /// The FFN output matrix `[D,F]`; column j holds the parameters of neuron j.
     fn ffn_output_matrix(&self, layer: usize) -> &Tensor;
+    /// The name of that matrix in a checkpoint.
+    fn ffn_output_name(&self, layer: usize) -> String;
     /// Norm before the output head, `[..,D]` to `[..,D]`.
     fn final_norm(&self, residual: &Tensor) -> Tensor;
     /// Elementwise weight and bias of the final norm, each `[D]`.

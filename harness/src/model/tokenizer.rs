@@ -73,6 +73,33 @@ impl Tokenizer {
             .collect()
     }
 
+    /// The text that `ids` add to that of `prompt`.
+    pub fn continuation(&self, prompt: &[u32], ids: &[u32]) -> Result<String> {
+        let before = self.decode(prompt)?;
+        let whole = self.decode(&[prompt, ids].concat())?;
+        match whole.strip_prefix(&before) {
+            Some(text) => Ok(text.to_string()),
+            // A character begins in the prompt and ends behind it.
+            None => self.decode(ids),
+        }
+    }
+
+    /// `text`, which begins what `ids` add to `prompt`, cut where its tokens end. Of the tokens that make up
+    /// one character, the last has it.
+    pub fn pieces(&self, prompt: &[u32], ids: &[u32], text: &str) -> Result<Vec<String>> {
+        let mut start = 0;
+        let mut pieces = Vec::new();
+        for count in 1..=ids.len() {
+            let part = self.continuation(prompt, &ids[..count])?;
+            let end = part.len().min(text.len());
+            if end > start && text.starts_with(&part[..end]) {
+                pieces.push(text[start..end].to_string());
+                start = end;
+            }
+        }
+        Ok(pieces)
+    }
+
     /// Ids of `prompt` and `gold` written one after the other. Where a token spans the border,
     /// it counts as gold: the model would have to produce it from what stands before.
     pub fn encode_joint(&self, prompt: &str, gold: &str) -> Result<Joint> {

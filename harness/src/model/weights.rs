@@ -27,6 +27,16 @@ struct Entry {
     len: usize,
 }
 
+/// Where a tensor lies.
+pub(crate) struct Stored {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// Of its first byte.
+    pub(crate) offset: usize,
+    /// Of its elements, in row-major order.
+    pub(crate) kind: Kind,
+}
+
 /// The weight files of a Hugging Face folder, opened; tensors leave it one by one.
 pub(crate) struct Checkpoint {
     folder: PathBuf,
@@ -97,6 +107,24 @@ impl Checkpoint {
         let size: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
         let tensor = Tensor::f_from_data_size(bytes, &size, kind)?;
         Ok(tensor.to_kind(self.kind).to_device(self.device))
+    }
+
+    /// Where tensor `name` of `shape` lies.
+    ///
+    /// # Errors
+    /// If it is missing, or not of `shape`, or no weight can have its dtype.
+    pub(crate) fn stored(&self, name: &str, shape: &[usize]) -> Result<Stored> {
+        let entry = self.entries.get(name).filter(|entry| entry.shape == shape);
+        let found = entry.and_then(|entry| Some((entry, entry.kind?)));
+        let (entry, kind) =
+            found.ok_or_else(|| self.error(format!("no tensor `{name}` of shape {shape:?}")))?;
+        Ok(Stored { path: self.files[entry.file].0.clone(), offset: entry.offset, kind })
+    }
+
+    /// The names of the files.
+    fn names(&self) -> Vec<String> {
+        let names = self.files.iter().filter_map(|(path, _)| path.file_name());
+        names.map(|name| name.to_string_lossy().into_owned()).collect()
     }
 
     /// Drops every tensor that `named` accepts; for buffers that are recomputed.
@@ -211,6 +239,18 @@ impl Checkpoint {
         }
         Ok(())
     }
+}
+
+/// The names of the weight files of `folder` that [`Checkpoint::open`] reads, and of their index.
+///
+/// # Errors
+/// If there is none, or one is broken.
+pub(crate) fn weight_files(folder: &Path) -> Result<Vec<String>> {
+    let mut names = Checkpoint::open(folder, Device::Cpu, Kind::Float)?.names();
+    if names != [SINGLE] && names != [PICKLED] {
+        names.push(SHARDED.into());
+    }
+    Ok(names)
 }
 
 /// The shard files an index names, each once, sorted.

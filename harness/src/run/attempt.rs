@@ -14,15 +14,15 @@ use std::collections::HashSet;
 use tch::Tensor;
 
 /// What methods work with.
-pub(super) struct Workbench<'a> {
-    pub(super) config: &'a Config,
-    pub(super) loaded: &'a Loaded,
+pub(crate) struct Workbench<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) loaded: &'a Loaded,
     /// Bytes for the graphs of a trace, and as many again for a method.
-    pub(super) memory: usize,
+    pub(crate) memory: usize,
 }
 
 /// A sequence as methods of one kind meet it.
-pub(super) struct Traced {
+pub(crate) struct Traced {
     trace: Trace,
     located: Located,
     /// What tracing it took.
@@ -31,7 +31,7 @@ pub(super) struct Traced {
 
 /// A sequence under one edit, traced once a kind of method.
 #[derive(Default)]
-pub(super) struct Traces {
+pub(crate) struct Traces {
     plain: Option<Traced>,
     /// For methods that back-propagate through it.
     differentiable: Option<Traced>,
@@ -59,12 +59,12 @@ impl Warm {
 }
 
 /// How an error ended.
-pub(super) struct Attempt {
+pub(crate) struct Attempt {
     /// The prediction the method met.
-    pub(super) before: Observation,
-    pub(super) outcome: Outcome,
+    pub(crate) before: Observation,
+    pub(crate) outcome: Outcome,
     /// What it did, tracing counted.
-    pub(super) repair: Repair,
+    pub(crate) repair: Repair,
     /// How often a batch was cut in half meanwhile.
     pub(super) halvings: u32,
 }
@@ -72,7 +72,7 @@ pub(super) struct Attempt {
 impl Workbench<'_> {
     /// The sequence `ids`, run under `edit`, as `method` needs it: traced now, unless it is among
     /// `traces`, which are of the same sequence and edit.
-    pub(super) fn trace<'t>(
+    pub(crate) fn trace<'t>(
         &self,
         method: &dyn Method,
         ids: &Tensor,
@@ -94,7 +94,7 @@ impl Workbench<'_> {
     }
 
     /// The datum as a method sees it.
-    pub(super) fn scene<'s>(
+    pub(crate) fn scene<'s>(
         &'s self,
         ids: &'s Tensor,
         traced: &'s Traced,
@@ -109,7 +109,7 @@ impl Workbench<'_> {
 
 /// Has `method` put `target` on top at position `at`, unless it is there already. `clock` has
 /// the seconds of the trace on it, where the method bears them.
-pub(super) fn attempt(
+pub(crate) fn attempt(
     method: &dyn Method,
     scene: &Scene<'_>,
     (at, target): (usize, u32),

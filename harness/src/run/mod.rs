@@ -1,6 +1,6 @@
 //! A run from config to records. The only place that sees data, retrieval, model and methods.
 
-mod attempt;
+pub(crate) mod attempt;
 mod deviations;
 mod forecast;
 mod parallel;

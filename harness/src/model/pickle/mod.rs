@@ -5,7 +5,10 @@
 //! plainly. So a tensor is a range of the file, and a caller can map the file and view the bytes.
 //! A file may come from anyone: nothing in it is executed, and all it claims is checked.
 
+mod checksums;
 mod vm;
+
+pub(crate) use self::checksums::update_checksums;
 
 use std::{
     collections::BTreeMap,

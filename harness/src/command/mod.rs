@@ -1,6 +1,14 @@
 //! The commands: arguments in, work done, results printed.
 
+#[cfg(feature = "torch")]
+mod patch;
+
+#[cfg(feature = "torch")]
+pub use self::patch::{apply, generate, patch};
+
 use crate::benchmark::Benchmark;
+#[cfg(not(feature = "torch"))]
+use crate::cli::{ApplyArgs, GenerateArgs, PatchArgs};
 use crate::cli::{BenchArgs, ConfigArgs, PredictArgs, RunArgs, VerifyArgs};
 use crate::config::{Cases, Config, Experiment};
 use crate::dataset::DatasetName;
@@ -360,6 +368,24 @@ fn run_config(_: &Config, _: &str, _: &RunArgs, _: &Path) -> Result<()> {
 /// `ment predict`
 #[cfg(not(feature = "torch"))]
 pub fn predict(_: PredictArgs) -> Result<()> {
+    Err(without_torch())
+}
+
+/// `ment generate`
+#[cfg(not(feature = "torch"))]
+pub fn generate(_: &GenerateArgs) -> Result<()> {
+    Err(without_torch())
+}
+
+/// `ment patch`
+#[cfg(not(feature = "torch"))]
+pub fn patch(_: &PatchArgs) -> Result<()> {
+    Err(without_torch())
+}
+
+/// `ment apply`
+#[cfg(not(feature = "torch"))]
+pub fn apply(_: &ApplyArgs) -> Result<()> {
     Err(without_torch())
 }
 

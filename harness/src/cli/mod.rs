@@ -1,5 +1,9 @@
 //! The command line.
 
+mod patch;
+
+pub use self::patch::{ApplyArgs, GenerateArgs, ModelArgs, PatchArgs};
+
 use crate::report::TABLES;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
@@ -52,6 +56,13 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Print the most probable next tokens after a prompt.
     Predict(PredictArgs),
+    /// Print what a model writes after a prompt, with patches or without.
+    Generate(GenerateArgs),
+    /// Make a model say a target after a prompt: repair its wrong tokens one by one, and show what else
+    /// changes. Nothing on disk does; `--out` keeps the patch as a file.
+    Patch(PatchArgs),
+    /// Write a copy of a model with patches in its weights.
+    Apply(ApplyArgs),
     /// Measure the engine against Python peers that do the same work (`just bench` sets them up).
     Bench(BenchArgs),
 }

@@ -1,0 +1,110 @@
+//! Arguments of the commands for a model of one's own.
+
+use clap::Args;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+/// Where a model is, and where it runs.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// Model, a Hugging Face folder.
+    #[arg(long, value_name = "DIR", default_value = ".models/smollm2-135m-instruct")]
+    pub model: PathBuf,
+    /// Where to compute: cpu or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// Threads of one tensor operation [default: OMP_NUM_THREADS, else all cores].
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+}
+
+/// Arguments of `ment patch`.
+#[derive(Debug, Args)]
+pub struct PatchArgs {
+    #[command(flatten)]
+    /// The model.
+    pub model: ModelArgs,
+    /// What comes before the target: a text, or a file that holds one (less its last line end).
+    #[arg(long, value_name = "TEXT|FILE", required_unless_present = "revert")]
+    pub prompt: Option<String>,
+    /// What the model should say then, from its first character on: a text, or a file.
+    #[arg(long, value_name = "TEXT|FILE", required_unless_present = "revert")]
+    pub target: Option<String>,
+    /// How: ment, one of its variants (loc.-actv, est.-switch, plan-prob …), kn or kn-1.
+    #[arg(long, value_name = "NAME", default_value = "ment")]
+    pub method: String,
+    /// Set a key of the method, as in ment.quota=5.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Patches that are in place already; the new one goes on top of them.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub patch: Vec<PathBuf>,
+    /// Texts that should stay as they are, parted by lines `---`: side effects are measured on them
+    /// [default: two dozen short ones of many kinds].
+    #[arg(long, value_name = "FILE")]
+    pub keep: Option<PathBuf>,
+    /// Write the patch to this new file; with --revert, the checkpoint to this new folder.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Take this patch out of a folder that `ment apply` has written: --model DIR --revert FILE
+    /// --out DIR.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "out",
+        conflicts_with_all = ["prompt", "target", "method", "set", "patch", "keep", "json"]
+    )]
+    pub revert: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `ment apply`.
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    #[command(flatten)]
+    /// The model.
+    pub model: ModelArgs,
+    /// Patches, in the order they are applied.
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    pub patch: Vec<PathBuf>,
+    /// The new folder.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Arguments of `ment generate`.
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    #[command(flatten)]
+    /// The model.
+    pub model: ModelArgs,
+    /// What the model goes on from: a text, or a file that holds one (less its last line end).
+    #[arg(long, value_name = "TEXT|FILE")]
+    pub prompt: String,
+    /// Patches the model has meanwhile, in the order they are applied.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub patch: Vec<PathBuf>,
+    /// Without the patches too, and what differs: [-before-] {+after+}, or in colour.
+    #[arg(long, requires = "patch", conflicts_with = "json")]
+    pub compare: bool,
+    /// Tokens at most.
+    #[arg(long, value_name = "N", default_value = "128")]
+    pub tokens: NonZeroUsize,
+    /// Draw tokens at this temperature; 0 takes the most probable one.
+    #[arg(long, value_name = "T", default_value = "0")]
+    pub temperature: f64,
+    /// Draw among the most probable tokens that have this probability together.
+    #[arg(long, value_name = "P", default_value = "1")]
+    pub top_p: f64,
+    /// What chance depends on.
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub seed: u64,
+    /// End before this text; \n stands for a line end. May be given several times.
+    #[arg(long, value_name = "TEXT")]
+    pub stop: Vec<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,235 @@
+//! `ment generate`, `ment patch`, `ment apply`: a model of one's own.
+
+use crate::cli::{ApplyArgs, GenerateArgs, ModelArgs, PatchArgs};
+use crate::difference::{self, difference};
+use crate::edit::Edit;
+use crate::error::InputError;
+use crate::generate::{Generated, Sampling, Settings, Stops};
+use crate::model::{self, Loaded};
+use crate::patch::checkpoint::{self, Origin, Written};
+use crate::patch::file::{Card, FORMAT, Patch, PatchFile};
+use crate::patch::kept::{Drift, Kept};
+use crate::patch::repair::{Repairs, Task};
+use crate::patch::stack::{Stack, short};
+use crate::patch::{methods, render, repair, text_or_file};
+use crate::{device, method};
+use anyhow::Result;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+/// A model with the patches that are in its weights.
+struct Opened {
+    loaded: Loaded,
+    origin: Origin,
+}
+
+fn open(args: &ModelArgs) -> Result<Opened> {
+    crate::signal::listen()?;
+    device::set_up_cpu(args.threads);
+    let device = device::open(&args.device)?;
+    let loaded = model::load(&args.model, device, tch::Kind::Float)?;
+    let origin = Origin::of(&args.model, &loaded.sha256)?;
+    Ok(Opened { loaded, origin })
+}
+
+impl Opened {
+    /// The patches in the weights, and then those of `files`; where those end that are in the weights.
+    fn stack(&self, files: &[PathBuf]) -> Result<(Stack, usize)> {
+        let mut all = self.origin.stack.files.clone();
+        let inside = all.len();
+        for file in files {
+            all.push(PatchFile::read(file)?);
+        }
+        Ok((Stack::new(&self.origin.base, all)?, inside))
+    }
+
+    /// What `files` change on top of the weights, and all patches.
+    fn with(&self, files: &[PathBuf]) -> Result<(Stack, Edit)> {
+        let (stack, inside) = self.stack(files)?;
+        let added = Stack { files: stack.files[inside..].to_vec() };
+        let edit = added.edit(self.loaded.model.spec())?;
+        stack.conflicts().iter().for_each(|conflict| tracing::warn!("{conflict}"));
+        Ok((stack, edit))
+    }
+}
+
+/// `ment generate`
+pub fn generate(args: &GenerateArgs) -> Result<()> {
+    let GenerateArgs { temperature, top_p, seed, .. } = *args;
+    let sampling = Sampling { temperature, top_p, seed };
+    sampling.check()?;
+    let stops = args.stop.iter().map(|stop| stop.replace("\\n", "\n")).collect();
+    let settings = Settings { tokens: args.tokens.get(), sampling, stops: Stops::new(stops) };
+    let prompt = text_or_file(&args.prompt)?;
+    let opened = open(&args.model)?;
+    let (_, edit) = opened.with(&args.patch)?;
+    let loaded = &opened.loaded;
+    let ids = loaded.tokenizer.encode(&prompt)?;
+    let write = |edit: &Edit, say: &mut dyn FnMut(&str)| {
+        crate::generate::generate(loaded, &ids, edit, &settings, say)
+    };
+    if args.compare {
+        let (before, after) = (write(&Edit::none(), &mut |_| {})?, write(&edit, &mut |_| {})?);
+        let tokens = |text: &Generated| loaded.tokenizer.pieces(&ids, &text.ids, &text.text);
+        let pieces = difference(&tokens(&before)?, &tokens(&after)?);
+        println!("{}", difference::render(&pieces, std::io::stdout().is_terminal()));
+    } else if args.json {
+        println!("{}", serde_json::to_string(&write(&edit, &mut |_| {})?)?);
+    } else {
+        write(&edit, &mut |text| {
+            print!("{text}");
+            let _ = std::io::stdout().flush(); // a pipe that has closed is noticed by the next print
+        })?;
+        println!();
+    }
+    Ok(())
+}
+
+/// `ment patch`
+pub fn patch(args: &PatchArgs) -> Result<()> {
+    if let Some(out) = args.out.as_deref().filter(|out| std::fs::symlink_metadata(out).is_ok()) {
+        return Err(crate::patch::file::is_there(out));
+    }
+    if let (Some(revert), Some(out)) = (&args.revert, &args.out) {
+        return self::revert(&args.model, revert, out);
+    }
+    let text = |given: &Option<String>| text_or_file(given.as_deref().unwrap_or_default());
+    let (prompt, target) = (text(&args.prompt)?, text(&args.target)?);
+    let mut config = methods::one(&args.method, &args.set)?;
+    config.model.path.clone_from(&args.model.model);
+    let opened = open(&args.model)?;
+    let (stack, standing) = opened.with(&args.patch)?;
+    let loaded = &opened.loaded;
+    let task = Task::new(loaded, &prompt, &target)?;
+    let kept = Kept::read(args.keep.as_deref(), loaded)?;
+    let methods = method::all(&config, loaded);
+    let repairs = repair::repair(loaded, &config, methods[0].as_ref(), &task, &standing, None)?;
+    let before = kept.under(loaded, &standing)?;
+    let whole = standing.and(&repairs.edit);
+    let after = kept.under(loaded, &whole)?;
+    let drift = Drift::between(&before, &after);
+    let written = match (&args.out, &repairs.failed) {
+        (Some(out), None) => {
+            let card = Card {
+                format: FORMAT,
+                harness: format!(
+                    "ment {}, commit {}",
+                    env!("CARGO_PKG_VERSION"),
+                    env!("MENT_COMMIT")
+                ),
+                base: opened.origin.base.clone(),
+                model: folder_name(&args.model.model),
+                after: stack.ids(),
+                method: args.method.clone(),
+                settings: methods::settings(&config, &args.method),
+                prompt: task.prompt.clone(),
+                target: task.target.clone(),
+                prompt_ids: task.ids.prompt.clone(),
+                target_ids: task.ids.gold.clone(),
+                repairs: repairs.done.iter().map(|shown| shown.repaired.clone()).collect(),
+            };
+            Some((out, Patch::new(card, &repairs.edit)?.write(out)?))
+        }
+        _ => None,
+    };
+    if args.json {
+        let Repairs { done, failed, edit } = &repairs;
+        let said = serde_json::json!({
+            "solved": failed.is_none(), "columns": edit.0.len(), "repairs": done, "failed": failed,
+            "kept": drift, "patch": written.as_ref().map(|(_, id)| id),
+        });
+        println!("{said}");
+    } else {
+        println!("model    {} ({}…)", folder_name(&args.model.model), short(&loaded.sha256));
+        if !stack.files.is_empty() {
+            println!("patches  {} in place", stack.files.len());
+        }
+        print!("{}", render::task(loaded, &task)?);
+        print!("{}", render::repairs(&task, &repairs));
+        print!("{}", render::drift(&drift, kept.count()));
+        for file in &stack.files {
+            let held = repair::held(loaded, &file.patch.card, &whole)?;
+            print!("before   {}", render::held(file, held));
+        }
+        match &written {
+            Some((out, id)) => println!("patch    {} ({}…)", out.display(), short(id)),
+            None => println!("nothing on disk was changed"),
+        }
+    }
+    match &repairs.failed {
+        Some(failed) => {
+            let (token, tokens) = (failed.tried.repaired.position + 1, task.ids.gold.len());
+            let what =
+                format!("token {token} of {tokens} could not be repaired: {}", failed.reason);
+            let out = args.out.as_ref().map_or("", |_| "; no patch was written");
+            anyhow::bail!("{what}{out}")
+        }
+        None => Ok(()),
+    }
+}
+
+/// `ment patch --revert`
+fn revert(args: &ModelArgs, file: &Path, out: &Path) -> Result<()> {
+    let Opened { loaded, origin } = open(args)?;
+    let gone = PatchFile::read(file)?;
+    let mut left = origin.stack.files.clone();
+    left.retain(|own| own.id != gone.id);
+    if left.len() == origin.stack.files.len() {
+        return Err(InputError::new(format!(
+            "{}: not one of the {} patches of {}",
+            file.display(),
+            left.len(),
+            args.model.display()
+        )));
+    }
+    let needed: Vec<String> = left
+        .iter()
+        .filter(|own| own.patch.card.after.contains(&gone.id))
+        .map(PatchFile::name)
+        .collect();
+    if !needed.is_empty() {
+        return Err(InputError::new(format!(
+            "{}: {} was made on top of it; take that out first",
+            file.display(),
+            needed.join(", ")
+        )));
+    }
+    let stack = Stack::new(&origin.base, left)?;
+    let written = checkpoint::write(&args.model, &loaded, &origin, stack, out)?;
+    if written.stack.files.is_empty() {
+        let base = short(&origin.base);
+        println!("{}: no patch is left, and it is bit for bit the base ({base}…)", out.display());
+    }
+    tell(&written, out)
+}
+
+/// `ment apply`
+pub fn apply(args: &ApplyArgs) -> Result<()> {
+    if std::fs::symlink_metadata(&args.out).is_ok() {
+        return Err(crate::patch::file::is_there(&args.out));
+    }
+    let opened = open(&args.model)?;
+    let (stack, _) = opened.with(&args.patch)?;
+    let Opened { loaded, origin } = &opened;
+    let written = checkpoint::write(&args.model.model, loaded, origin, stack, &args.out)?;
+    tell(&written, &args.out)
+}
+
+/// What is in the new folder, and what its patches' prompts bring about now.
+fn tell(written: &Written, out: &Path) -> Result<()> {
+    let Written { loaded, stack, left_out } = written;
+    for file in &stack.files {
+        let held = repair::held(loaded, &file.patch.card, &Edit::none())?;
+        print!("{}", render::held(file, held));
+    }
+    if !left_out.is_empty() {
+        println!("not copied, as no patch reaches them: {}", left_out.join(", "));
+    }
+    println!("{} ({}…)", out.display(), short(&loaded.sha256));
+    Ok(())
+}
+
+fn folder_name(folder: &Path) -> String {
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+    folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned()
+}

@@ -1,0 +1,243 @@
+//! A checkpoint with patches in its weights: a copy of its folder in which nothing but their columns
+//! differs. What the columns were, and the patches themselves, lie beside the weights in a folder of
+//! their own, so that any patch can be taken out again, to the last bit.
+
+use super::columns::Columns;
+use super::file::{PatchFile, is_there};
+use super::stack::{Stack, short};
+use crate::edit::Neuron;
+use crate::error::InputError;
+use crate::model::{self, CausalLm, Loaded};
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use tch::{Kind, Tensor};
+
+/// The folder of what is known of a checkpoint's patches, in its own.
+const FOLDER: &str = "ment";
+const HISTORY: &str = "patches.json";
+/// The columns as they were, in the dtype of the weights.
+const COLUMNS: &str = "columns.safetensors";
+
+/// Files that hold weights, or a cache of them; of all in a folder only those that are read are edited.
+const WEIGHTS: [&str; 9] =
+    ["bin", "gguf", "h5", "index.json", "msgpack", "onnx", "ot", "pt", "safetensors"];
+
+/// What a patched folder says of itself.
+#[derive(Debug, Serialize, Deserialize)]
+struct History {
+    /// The checkpoint without patches.
+    base: String,
+    /// The checkpoint as it was written.
+    sha256: String,
+    /// Files of the patches, in order, beside this one.
+    patches: Vec<String>,
+}
+
+/// A checkpoint and the patches that are in its weights.
+pub struct Origin {
+    /// SHA-256 of the checkpoint without them.
+    pub base: String,
+    /// The patches.
+    pub stack: Stack,
+    /// What the columns were that they changed.
+    columns: BTreeMap<Neuron, Tensor>,
+}
+
+impl Origin {
+    /// That of the checkpoint in `folder`, whose hash is `sha256`.
+    ///
+    /// # Errors
+    /// If its history is broken, or of other weights.
+    pub fn of(folder: &Path, sha256: &str) -> Result<Self> {
+        let own = folder.join(FOLDER);
+        if !own.is_dir() {
+            let (stack, columns) = (Stack::default(), BTreeMap::new());
+            return Ok(Self { base: sha256.to_string(), stack, columns });
+        }
+        let file = own.join(HISTORY);
+        let wrong = |what: String| InputError::new(format!("{}: {what}", file.display()));
+        let history: History =
+            serde_json::from_str(&super::read(&file)?).map_err(|error| wrong(error.to_string()))?;
+        if history.sha256 != sha256 {
+            return Err(wrong(format!(
+                "the weights ({}…) are not those that were written with these patches ({}…)",
+                short(sha256),
+                short(&history.sha256)
+            )));
+        }
+        let files = history.patches.iter().map(|name| PatchFile::read(&own.join(name)));
+        let stack = Stack::new(&history.base, files.collect::<Result<_>>()?)?;
+        let saved = Tensor::read_safetensors(own.join(COLUMNS))
+            .map_err(|error| wrong(format!("{COLUMNS} cannot be read ({error})")))?;
+        let neuron = |name: &str| {
+            let (layer, index) = name.split_once('.')?;
+            Some(Neuron { layer: layer.parse().ok()?, index: index.parse().ok()? })
+        };
+        let named = |(name, column): (String, Tensor)| {
+            neuron(&name)
+                .map(|neuron| (neuron, column))
+                .ok_or_else(|| wrong(format!("{COLUMNS}: {name:?}")))
+        };
+        let columns = saved.into_iter().map(named).collect::<Result<_>>()?;
+        Ok(Self { base: history.base, stack, columns })
+    }
+}
+
+/// What was written.
+pub struct Written {
+    /// The model that is in the new folder now.
+    pub loaded: Loaded,
+    /// The patches that are in its weights.
+    pub stack: Stack,
+    /// Files that were not copied: weights in other forms, which no patch reaches.
+    pub left_out: Vec<String>,
+}
+
+/// Writes the checkpoint of `folder`, loaded as `loaded`, with `stack` instead of the patches that are in
+/// it, to the new folder `out`: whole, or not at all.
+///
+/// # Errors
+/// If `out` is there, a patch does not fit, or something cannot be read or written.
+pub fn write(
+    folder: &Path,
+    loaded: &Loaded,
+    origin: &Origin,
+    stack: Stack,
+    out: &Path,
+) -> Result<Written> {
+    if fs::symlink_metadata(out).is_ok() {
+        return Err(is_there(out));
+    }
+    stack.edit(loaded.model.spec())?; // refused before anything is copied
+    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    let failed = || format!("{}: cannot be written", out.display());
+    fs::create_dir_all(parent).with_context(failed)?;
+    let scratch = tempfile::Builder::new().prefix(".ment-").tempdir_in(parent);
+    let scratch = scratch.with_context(failed)?;
+    let copy = scratch.path().join("checkpoint");
+    let weights = model::weight_files(folder)?;
+    let left_out = copy_folder(folder, &copy, &weights)?;
+
+    let columns = change(loaded.model.as_ref(), &copy, origin, &stack)?;
+    for name in &weights {
+        if name.ends_with(".bin") {
+            model::update_checksums(&copy.join(name))?;
+        }
+    }
+    let [sha256, _] = model::checksums(&copy)?;
+    if stack.files.is_empty() {
+        anyhow::ensure!(
+            sha256 == origin.base,
+            "without patches the checkpoint is not bit for bit the one they were made for ({}… is not \
+             {}…); nothing was written",
+            short(&sha256),
+            short(&origin.base)
+        );
+    } else {
+        let base = origin.base.clone();
+        write_history(
+            &copy.join(FOLDER),
+            History { base, sha256, patches: Vec::new() },
+            &stack,
+            &columns,
+        )?;
+    }
+    let spec = loaded.model.spec();
+    let loaded = model::load(&copy, spec.device, spec.kind)?;
+    fs::rename(&copy, out).with_context(failed)?;
+    Ok(Written { loaded, stack, left_out })
+}
+
+/// Sets every column of the checkpoint in `copy` to what it was, and adds those of `stack`: all deltas of
+/// a column first, in f32, so that it is rounded once. What the changed columns were.
+fn change(
+    model: &dyn CausalLm,
+    copy: &Path,
+    origin: &Origin,
+    stack: &Stack,
+) -> Result<BTreeMap<Neuron, Tensor>> {
+    let files = Columns::open(model, copy)?;
+    for (neuron, column) in &origin.columns {
+        files.write(*neuron, column)?;
+    }
+    let mut deltas: BTreeMap<Neuron, Tensor> = BTreeMap::new();
+    for column in stack.files.iter().flat_map(|file| &file.patch.columns) {
+        let delta = Tensor::from_slice(&column.delta);
+        deltas.entry(column.neuron).and_modify(|sum| *sum += &delta).or_insert(delta);
+    }
+    let mut were = BTreeMap::new();
+    for (neuron, delta) in deltas {
+        let was = files.read(neuron)?;
+        files.write(neuron, &(was.to_kind(Kind::Float) + delta).to_kind(was.kind()))?;
+        were.insert(neuron, was);
+    }
+    Ok(were)
+}
+
+fn write_history(
+    folder: &Path,
+    mut history: History,
+    stack: &Stack,
+    columns: &BTreeMap<Neuron, Tensor>,
+) -> Result<()> {
+    let failed = || format!("{}: cannot be written", folder.display());
+    fs::create_dir(folder).with_context(failed)?;
+    for (place, file) in stack.files.iter().enumerate() {
+        let name = format!("{:04}-{}.safetensors", place + 1, short(&file.id));
+        fs::copy(&file.path, folder.join(&name)).with_context(failed)?;
+        history.patches.push(name);
+    }
+    let named: Vec<(String, &Tensor)> = columns
+        .iter()
+        .map(|(neuron, column)| (format!("{}.{}", neuron.layer, neuron.index), column))
+        .collect();
+    Tensor::write_safetensors(&named, folder.join(COLUMNS)).with_context(failed)?;
+    let text = serde_json::to_string_pretty(&history)? + "\n";
+    fs::write(folder.join(HISTORY), text).with_context(failed)
+}
+
+/// Copies all files of `from`, links followed, but for its history and for weights that are not among
+/// `weights`; the names of those left out.
+fn copy_folder(from: &Path, to: &Path, weights: &[String]) -> Result<Vec<String>> {
+    let mut left_out = Vec::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        let (source, target) = (from.join(&folder), to.join(&folder));
+        let failed = || format!("{}: cannot be copied", source.display());
+        fs::create_dir(&target).with_context(failed)?;
+        for entry in fs::read_dir(&source).with_context(failed)? {
+            let name = entry.with_context(failed)?.file_name();
+            let (relative, path) = (folder.join(&name), source.join(&name));
+            let is_top = folder.as_os_str().is_empty();
+            let read = is_top && weights.iter().any(|file| name == OsStr::new(file));
+            let shown = relative.to_string_lossy().into_owned();
+            if path.is_dir() {
+                if !(is_top && (name == FOLDER || name == ".git" || name == ".cache")) {
+                    folders.push(relative);
+                }
+            } else if !read && WEIGHTS.iter().any(|form| shown.ends_with(&format!(".{form}"))) {
+                left_out.push(shown);
+            } else {
+                let copied = target.join(&name);
+                fs::copy(&path, &copied)
+                    .with_context(|| format!("{}: cannot be copied", path.display()))?;
+                make_writable(&copied)?;
+            }
+        }
+    }
+    left_out.sort();
+    Ok(left_out)
+}
+
+/// A copy of a file that nobody may write to can be written to.
+fn make_writable(file: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = fs::metadata(file)?.permissions().mode() | 0o200;
+    fs::set_permissions(file, fs::Permissions::from_mode(mode))?;
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! Columns of the FFN output matrices, in the weight files of a folder: read, and written in place.
+
+use crate::edit::Neuron;
+use crate::model::{CausalLm, Checkpoint, Stored};
+use anyhow::{Context, Result};
+use memmap2::MmapMut;
+use std::fs::OpenOptions;
+use std::path::Path;
+use tch::{Kind, Tensor};
+
+/// The columns of one folder's files.
+pub struct Columns<'m> {
+    model: &'m dyn CausalLm,
+    /// Of each layer, where its matrix lies.
+    stored: Vec<Stored>,
+}
+
+impl<'m> Columns<'m> {
+    /// Those of the checkpoint in `folder`, which is that of `model`.
+    ///
+    /// # Errors
+    /// If a file is missing or broken.
+    pub fn open(model: &'m dyn CausalLm, folder: &Path) -> Result<Self> {
+        let checkpoint = Checkpoint::open(folder, tch::Device::Cpu, Kind::Float)?;
+        let spec = model.spec();
+        let stored = (0..spec.layers).map(|layer| {
+            checkpoint.stored(&model.ffn_output_name(layer), &[spec.d_model, spec.d_ff])
+        });
+        Ok(Self { model, stored: stored.collect::<Result<_>>()? })
+    }
+
+    /// The column of `neuron` `[D]`, in the dtype of the file.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn read(&self, neuron: Neuron) -> Result<Tensor> {
+        let map = self.map(neuron)?;
+        let (kind, size) = self.element(neuron);
+        let bytes: Vec<u8> =
+            self.offsets(neuron).flat_map(|at| map[at..at + size].iter().copied()).collect();
+        Ok(Tensor::f_from_data_size(&bytes, &[self.model.spec().d_model as i64], kind)?)
+    }
+
+    /// Writes `column` `[D]`, of the dtype of the file, to that of `neuron`.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write(&self, neuron: Neuron, column: &Tensor) -> Result<()> {
+        let mut map = self.map(neuron)?;
+        let (_, size) = self.element(neuron);
+        let mut bytes = vec![0; self.model.spec().d_model * size];
+        column.f_copy_data_u8(&mut bytes, self.model.spec().d_model)?;
+        for (at, element) in self.offsets(neuron).zip(bytes.chunks(size)) {
+            map[at..at + size].copy_from_slice(element);
+        }
+        map.flush()?;
+        Ok(())
+    }
+
+    /// Where the entries of a column lie: one in each row of the matrix.
+    fn offsets(&self, neuron: Neuron) -> impl Iterator<Item = usize> + '_ {
+        let ((_, size), spec) = (self.element(neuron), self.model.spec());
+        let first = self.stored[neuron.layer].offset + neuron.index * size;
+        (0..spec.d_model).map(move |row| first + row * spec.d_ff * size)
+    }
+
+    fn element(&self, neuron: Neuron) -> (Kind, usize) {
+        let kind = self.stored[neuron.layer].kind;
+        (kind, kind.elt_size_in_bytes())
+    }
+
+    fn map(&self, neuron: Neuron) -> Result<MmapMut> {
+        let path = &self.stored[neuron.layer].path;
+        let failed = || format!("{}: cannot be written", path.display());
+        let file = OpenOptions::new().read(true).write(true).open(path).with_context(failed)?;
+        // Safety: the file is of a folder that this process has just made, under a name of its own.
+        unsafe { MmapMut::map_mut(&file) }.with_context(failed)
+    }
+}

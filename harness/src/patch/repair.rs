@@ -1,0 +1,210 @@
+//! What a model says after a prompt, made what it should say: token by token, each wrong one by a
+//! method's edit on top of those before.
+
+use super::file::{Card, Repaired};
+use crate::config::Config;
+use crate::device::Clock;
+use crate::edit::Edit;
+use crate::error::InputError;
+use crate::method::{Method, NoParallelPrompts};
+use crate::model::Loaded;
+use crate::model::tokenizer::Joint;
+use crate::predict::{self, NextToken};
+use crate::record::Outcome;
+use crate::run::attempt::{Traces, Workbench, attempt};
+use crate::signal;
+use anyhow::Result;
+use serde::Serialize;
+use tch::{Kind, Tensor};
+
+/// Tokens shown before and after.
+pub const TOP: usize = 5;
+
+/// How often one token is repaired: later ones may undo it.
+const TRIES: usize = 3;
+
+/// What should be said after what.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// The prompt as text.
+    pub prompt: String,
+    /// The target as text.
+    pub target: String,
+    /// Both as ids.
+    pub ids: Joint,
+}
+
+impl Task {
+    /// `target` after `prompt`, for that model.
+    ///
+    /// # Errors
+    /// If one of them is empty, or both are longer than the model's context.
+    pub fn new(loaded: &Loaded, prompt: &str, target: &str) -> Result<Self> {
+        let ids = loaded.tokenizer.encode_joint(prompt, target)?;
+        if target.is_empty() || ids.gold.is_empty() {
+            return Err(InputError::new("the target is empty; say what the model should say"));
+        }
+        if ids.prompt.is_empty() {
+            return Err(InputError::new(
+                "the prompt is empty; a prediction needs at least one token",
+            ));
+        }
+        let (tokens, context) = (ids.prompt.len() + ids.gold.len(), loaded.model.spec().context);
+        if tokens > context {
+            return Err(InputError::new(format!(
+                "prompt and target have {tokens} tokens, the model's context holds {context}"
+            )));
+        }
+        Ok(Self { prompt: prompt.into(), target: target.into(), ids })
+    }
+
+    /// What the patch of that `card` was made for.
+    pub fn of(card: &Card) -> Self {
+        let Card { prompt, target, prompt_ids, target_ids, .. } = card;
+        let ids = Joint { prompt: prompt_ids.clone(), gold: target_ids.clone() };
+        Self { prompt: prompt.clone(), target: target.clone(), ids }
+    }
+
+    /// Prompt and target without its last token, whose own prediction nobody needs, `[T]`.
+    fn sequence(&self, device: tch::Device) -> Tensor {
+        let Joint { prompt, gold } = &self.ids;
+        let ids = prompt.iter().chain(&gold[..gold.len() - 1]).map(|&id| i64::from(id));
+        Tensor::from_slice(&ids.collect::<Vec<i64>>()).to_device(device)
+    }
+
+    /// What the model says at each token of the target, those before it given.
+    ///
+    /// # Errors
+    /// If libtorch fails.
+    pub fn said(&self, loaded: &Loaded, edit: &Edit) -> Result<Vec<u32>> {
+        let model = loaded.model.as_ref();
+        let ids = self.sequence(model.spec().device).unsqueeze(0);
+        let states = crate::engine::forward::residual(model, &ids, None, edit);
+        let first = self.ids.prompt.len() as i64 - 1;
+        let states = states.narrow(1, first, self.ids.gold.len() as i64);
+        argmaxes(&model.head(&model.final_norm(&states)).squeeze_dim(0))
+    }
+}
+
+/// How many tokens of the target of that `card` the model says under `edit`, and of how many.
+///
+/// # Errors
+/// If libtorch fails.
+pub fn held(loaded: &Loaded, card: &Card, edit: &Edit) -> Result<(usize, usize)> {
+    let said = Task::of(card).said(loaded, edit)?;
+    let held = said.iter().zip(&card.target_ids).filter(|(said, target)| said == target).count();
+    Ok((held, card.target_ids.len()))
+}
+
+/// The largest logit of each row of `[N,V]`, the first of equals.
+pub(super) fn argmaxes(logits: &Tensor) -> Result<Vec<u32>> {
+    let best = logits.max_dim(-1, true).0;
+    let ids = logits.eq_tensor(&best).to_kind(Kind::Int8).argmax(-1, false);
+    Ok(Vec::<i64>::try_from(ids)?.into_iter().map(|id| id as u32).collect())
+}
+
+/// A repair as people look at it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Shown {
+    /// What was done.
+    #[serde(flatten)]
+    pub repaired: Repaired,
+    /// The most probable tokens before.
+    pub top_before: Vec<NextToken>,
+    /// Those after.
+    pub top_after: Vec<NextToken>,
+}
+
+/// A token that could not be repaired.
+#[derive(Clone, Debug, Serialize)]
+pub struct Failed {
+    /// What was tried, all undone.
+    pub tried: Shown,
+    /// Why.
+    pub reason: String,
+}
+
+/// What became of a task.
+#[derive(Debug)]
+pub struct Repairs {
+    /// In order.
+    pub done: Vec<Shown>,
+    /// All of them, without what stood before.
+    pub edit: Edit,
+    /// The token that ended it, unless all of the target is said now.
+    pub failed: Option<Failed>,
+}
+
+/// Has `method`, the one of `config`, repair one wrong token of `task` after the other, the first one
+/// first, on top of the edit `standing`; of the first `tokens` of the target only, where that is said.
+///
+/// # Errors
+/// If the model says the target already, or the user stops.
+pub fn repair(
+    loaded: &Loaded,
+    config: &Config,
+    method: &dyn Method,
+    task: &Task,
+    standing: &Edit,
+    tokens: Option<usize>,
+) -> Result<Repairs> {
+    let model = loaded.model.as_ref();
+    let workbench = Workbench { config, loaded, memory: config.execution.memory() / 3 };
+    let (ids, first) = (task.sequence(model.spec().device), task.ids.prompt.len() - 1);
+    let gold = &task.ids.gold[..tokens.unwrap_or(usize::MAX).min(task.ids.gold.len())];
+    let mut tries = vec![0; gold.len()];
+    let mut repairs = Repairs { done: Vec::new(), edit: Edit::none(), failed: None };
+    loop {
+        signal::check()?;
+        let clock = Clock::start(model.spec().device);
+        let mut traces = Traces::default();
+        let edit = standing.and(&repairs.edit);
+        let traced = workbench.trace(method, &ids, &edit, &mut traces);
+        let scene = workbench.scene(&ids, traced, &NoParallelPrompts);
+        let logits = scene.trace.logits_from(model, first);
+        let top = |position: usize| predict::top(loaded, &logits.get(position as i64), TOP);
+        if let Some(last) = repairs.done.last_mut() {
+            last.top_after = top(last.repaired.position)?;
+        }
+        let said = argmaxes(&logits)?;
+        let Some(position) = gold.iter().zip(&said).position(|(gold, said)| gold != said) else {
+            break;
+        };
+        let attempt = attempt(method, &scene, (first + position, gold[position]), clock)?;
+        let text = |id: u32| loaded.tokenizer.decode(&[id]);
+        let repaired = Repaired {
+            position,
+            target: text(gold[position])?,
+            was: text(said[position])?,
+            before: attempt.before,
+            after: attempt.repair.after,
+            neurons: attempt.repair.neurons,
+            seconds: attempt.repair.seconds,
+        };
+        let shown = Shown { repaired, top_before: top(position)?, top_after: Vec::new() };
+        tries[position] += 1;
+        if attempt.outcome != Outcome::Solved {
+            let tried = shown.repaired.neurons.len();
+            let reason = match tried {
+                0 => "no neuron was found to patch".into(),
+                tried => format!("{tried} neurons did not suffice"),
+            };
+            repairs.failed = Some(Failed { tried: shown, reason });
+            break;
+        }
+        if tries[position] > TRIES {
+            let reason = format!("later repairs undid it {TRIES} times");
+            repairs.failed = Some(Failed { tried: shown, reason });
+            break;
+        }
+        repairs.done.push(shown);
+        repairs.edit = repairs.edit.and(&attempt.repair.edit);
+    }
+    if repairs.done.is_empty() && repairs.failed.is_none() {
+        return Err(InputError::new(
+            "the model says the target already: none of its tokens is wrong, and nothing is to be \
+             patched",
+        ));
+    }
+    Ok(repairs)
+}
