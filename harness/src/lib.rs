@@ -27,6 +27,7 @@ pub mod record;
 pub mod report;
 pub mod show;
 pub mod store;
+pub mod study;
 pub mod sweep;
 mod trial;
 pub mod verify;

@@ -37,6 +37,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Generate(args) => ment::command::generate(&args),
         Command::Patch(args) => ment::command::patch(&args),
         Command::Apply(args) => ment::command::apply(&args),
+        Command::Study(args) => ment::command::study(&args),
         Command::Bench(args) => ment::command::bench(args),
     }
 }

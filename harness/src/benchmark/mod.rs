@@ -6,6 +6,8 @@
 mod load;
 mod python;
 
+pub(crate) use self::python::first_error;
+
 use crate::dataset::{Pair, SourceFile};
 
 /// What the mean over all types is called; no type or subtype is.

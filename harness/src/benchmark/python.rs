@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow};
 use tree_sitter::{Node, Parser};
 
 /// The line, from 1, where `text` stops being Python; `None` where all of it is.
-pub(super) fn first_error(text: &str) -> Result<Option<usize>> {
+pub(crate) fn first_error(text: &str) -> Result<Option<usize>> {
     let mut parser = Parser::new();
     parser.set_language(&tree_sitter_python::LANGUAGE.into())?;
     let tree = parser.parse(text, None).ok_or_else(|| anyhow!("the Python parser gave up"))?;

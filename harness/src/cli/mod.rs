@@ -63,6 +63,9 @@ pub enum Command {
     Patch(PatchArgs),
     /// Write a copy of a model with patches in its weights.
     Apply(ApplyArgs),
+    /// Run a study of edits that stay, or continue it: chains of thought before and after an edit, or many
+    /// edits one on top of the other.
+    Study(StudyArgs),
     /// Measure the engine against Python peers that do the same work (`just bench` sets them up).
     Bench(BenchArgs),
 }
@@ -158,6 +161,28 @@ pub struct RunArgs {
     /// Write no record; say what is left to run, and how long it will take, from a short probe.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Arguments of `ment study`.
+#[derive(Debug, Args)]
+pub struct StudyArgs {
+    /// The study, a TOML file.
+    pub config: PathBuf,
+    /// Where measurements, tables and pictures go [default: results/<name of the config>].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Another model than the config's: a Hugging Face folder.
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Set a key of the config, as in sequence.count=10 or ment.quota=5.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Where to compute: cpu or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// Threads of one tensor operation [default: OMP_NUM_THREADS, else all cores].
+    #[arg(long, value_name = "N")]
+    pub threads: Option<std::num::NonZeroUsize>,
 }
 
 /// Arguments of `ment verify`.

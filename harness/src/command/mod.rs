@@ -9,7 +9,7 @@ pub use self::patch::{apply, generate, patch};
 use crate::benchmark::Benchmark;
 #[cfg(not(feature = "torch"))]
 use crate::cli::{ApplyArgs, GenerateArgs, PatchArgs};
-use crate::cli::{BenchArgs, ConfigArgs, PredictArgs, RunArgs, VerifyArgs};
+use crate::cli::{BenchArgs, ConfigArgs, PredictArgs, RunArgs, StudyArgs, VerifyArgs};
 use crate::config::{Cases, Config, Experiment};
 use crate::dataset::DatasetName;
 use crate::error::{InputError, Interrupted};
@@ -132,8 +132,42 @@ pub fn show(run: &Path, trial: Option<&str>) -> Result<()> {
     Ok(())
 }
 
+/// `ment study`
+pub fn study(args: &StudyArgs) -> Result<()> {
+    let mut written = crate::study::Written::read(&args.config, &args.set)?;
+    if let Some(model) = &args.model {
+        change_model(&mut written.config, model);
+    }
+    let out = args.out.clone().unwrap_or_else(|| default_out(&args.config));
+    begin()?;
+    run_study(&written, &out, args)?;
+    report_study(&out)
+}
+
+/// Tables of the study in `folder`, and its files.
+fn report_study(folder: &Path) -> Result<()> {
+    let (tables, files) = crate::study::report(folder)?;
+    print_tables(tables.iter());
+    println!("written:");
+    list(&files);
+    Ok(())
+}
+
+#[cfg(feature = "torch")]
+fn run_study(written: &crate::study::Written, out: &Path, args: &StudyArgs) -> Result<()> {
+    crate::study::run(written, out, (&args.device, args.threads))
+}
+
+#[cfg(not(feature = "torch"))]
+fn run_study(_: &crate::study::Written, _: &Path, _: &StudyArgs) -> Result<()> {
+    Err(without_torch())
+}
+
 /// `ment report`; prints the `wanted` tables, or all.
 pub fn report(folder: &Path, wanted: &[String]) -> Result<()> {
+    if crate::study::is_study(folder) {
+        return report_study(folder);
+    }
     let report = crate::report::report(folder)?;
     let printed = |table: &&Table| wanted.is_empty() || wanted.iter().any(|n| n == table.name);
     print_tables(report.tables.iter().filter(printed));
@@ -217,6 +251,18 @@ fn the_one(experiment: &Experiment) -> Result<Config> {
     experiment.points[0].config.clone().map_err(InputError::new)
 }
 
+/// Another model, called by its folder's name.
+fn change_model(config: &mut Config, model: &Path) {
+    config.model.path = model.to_path_buf();
+    config.model.label = folder_name(model);
+}
+
+/// The name of `folder`, links followed.
+fn folder_name(folder: &Path) -> String {
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+    folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned()
+}
+
 /// What the command line says by options of their own.
 fn adjust(config: &mut Config, args: &ConfigArgs) -> Result<()> {
     if !args.dataset.is_empty() {
@@ -247,10 +293,7 @@ fn adjust(config: &mut Config, args: &ConfigArgs) -> Result<()> {
         _ => {}
     }
     if let Some(model) = &args.model {
-        config.model.path.clone_from(model);
-        let folder = model.canonicalize().unwrap_or_else(|_| model.clone());
-        let name = folder.file_name().unwrap_or(folder.as_os_str());
-        config.model.label = name.to_string_lossy().into_owned();
+        change_model(config, model);
     }
     if !args.only.is_empty() {
         config

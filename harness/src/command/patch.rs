@@ -1,5 +1,6 @@
 //! `ment generate`, `ment patch`, `ment apply`: a model of one's own.
 
+use super::folder_name;
 use crate::cli::{ApplyArgs, GenerateArgs, ModelArgs, PatchArgs};
 use crate::difference::{self, difference};
 use crate::edit::Edit;
@@ -7,7 +8,7 @@ use crate::error::InputError;
 use crate::generate::{Generated, Sampling, Settings, Stops};
 use crate::model::{self, Loaded};
 use crate::patch::checkpoint::{self, Origin, Written};
-use crate::patch::file::{Card, FORMAT, Patch, PatchFile};
+use crate::patch::file::{Card, Patch, PatchFile};
 use crate::patch::kept::{Drift, Kept};
 use crate::patch::repair::{Repairs, Task};
 use crate::patch::stack::{Stack, short};
@@ -103,7 +104,7 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
     let task = Task::new(loaded, &prompt, &target)?;
     let kept = Kept::read(args.keep.as_deref(), loaded)?;
     let methods = method::all(&config, loaded);
-    let repairs = repair::repair(loaded, &config, methods[0].as_ref(), &task, &standing, None)?;
+    let repairs = repair::repair(loaded, &config, methods[0].as_ref(), &task, &standing)?;
     let before = kept.under(loaded, &standing)?;
     let whole = standing.and(&repairs.edit);
     let after = kept.under(loaded, &whole)?;
@@ -111,22 +112,9 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
     let written = match (&args.out, &repairs.failed) {
         (Some(out), None) => {
             let card = Card {
-                format: FORMAT,
-                harness: format!(
-                    "ment {}, commit {}",
-                    env!("CARGO_PKG_VERSION"),
-                    env!("MENT_COMMIT")
-                ),
                 base: opened.origin.base.clone(),
                 model: folder_name(&args.model.model),
-                after: stack.ids(),
-                method: args.method.clone(),
-                settings: methods::settings(&config, &args.method),
-                prompt: task.prompt.clone(),
-                target: task.target.clone(),
-                prompt_ids: task.ids.prompt.clone(),
-                target_ids: task.ids.gold.clone(),
-                repairs: repairs.done.iter().map(|shown| shown.repaired.clone()).collect(),
+                ..Card::new(&config, loaded, &args.method, &task, &repairs, stack.ids())
             };
             Some((out, Patch::new(card, &repairs.edit)?.write(out)?))
         }
@@ -227,9 +215,4 @@ fn tell(written: &Written, out: &Path) -> Result<()> {
     }
     println!("{} ({}…)", out.display(), short(&loaded.sha256));
     Ok(())
-}
-
-fn folder_name(folder: &Path) -> String {
-    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
-    folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned()
 }

@@ -13,6 +13,7 @@ pub use self::kn::*;
 pub use self::ment::*;
 pub use self::no_edit::*;
 pub use self::probing::*;
+pub(crate) use self::set::set;
 pub use self::sweep::{Experiment, Point};
 pub use self::value::*;
 
@@ -250,7 +251,8 @@ impl Config {
             .map_err(|message| InputError::new(format!("{}: {message}", path.display())))
     }
 
-    fn text(path: &Path) -> Result<String> {
+    /// The file at `path`.
+    pub(crate) fn text(path: &Path) -> Result<String> {
         std::fs::read_to_string(path).map_err(|error| {
             InputError::new(format!("{}: cannot be read ({error})", path.display()))
         })
@@ -266,14 +268,12 @@ impl Config {
         Ok(config)
     }
 
-    /// `text`, TOML of a model and methods without data, with the lines `set` laid over it.
+    /// A table of a model and methods, which is no experiment of its own.
     ///
     /// # Errors
-    /// If a line sets nothing, or something is wrong then.
-    pub fn methods(text: &str, lines: &[String]) -> Result<Self, String> {
-        let mut table: toml::Table = toml::from_str(text).map_err(|error| error.to_string())?;
-        lines.iter().try_for_each(|line| set::set(&mut table, line))?;
-        let config: Self = toml::from_str(&table.to_string()).map_err(|error| explain(&error))?;
+    /// If something in it is wrong.
+    pub(crate) fn of_methods(table: toml::Table) -> Result<Self, String> {
+        let config: Self = table.try_into().map_err(|error| explain(&error))?;
         config.check_methods()?;
         Ok(config)
     }

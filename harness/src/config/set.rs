@@ -8,7 +8,7 @@ use toml::{Table, Value};
 ///
 /// # Errors
 /// If `line` is no key and value.
-pub(super) fn set(config: &mut Table, line: &str) -> Result<(), String> {
+pub(crate) fn set(config: &mut Table, line: &str) -> Result<(), String> {
     let table = toml::from_str::<Table>(line).or_else(|error| {
         let (key, value) = line.split_once('=').ok_or(error.clone())?;
         toml::from_str(&format!("{key} = {}", Value::from(value.trim()))).map_err(|_| error)

@@ -1,9 +1,12 @@
 //! A patch as a file: a safetensors file of the vectors and their places, with all that is known of
 //! their making as JSON in its metadata.
 
+use super::methods;
+use super::repair::{Repairs, Task};
+use crate::config::Config;
 use crate::edit::{ColumnDelta, Edit, Neuron};
 use crate::error::InputError;
-use crate::model::Spec;
+use crate::model::{Loaded, Spec};
 use crate::record::{Observation, Patched, Phases};
 use anyhow::{Context, Result};
 use safetensors::tensor::TensorView;
@@ -48,6 +51,33 @@ pub struct Card {
     pub target_ids: Vec<u32>,
     /// The tokens that were wrong, in the order of their repair.
     pub repairs: Vec<Repaired>,
+}
+
+impl Card {
+    /// Of what the method `label` of `config` did for `task`, on a model with the patches `after`.
+    pub fn new(
+        config: &Config,
+        loaded: &Loaded,
+        label: &str,
+        task: &Task,
+        repairs: &Repairs,
+        after: Vec<String>,
+    ) -> Self {
+        Self {
+            format: FORMAT,
+            harness: format!("ment {}, commit {}", env!("CARGO_PKG_VERSION"), env!("MENT_COMMIT")),
+            base: loaded.sha256.clone(),
+            model: config.model.label.clone(),
+            after,
+            method: label.into(),
+            settings: methods::settings(config, label),
+            prompt: task.prompt.clone(),
+            target: task.target.clone(),
+            prompt_ids: task.ids.prompt.clone(),
+            target_ids: task.ids.gold.clone(),
+            repairs: repairs.done.iter().map(|shown| shown.repaired.clone()).collect(),
+        }
+    }
 }
 
 /// A token that was wrong, and no longer is.

@@ -9,6 +9,7 @@ use crate::model::Loaded;
 use crate::signal;
 use anyhow::Result;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use std::path::Path;
 use tch::{Kind, Tensor};
 
@@ -52,10 +53,8 @@ impl Kept {
     /// If the file cannot be read, or one of its texts has fewer than two tokens, or more than the
     /// model's context.
     pub fn read(path: Option<&Path>, loaded: &Loaded) -> Result<Self> {
-        let (name, text) = match path {
-            Some(path) => (path.display().to_string(), super::read(path)?),
-            None => ("the default kept prompts".into(), DEFAULT.into()),
-        };
+        let name = path.map_or("the default kept texts".into(), |path| path.display().to_string());
+        let text = text(path)?;
         let wrong = |what: String| InputError::new(format!("{name}: {what}"));
         let mut texts = Vec::new();
         for (place, text) in split(&text).into_iter().enumerate() {
@@ -113,6 +112,18 @@ impl Drift {
             positions: before.argmaxes.len(),
         }
     }
+}
+
+fn text(path: Option<&Path>) -> Result<String> {
+    path.map_or_else(|| Ok(DEFAULT.to_string()), super::read)
+}
+
+/// SHA-256 of the texts of the file `path`, or of those of this project, 64 hex digits.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn sha256(path: Option<&Path>) -> Result<String> {
+    Ok(format!("{:x}", Sha256::digest(text(path)?)))
 }
 
 /// The texts between lines `---`, without line ends around them; none that is empty.

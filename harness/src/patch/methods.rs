@@ -13,8 +13,10 @@ const METHODS: &str = include_str!("methods.toml");
 /// # Errors
 /// If there is no such method, or a line sets nothing.
 pub fn one(label: &str, set: &[String]) -> Result<Config> {
-    let mut config = Config::methods(METHODS, set)
-        .map_err(|error| InputError::new(format!("--set: {error}")))?;
+    let wrong = |error| InputError::new(format!("--set: {error}"));
+    let mut table: toml::Table = toml::from_str(METHODS).expect("the methods are TOML");
+    set.iter().try_for_each(|line| crate::config::set(&mut table, line)).map_err(wrong)?;
+    let mut config = Config::of_methods(table).map_err(wrong)?;
     config
         .keep_only(&[label.to_string()])
         .map_err(|error| InputError::new(format!("--method: {error}")))?;

@@ -11,7 +11,7 @@ use crate::model::Loaded;
 use crate::model::tokenizer::Joint;
 use crate::predict::{self, NextToken};
 use crate::record::Outcome;
-use crate::run::attempt::{Traces, Workbench, attempt};
+use crate::run::attempt::{Attempt, Traces, Workbench, attempt};
 use crate::signal;
 use anyhow::Result;
 use serde::Serialize;
@@ -58,6 +58,22 @@ impl Task {
         Ok(Self { prompt: prompt.into(), target: target.into(), ids })
     }
 
+    /// The same up to the first token of the target that the unedited model does not say; nothing, where it
+    /// says all of them.
+    ///
+    /// # Errors
+    /// If libtorch fails.
+    pub fn up_to_first_wrong(&self, loaded: &Loaded) -> Result<Option<Self>> {
+        let said = self.said(loaded, &Edit::none())?;
+        let Joint { prompt, gold } = &self.ids;
+        let Some(first) = said.iter().zip(gold).position(|(said, gold)| said != gold) else {
+            return Ok(None);
+        };
+        let ids = Joint { prompt: prompt.clone(), gold: gold[..=first].to_vec() };
+        let target = loaded.tokenizer.continuation(prompt, &ids.gold)?;
+        Ok(Some(Self { prompt: self.prompt.clone(), target, ids }))
+    }
+
     /// What the patch of that `card` was made for.
     pub fn of(card: &Card) -> Self {
         let Card { prompt, target, prompt_ids, target_ids, .. } = card;
@@ -66,7 +82,7 @@ impl Task {
     }
 
     /// Prompt and target without its last token, whose own prediction nobody needs, `[T]`.
-    fn sequence(&self, device: tch::Device) -> Tensor {
+    pub(crate) fn sequence(&self, device: tch::Device) -> Tensor {
         let Joint { prompt, gold } = &self.ids;
         let ids = prompt.iter().chain(&gold[..gold.len() - 1]).map(|&id| i64::from(id));
         Tensor::from_slice(&ids.collect::<Vec<i64>>()).to_device(device)
@@ -115,6 +131,31 @@ pub struct Shown {
     pub top_after: Vec<NextToken>,
 }
 
+impl Shown {
+    /// What `attempt` did about token `position` of the target of `task`, without the most probable tokens.
+    ///
+    /// # Errors
+    /// If a token cannot be decoded.
+    pub(crate) fn of(
+        loaded: &Loaded,
+        task: &Task,
+        position: usize,
+        attempt: &Attempt,
+    ) -> Result<Self> {
+        let text = |id: u32| loaded.tokenizer.decode(&[id]);
+        let repaired = Repaired {
+            position,
+            target: text(task.ids.gold[position])?,
+            was: text(attempt.before.argmax)?,
+            before: attempt.before,
+            after: attempt.repair.after,
+            neurons: attempt.repair.neurons.clone(),
+            seconds: attempt.repair.seconds,
+        };
+        Ok(Self { repaired, top_before: Vec::new(), top_after: Vec::new() })
+    }
+}
+
 /// A token that could not be repaired.
 #[derive(Clone, Debug, Serialize)]
 pub struct Failed {
@@ -135,8 +176,8 @@ pub struct Repairs {
     pub failed: Option<Failed>,
 }
 
-/// Has `method`, the one of `config`, repair one wrong token of `task` after the other, the first one
-/// first, on top of the edit `standing`; of the first `tokens` of the target only, where that is said.
+/// Has `method`, one of those of `config`, repair one wrong token of `task` after the other, the first one
+/// first, on top of the edit `standing`.
 ///
 /// # Errors
 /// If the model says the target already, or the user stops.
@@ -146,12 +187,11 @@ pub fn repair(
     method: &dyn Method,
     task: &Task,
     standing: &Edit,
-    tokens: Option<usize>,
 ) -> Result<Repairs> {
     let model = loaded.model.as_ref();
     let workbench = Workbench { config, loaded, memory: config.execution.memory() / 3 };
     let (ids, first) = (task.sequence(model.spec().device), task.ids.prompt.len() - 1);
-    let gold = &task.ids.gold[..tokens.unwrap_or(usize::MAX).min(task.ids.gold.len())];
+    let gold = &task.ids.gold;
     let mut tries = vec![0; gold.len()];
     let mut repairs = Repairs { done: Vec::new(), edit: Edit::none(), failed: None };
     loop {
@@ -171,17 +211,8 @@ pub fn repair(
             break;
         };
         let attempt = attempt(method, &scene, (first + position, gold[position]), clock)?;
-        let text = |id: u32| loaded.tokenizer.decode(&[id]);
-        let repaired = Repaired {
-            position,
-            target: text(gold[position])?,
-            was: text(said[position])?,
-            before: attempt.before,
-            after: attempt.repair.after,
-            neurons: attempt.repair.neurons,
-            seconds: attempt.repair.seconds,
-        };
-        let shown = Shown { repaired, top_before: top(position)?, top_after: Vec::new() };
+        let shown =
+            Shown { top_before: top(position)?, ..Shown::of(loaded, task, position, &attempt)? };
         tries[position] += 1;
         if attempt.outcome != Outcome::Solved {
             let tried = shown.repaired.neurons.len();

@@ -111,7 +111,8 @@ impl Table {
     }
 }
 
-fn markdown(table: &Table) -> String {
+/// The table as Markdown.
+pub(crate) fn markdown(table: &Table) -> String {
     let mut out = format!("**{}**\n\n| {} |", table.title, table.stub);
     for group in &table.groups {
         for column in &group.columns {

@@ -34,8 +34,16 @@ pub(crate) fn write(
         let drawn = drawn.and_then(|()| Ok(area.present()?));
         drawn.map_err(|error| anyhow::anyhow!("{name}: cannot be drawn ({error})"))?;
     }
-    let png = png(&svg).with_context(|| format!("{name}: cannot be rendered"))?;
-    [("svg", svg.into_bytes()), ("png", png)]
+    save(folder, name, &svg)
+}
+
+/// Writes the picture `svg` as `name.svg` and `name.png` into `folder`; the files.
+///
+/// # Errors
+/// If it cannot be rendered, or a file not be written.
+pub(crate) fn save(folder: &Path, name: &str, svg: &str) -> Result<Vec<PathBuf>> {
+    let png = png(svg).with_context(|| format!("{name}: cannot be rendered"))?;
+    [("svg", svg.as_bytes().to_vec()), ("png", png)]
         .into_iter()
         .map(|(form, bytes)| {
             let path = folder.join(format!("{name}.{form}"));

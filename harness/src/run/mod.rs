@@ -302,18 +302,23 @@ fn manifest(
         config: place.written.into(),
         pairs: pairs(datasets),
         probing: None,
-        environment: Environment {
-            harness: env!("CARGO_PKG_VERSION").into(),
-            commit: env!("MENT_COMMIT").into(),
-            libtorch: device::TORCH_VERSION.into(),
-            threads: usize::try_from(tch::get_num_threads()).unwrap_or(0),
-            tf32: device::tf32(),
-            memory_mib: config.execution.memory_mib.0,
-            platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
-            processor: device::processor(),
-            accelerator: device::accelerator(loaded.model.spec().device),
-        },
+        environment: environment(config, loaded),
         added_in: BTreeMap::new(),
         sessions: Vec::new(),
+    }
+}
+
+/// This process, as a manifest has it.
+pub(crate) fn environment(config: &Config, loaded: &Loaded) -> Environment {
+    Environment {
+        harness: env!("CARGO_PKG_VERSION").into(),
+        commit: env!("MENT_COMMIT").into(),
+        libtorch: device::TORCH_VERSION.into(),
+        threads: usize::try_from(tch::get_num_threads()).unwrap_or(0),
+        tf32: device::tf32(),
+        memory_mib: config.execution.memory_mib.0,
+        platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
+        processor: device::processor(),
+        accelerator: device::accelerator(loaded.model.spec().device),
     }
 }

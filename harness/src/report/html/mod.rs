@@ -52,18 +52,21 @@ pub(super) fn write(
     section(&mut body, "departures", "Departures from the paper", &list(deviations));
     let manifest = escape(&serde_json::to_string_pretty(manifest)?);
     section(&mut body, "manifest", "Manifest", &format!("<pre>{manifest}</pre>\n"));
-    let page = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{title}</title>\n<style>\n{style}</style>\n<body>\n{body}{scripts}</body>\n</html>\n",
-        title = escape(&title),
-        style = include_str!("page.css"),
-        scripts = scripts(&edits)?,
-    );
     let path = folder.join(NAME);
-    std::fs::write(&path, page)
+    std::fs::write(&path, page(&title, "", &body, &scripts(&edits)?))
         .with_context(|| format!("{}: cannot be written", path.display()))?;
     Ok(path)
+}
+
+/// A page that needs nothing else, with rules of style besides those that all pages have.
+pub(crate) fn page(title: &str, style: &str, body: &str, scripts: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{title}</title>\n<style>\n{own}{style}</style>\n<body>\n{body}{scripts}</body>\n</html>\n",
+        title = escape(title),
+        own = include_str!("page.css"),
+    )
 }
 
 /// The edits as data, and what shows them; nothing where there is none.
@@ -138,7 +141,8 @@ fn browser(edits: &Edits<'_>) -> String {
     out
 }
 
-fn table(table: &Table) -> String {
+/// A table with its notes.
+pub(crate) fn table(table: &Table) -> String {
     let mut out = format!(
         "<div class=\"scroll\"><table>\n<caption>{}</caption>\n<thead>",
         escape(&table.title)
@@ -191,6 +195,6 @@ fn list(lines: &[String]) -> String {
 }
 
 /// `text` as HTML, within elements and quoted attributes.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -1,0 +1,102 @@
+//! A picture of each case, under the first method and extent that edited it: the chain before beside the
+//! chain after.
+
+use super::markdown::what_was_done;
+use super::{Case, Edited, Extent, Whole};
+use crate::difference::{Fate, Piece, difference};
+use crate::report::html::escape;
+use crate::report::plot;
+use anyhow::Result;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+const LINE: usize = 21;
+const TOP: usize = 92;
+/// Of a letter, on the wide side.
+const LETTER: usize = 9;
+const LEFT: usize = 16;
+
+/// Writes `case-NAME.svg` and `.png` of every case that was edited; the files.
+pub(super) fn write(whole: &Whole<'_>, folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for case in &whole.chains.case {
+        let edited = whole.rows().into_iter().find_map(|row| {
+            whole.edited(&row, &case.name).filter(|edited| edited.chain.is_some()).map(|e| (row, e))
+        });
+        let (Some((row, edited)), Some(before)) = (edited, whole.before(&case.question)) else {
+            continue;
+        };
+        let svg = picture(case, &row, edited, &before.tokens);
+        files.extend(plot::save(folder, &format!("case-{}", case.name), &svg)?);
+    }
+    Ok(files)
+}
+
+fn picture(case: &Case, row: &(String, Extent), edited: &Edited, before: &[String]) -> String {
+    let after = edited.chain.as_ref().map_or(&[][..], |chain| &chain.tokens);
+    let pieces = difference(before, after);
+    let sides = [lines(&pieces, Fate::New), lines(&pieces, Fate::Replaced)];
+    let done = what_was_done(edited);
+    let heads =
+        [format!("{}: {}", case.library, case.question), format!("{}: {done}", Whole::label(row))];
+    let longest = |lines: &[Vec<(Fate, String)>]| {
+        let length =
+            |line: &Vec<(Fate, String)>| line.iter().map(|(_, text)| text.chars().count()).sum();
+        lines.iter().map(length).max().unwrap_or(0).max(28) * LETTER
+    };
+    let widths = sides.each_ref().map(|lines| longest(lines));
+    let head = heads.iter().map(|head| head.chars().count() * 8).max().unwrap_or(0);
+    let width = (widths[0] + widths[1] + 3 * LEFT).max(head + 2 * LEFT);
+    let height = TOP + LINE * sides.each_ref().map(Vec::len).into_iter().max().unwrap_or(0) + 10;
+    let mut out = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+         viewBox=\"0 0 {width} {height}\">\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
+    );
+    let mut text = |x: usize, y: usize, style: &str, content: &str| {
+        let _ = writeln!(
+            out,
+            "<text x=\"{x}\" y=\"{y}\" {style} xml:space=\"preserve\">{content}</text>"
+        );
+    };
+    let plain = "font-family=\"sans-serif\" font-size=\"15\" fill=\"#222\"";
+    text(LEFT, 24, plain, &escape(&heads[0]));
+    text(LEFT, 46, &plain.replace("15", "13"), &escape(&heads[1]));
+    let mono = "font-family=\"monospace, sans-serif\" font-size=\"14\"";
+    for (side, (lines, title)) in sides.iter().zip(["before", "after"]).enumerate() {
+        let x = LEFT + side * (widths[0] + LEFT);
+        text(x, 72, &plain.replace("#222", "#777"), title);
+        for (place, line) in lines.iter().enumerate() {
+            let spans: String = line
+                .iter()
+                .map(|(fate, text)| format!("<tspan {}>{}</tspan>", style(*fate), escape(text)))
+                .collect();
+            text(x, TOP + 4 + LINE * place, mono, &spans);
+        }
+    }
+    out + "</svg>\n"
+}
+
+fn style(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Replaced => "fill=\"#c00000\" text-decoration=\"line-through\"",
+        Fate::New => "fill=\"#0040d0\" font-weight=\"bold\"",
+        Fate::Unchanged => "fill=\"#a85800\"",
+    }
+}
+
+/// The text of the pieces but for those of the fate `without`, line by line.
+fn lines(pieces: &[Piece], without: Fate) -> Vec<Vec<(Fate, String)>> {
+    let mut lines = vec![Vec::new()];
+    for Piece { fate, text } in pieces.iter().filter(|piece| piece.fate != without) {
+        for (place, part) in text.split('\n').enumerate() {
+            if place > 0 {
+                lines.push(Vec::new());
+            }
+            let line = lines.last_mut().expect("there is one");
+            if !part.is_empty() {
+                line.push((*fate, part.to_string()));
+            }
+        }
+    }
+    lines
+}

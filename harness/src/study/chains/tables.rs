@@ -1,0 +1,194 @@
+//! How often chains follow an edit, and how often something else breaks.
+
+use super::judge::{Judged, judge};
+use super::{Extent, Whole};
+use crate::report::table::{Better, Column, Format, Group, Row, Table};
+
+impl Whole<'_> {
+    /// The chain of a case under a row's edit, judged; of a failed repair the unedited chain is judged,
+    /// which is what the model goes on saying.
+    pub(super) fn judged(&self, row: &(String, Extent), case: &super::Case) -> Option<Judged> {
+        let before = self.before(&case.question)?.text();
+        let edited = self.edited(row, &case.name)?;
+        let after = edited.chain.as_ref().map_or_else(|| before.clone(), super::Chain::text);
+        Some(judge(&before, &after, &case.wrong, &case.right))
+    }
+
+    /// A row's label.
+    pub(super) fn label(row: &(String, Extent)) -> String {
+        format!("{}, {}", row.0, row.1.label())
+    }
+}
+
+/// One row a method and extent, over all cases.
+pub(super) fn follow(whole: &Whole<'_>) -> Table {
+    let column = |title, better, format| Column { title, better, format };
+    let percent = |title, better| column(title, better, Format::Percent);
+    let groups = vec![
+        Group {
+            title: "The edit".into(),
+            columns: vec![
+                column("cases", Better::Neither, Format::Count),
+                percent("repaired", Better::Higher),
+                column("neurons", Better::Lower, Format::Three),
+            ],
+        },
+        Group {
+            title: "What depends on it".into(),
+            columns: vec![
+                percent("named in full", Better::Higher),
+                percent("steps that follow", Better::Higher),
+                percent("whole chains", Better::Higher),
+            ],
+        },
+        Group {
+            title: "What does not".into(),
+            columns: vec![
+                percent("lines kept", Better::Higher),
+                percent("still Python", Better::Higher),
+                percent("other answers kept", Better::Higher),
+                percent("kept texts changed", Better::Lower),
+            ],
+        },
+    ];
+    let rows = whole.rows().into_iter().map(|row| {
+        let (mut cases, mut repaired, mut neurons) = (0.0, 0.0, 0.0);
+        let mut sum = Judged::default();
+        let (mut named, mut chains, mut broken, mut were) = (0.0, 0.0, 0.0, 0.0);
+        let (mut controls, mut kept) = (0.0, 0.0);
+        let (mut changed, mut positions) = (0.0, 0.0);
+        for case in &whole.chains.case {
+            let Some((edited, judged)) =
+                whole.edited(&row, &case.name).zip(whole.judged(&row, case))
+            else {
+                continue;
+            };
+            cases += 1.0;
+            sum.dependent += judged.dependent;
+            sum.followed += judged.followed;
+            let whole_chain = judged.named && judged.followed == judged.dependent;
+            named += f64::from(judged.named);
+            chains += f64::from(whole_chain);
+            if edited.failed.is_some() {
+                continue; // nothing was edited, so nothing else could change
+            }
+            repaired += 1.0;
+            neurons += edited.tokens.iter().map(|token| token.neurons.len() as f64).sum::<f64>();
+            sum.independent += judged.independent;
+            sum.unchanged += judged.unchanged;
+            were += f64::from(judged.parsed);
+            broken += f64::from(judged.parsed && !judged.parses);
+            for (question, after) in whole.chains.controls.iter().zip(&edited.controls) {
+                controls += 1.0;
+                kept += f64::from(whole.before(question) == Some(after));
+            }
+            if let Some((own, all)) = edited.changed {
+                changed += own as f64;
+                positions += all as f64;
+            }
+        }
+        let share = |part: f64, of: f64| (of > 0.0).then(|| part / of);
+        Row::new(
+            Whole::label(&row),
+            vec![
+                Some(cases),
+                share(repaired, cases),
+                share(neurons, repaired),
+                share(named, cases),
+                share(sum.followed as f64, sum.dependent as f64),
+                share(chains, cases),
+                share(sum.unchanged as f64, sum.independent as f64),
+                share(were - broken, were),
+                share(kept, controls),
+                share(changed, positions),
+            ],
+        )
+    });
+    Table {
+        name: "follow",
+        title: format!(
+            "Chains of thought of {} after a single wrong API was repaired",
+            whole.manifest.identity.model()
+        ),
+        stub: "Approach",
+        groups,
+        rows: rows.collect(),
+        reference: None,
+        notes: vec![
+            "one token: the first wrong token of the name is repaired, and the model goes on by itself; \
+             whole name: all of its wrong tokens are"
+                .into(),
+            "named in full: the first step, where the edit was made, says the right name; steps that \
+             follow: of the later lines that named the wrong API, those that name the right one now and \
+             not the wrong one; whole chains: cases where both are so. Where the repair failed, the \
+             chain is as it was, and counts"
+                .into(),
+            "lines kept: later lines that did not name the API and are as they were, by their place; \
+             still Python: answers that were Python before and are after; other answers kept: chains of \
+             questions that the model is right about, the same to the letter; kept texts changed: \
+             positions of unrelated texts at which another token is predicted. All of edited cases only"
+                .into(),
+            "every chain is written again from the question on, greedily, so the edit may also change \
+             what stands before its place"
+                .into(),
+        ],
+        deviations: departures(whole),
+    }
+}
+
+/// One row a case, what followed under each method and extent.
+pub(super) fn by_case(whole: &Whole<'_>) -> Table {
+    let groups = whole.rows().into_iter().map(|row| Group {
+        title: Whole::label(&row),
+        columns: vec![
+            Column { title: "named", better: Better::Neither, format: Format::Count },
+            Column { title: "followed", better: Better::Neither, format: Format::Count },
+            Column { title: "of", better: Better::Neither, format: Format::Count },
+            Column { title: "kept", better: Better::Neither, format: Format::Count },
+            Column { title: "of", better: Better::Neither, format: Format::Count },
+        ],
+    });
+    let rows = whole.chains.case.iter().map(|case| {
+        let cells = whole.rows().into_iter().flat_map(|row| {
+            let failed =
+                whole.edited(&row, &case.name).is_some_and(|edited| edited.failed.is_some());
+            match whole.judged(&row, case) {
+                Some(judged) => {
+                    let count = |n: usize| Some(n as f64);
+                    let kept = if failed { None } else { count(judged.unchanged) };
+                    vec![
+                        Some(f64::from(judged.named)),
+                        count(judged.followed),
+                        count(judged.dependent),
+                        kept,
+                        count(judged.independent),
+                    ]
+                }
+                None => vec![None; 5],
+            }
+        });
+        Row::new(format!("{}: {} → {}", case.library, case.wrong, case.right), cells.collect())
+    });
+    Table {
+        name: "by_case",
+        title: "The cases one by one".into(),
+        stub: "Case",
+        groups: groups.collect(),
+        rows: rows.collect(),
+        reference: None,
+        notes: vec![
+            "named: whether the first step says the right name in full; followed: later lines that named \
+             the wrong API and name the right one now; kept: later lines that did not and are as they \
+             were, a dash where the repair failed and nothing was edited"
+                .into(),
+        ],
+        deviations: Vec::new(),
+    }
+}
+
+fn departures(whole: &Whole<'_>) -> Vec<String> {
+    let own = "the prompts, the model and the form of the chains are not the paper's, which shows one chain \
+               of a model that it does not name; the cases were chosen by what the unedited model says, \
+               before anything was edited";
+    std::iter::once(own.to_string()).chain(whole.manifest.all_deviations()).collect()
+}

@@ -1,0 +1,110 @@
+//! Studies of edits that stay: a chain of thought before and after one ([`chains`]), and many edits one
+//! on top of the other ([`sequence`]). Each is a config, a folder with what was measured, a line a
+//! measurement ([`journal`]), and a page made of that alone.
+
+pub mod chains;
+pub mod journal;
+#[cfg(feature = "torch")]
+mod run;
+pub mod sequence;
+
+#[cfg(feature = "torch")]
+pub use self::run::run;
+
+use self::chains::Chains;
+use self::sequence::Sequence;
+use crate::config::Config;
+use crate::error::InputError;
+use anyhow::Result;
+use std::path::{Path, PathBuf};
+use toml::Table;
+
+/// What is studied.
+#[derive(Clone, Debug)]
+pub enum Study {
+    /// `[chains]`
+    Chains(Chains),
+    /// `[sequence]`
+    Sequence(Sequence),
+}
+
+/// A study as written, with what the command line lays over it.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// Model and methods.
+    pub config: Config,
+    /// What is done with them.
+    pub study: Study,
+    /// The file, word by word.
+    pub text: String,
+}
+
+impl Written {
+    /// Reads the study at `path` and lays the lines `set` over it.
+    ///
+    /// # Errors
+    /// If the file is none, or a line sets nothing.
+    pub fn read(path: &Path, set: &[String]) -> Result<Self> {
+        let wrong = |error: String| InputError::new(format!("{}: {error}", path.display()));
+        let text = Config::text(path)?;
+        let mut table: Table = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        for line in set {
+            crate::config::set(&mut table, line)
+                .map_err(|error| InputError::new(format!("--set: {error}")))?;
+        }
+        let study = match (table.remove("chains"), table.remove("sequence")) {
+            (Some(chains), None) => {
+                let chains: Chains = chains.try_into().map_err(|error: toml::de::Error| {
+                    wrong(format!("chains: {}", error.to_string().trim_end()))
+                })?;
+                chains.check().map_err(wrong)?;
+                Study::Chains(chains)
+            }
+            (None, Some(sequence)) => {
+                let sequence = sequence.try_into().map_err(|error: toml::de::Error| {
+                    wrong(format!("sequence: {}", error.to_string().trim_end()))
+                })?;
+                Study::Sequence(sequence)
+            }
+            _ => {
+                return Err(wrong(
+                    "a study has a [chains] or a [sequence] table, one of both".into(),
+                ));
+            }
+        };
+        let config = Config::of_methods(table).map_err(wrong)?;
+        if config.labels().next().is_none() {
+            return Err(wrong("no method; add a [[ment]] or [[kn]] entry".into()));
+        }
+        match (&study, config.dataset.is_empty()) {
+            (Study::Chains(_), false) => {
+                return Err(wrong("[[dataset]] means nothing to [chains]; take it out".into()));
+            }
+            (Study::Sequence(_), true) => {
+                return Err(wrong(
+                    "a [sequence] is of errors on data; add a [[dataset]] entry".into(),
+                ));
+            }
+            _ => {}
+        }
+        Ok(Self { config, study, text })
+    }
+}
+
+/// Whether `folder` is that of a study.
+pub fn is_study(folder: &Path) -> bool {
+    folder.join(journal::MANIFEST).is_file()
+}
+
+/// The page, tables and pictures of the study in `folder` again, from what was measured.
+///
+/// # Errors
+/// If the folder is no study, or cannot be written.
+pub fn report(folder: &Path) -> Result<(Vec<crate::report::table::Table>, Vec<PathBuf>)> {
+    let manifest = journal::manifest(folder)?;
+    if manifest.identity.config.get("chains").is_some() {
+        chains::report(folder, &manifest)
+    } else {
+        sequence::report(folder, &manifest)
+    }
+}

@@ -1,0 +1,79 @@
+//! A study, run.
+
+use super::{Study, Written};
+use crate::dataset::SourceFile;
+use crate::manifest::{self, Identity, Manifest};
+use crate::model::Loaded;
+use crate::record::FORMAT;
+use crate::{check, device, method, model, run};
+use anyhow::Result;
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+/// Runs the study into `folder`, or goes on with it.
+///
+/// # Errors
+/// If the input is at fault, the user stops it, or writing fails. What was measured is kept.
+pub fn run(
+    written: &Written,
+    folder: &Path,
+    (device, threads): (&str, Option<NonZeroUsize>),
+) -> Result<()> {
+    let Written { config, study, .. } = written;
+    let device = device::open(device)?;
+    device::set_up_cpu(threads);
+    device::set_tf32(config.execution.tf32);
+    let loaded = model::load(&config.model.path, device, device::kind(config.model.dtype))?;
+    let manifest = manifest(written, &loaded)?;
+    match study {
+        Study::Chains(chains) => super::chains::run(config, chains, &loaded, &manifest, folder),
+        Study::Sequence(sequence) => {
+            super::sequence::run(config, sequence, &loaded, &manifest, folder)
+        }
+    }
+}
+
+/// What the study is.
+fn manifest(written: &Written, loaded: &Loaded) -> Result<Manifest> {
+    let Written { config, study, text } = written;
+    let mut contents = BTreeMap::from([
+        ("model".to_string(), loaded.sha256.clone()),
+        ("tokenizer".to_string(), loaded.tokenizer.sha256.clone()),
+    ]);
+    let keep = match study {
+        Study::Chains(chains) => &chains.keep,
+        Study::Sequence(sequence) => &sequence.keep,
+    };
+    contents.insert("kept".into(), crate::patch::kept::sha256(keep.as_deref())?);
+    for dataset in check::datasets(config)? {
+        let file =
+            |file: &SourceFile| (format!("{}/{}", dataset.name, file.name), file.sha256.clone());
+        contents.extend(dataset.files.iter().map(file));
+    }
+    let device = device::family(loaded.model.spec().device);
+    let mut identity = Identity::new(config, device, contents, None);
+    let (key, mut value) = match study {
+        Study::Chains(chains) => ("chains", serde_json::to_value(chains)?),
+        Study::Sequence(sequence) => ("sequence", serde_json::to_value(sequence)?),
+    };
+    value.as_object_mut().expect("a table").remove("keep"); // a place; its content counts
+    identity.config[key] = value;
+    Ok(Manifest {
+        format: FORMAT,
+        run: identity.hash(),
+        identity,
+        deviations: Vec::new(),
+        method_deviations: method::all(config, loaded)
+            .iter()
+            .map(|method| (method.label().to_string(), method.deviations()))
+            .collect(),
+        places: manifest::places(config),
+        config: text.clone(),
+        pairs: BTreeMap::new(),
+        probing: None,
+        environment: run::environment(config, loaded),
+        added_in: BTreeMap::new(),
+        sessions: Vec::new(),
+    })
+}

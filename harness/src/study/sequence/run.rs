@@ -1,0 +1,256 @@
+//! The sequence, measured.
+
+use super::super::chains::slug;
+use super::super::journal::Journal;
+use super::{Reading, Repaired, Sequence, Step};
+use crate::check;
+use crate::config::Config;
+use crate::dataset::DatasetName;
+use crate::device::{Clock, tokens_at_once};
+use crate::edit::Edit;
+use crate::engine::batches::together;
+use crate::engine::forward::logits_at_ends;
+use crate::error::InputError;
+use crate::manifest::Manifest;
+use crate::method::{self, Method, NoParallelPrompts, observe_each};
+use crate::model::Loaded;
+use crate::patch::file::{Card, Patch, PatchFile};
+use crate::patch::kept::{self, Drift, Kept};
+use crate::patch::repair::{Repairs, Shown, Task};
+use crate::plan::plan;
+use crate::prompt::render;
+use crate::record::Outcome;
+use crate::run::attempt::{Traces, Workbench, attempt};
+use crate::{progress, signal};
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+use tch::{Kind, Tensor};
+
+/// An error of the unedited model, as a task whose last token is wrong.
+struct LlmError {
+    dataset: DatasetName,
+    datum: usize,
+    task: Task,
+}
+
+/// Runs the study into `folder`, or goes on with it.
+///
+/// # Errors
+/// If the data hold too few errors, the folder is of another study, or the user stops.
+pub fn run(
+    config: &Config,
+    sequence: &Sequence,
+    loaded: &Loaded,
+    manifest: &Manifest,
+    folder: &Path,
+) -> Result<()> {
+    let errors = errors(config, sequence.count.0, loaded)?;
+    let (mut journal, steps) = Journal::open::<Step>(folder, manifest)?;
+    if steps.is_empty() {
+        for LlmError { dataset, datum, task } in &errors {
+            let position = task.ids.gold.len() - 1;
+            let target = loaded.tokenizer.decode(&task.ids.gold[position..])?;
+            journal.append(&Step::Error { dataset: *dataset, datum: *datum, position, target })?;
+        }
+    }
+    let kept = Kept::read(sequence.keep.as_deref(), loaded)?;
+    let unedited = kept.under(loaded, &Edit::none())?;
+    let study = Study { config, loaded, errors, kept, unedited, folder };
+    let methods = method::all(config, loaded);
+    let bar = progress::bar("repair", methods.len() * study.errors.len());
+    for method in &methods {
+        study.method(method.as_ref(), sequence, &steps, &mut journal, &|| {
+            bar.set_message(method.label().to_string());
+            bar.inc(1);
+        })?;
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// The first wrong token of the first `count` data that have one, data sets in turn.
+fn errors(config: &Config, count: usize, loaded: &Loaded) -> Result<Vec<LlmError>> {
+    let datasets = check::datasets(config)?;
+    let mut planned = plan(config, &datasets);
+    planned.sort_by_key(|datum| datum.place); // stable: data sets in turn
+    let mut errors = Vec::new();
+    let bar = progress::bar("errors", count);
+    for datum in planned {
+        signal::check()?;
+        if errors.len() == count {
+            break;
+        }
+        let dataset = &config.dataset[datum.dataset];
+        let prompt = render(dataset.templates(), config.retrieval.order, &[], &datum.pair.input);
+        let task = Task::new(loaded, &prompt, &datum.pair.output);
+        let task = task.with_context(|| format!("datum {} of {}", datum.datum, dataset.name))?;
+        if let Some(task) = task.up_to_first_wrong(loaded)? {
+            errors.push(LlmError { dataset: dataset.name, datum: datum.datum, task });
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+    if errors.len() < count {
+        return Err(InputError::new(format!(
+            "the data hold {} errors of that model, fewer than sequence.count = {count}; add data sets, \
+             or raise their limit",
+            errors.len()
+        )));
+    }
+    Ok(errors)
+}
+
+struct Study<'a> {
+    config: &'a Config,
+    loaded: &'a Loaded,
+    errors: Vec<LlmError>,
+    kept: Kept,
+    unedited: kept::Reading,
+    folder: &'a Path,
+}
+
+impl Study<'_> {
+    /// A method on all errors, from where `steps` end.
+    fn method(
+        &self,
+        method: &dyn Method,
+        sequence: &Sequence,
+        steps: &[Step],
+        journal: &mut Journal,
+        tick: &dyn Fn(),
+    ) -> Result<()> {
+        let label = method.label();
+        let mut standing = Edit::none();
+        let (mut repaired, mut ids) = (Vec::new(), Vec::new());
+        for index in 0..self.errors.len() {
+            signal::check()?;
+            let known = steps.iter().find_map(|step| match step {
+                Step::Repaired(step) if step.method == label && step.error == index => Some(step),
+                _ => None,
+            });
+            let outcome = if let Some(known) = known {
+                if known.outcome == Outcome::Solved {
+                    let file = PatchFile::read(&self.place(label, index))?;
+                    standing = standing.and(&file.patch.edit(self.loaded.model.spec()));
+                    ids.push(file.id);
+                }
+                known.outcome
+            } else {
+                let (step, edit) = self.repair(method, index, &standing, &ids)?;
+                if let Some((edit, id)) = edit {
+                    standing = standing.and(&edit);
+                    ids.push(id);
+                }
+                let outcome = step.outcome;
+                journal.append(&Step::Repaired(step))?;
+                outcome
+            };
+            if outcome == Outcome::Solved {
+                repaired.push(index);
+            }
+            let after = index + 1;
+            let due = after == self.errors.len()
+                || sequence.readings.iter().any(|reading| reading.0 == after);
+            let read = |step: &Step| matches!(step, Step::Read(read) if read.method == label && read.after == after);
+            if due && !steps.iter().any(read) {
+                journal.append(&Step::Read(self.read(label, after, &repaired, &standing)?))?;
+            }
+            tick();
+        }
+        Ok(())
+    }
+
+    /// One error, repaired on top of `standing`, the patches `ids`; the edit, kept as a patch, where it was.
+    fn repair(
+        &self,
+        method: &dyn Method,
+        index: usize,
+        standing: &Edit,
+        ids: &[String],
+    ) -> Result<(Repaired, Option<(Edit, String)>)> {
+        let (task, model) = (&self.errors[index].task, self.loaded.model.as_ref());
+        let memory = self.config.execution.memory() / 3;
+        let workbench = Workbench { config: self.config, loaded: self.loaded, memory };
+        let sequence = task.sequence(model.spec().device);
+        let clock = Clock::start(model.spec().device);
+        let mut traces = Traces::default();
+        let traced = workbench.trace(method, &sequence, standing, &mut traces);
+        let scene = workbench.scene(&sequence, traced, &NoParallelPrompts);
+        let position = task.ids.gold.len() - 1;
+        let (at, target) = (task.ids.prompt.len() - 1 + position, task.ids.gold[position]);
+        let attempt = attempt(method, &scene, (at, target), clock)?;
+        let step = Repaired {
+            method: method.label().into(),
+            error: index,
+            outcome: attempt.outcome,
+            before: attempt.before,
+            after: attempt.repair.after,
+            neurons: attempt.repair.neurons.clone(),
+            seconds: attempt.repair.seconds.total(),
+        };
+        if attempt.outcome != Outcome::Solved {
+            return Ok((step, None));
+        }
+        let shown = Shown::of(self.loaded, task, position, &attempt)?;
+        let edit = attempt.repair.edit;
+        let repairs = Repairs { done: vec![shown], edit, failed: None };
+        let label = method.label();
+        let card = Card::new(self.config, self.loaded, label, task, &repairs, ids.to_vec());
+        let path = self.place(label, index);
+        std::fs::create_dir_all(path.parent().expect("a folder"))?;
+        if path.exists() {
+            std::fs::remove_file(&path)?; // of a process that was killed before it wrote the record
+        }
+        let id = Patch::new(card, &repairs.edit)?.write(&path)?;
+        Ok((step, Some((repairs.edit, id))))
+    }
+
+    /// The model after `after` errors, under `standing`; `repaired` of them were.
+    fn read(
+        &self,
+        method: &str,
+        after: usize,
+        repaired: &[usize],
+        standing: &Edit,
+    ) -> Result<Reading> {
+        let model = self.loaded.model.as_ref();
+        let prompts: Vec<Vec<u32>> = repaired
+            .iter()
+            .map(|&index| {
+                let ids = &self.errors[index].task.ids;
+                [&ids.prompt, &ids.gold[..ids.gold.len() - 1]].concat()
+            })
+            .collect();
+        let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+        let device = model.spec().device;
+        let mut held = 0;
+        for batch in together(&prompts, tokens_at_once(device), device) {
+            signal::check()?;
+            let logits = logits_at_ends(model, &batch.sequences, standing);
+            let targets: Vec<i64> = batch
+                .prompts
+                .iter()
+                .map(|&place| &self.errors[repaired[place]].task.ids.gold)
+                .map(|gold| i64::from(*gold.last().expect("a target")))
+                .collect();
+            let targets = Tensor::from_slice(&targets).to_kind(Kind::Int64).to_device(device);
+            let seen = observe_each(&logits, &targets)?;
+            held += seen.iter().filter(|seen| seen.target_rank == 1).count();
+        }
+        let drift = Drift::between(&self.unedited, &self.kept.under(self.loaded, standing)?);
+        Ok(Reading {
+            method: method.into(),
+            after,
+            repaired: repaired.len(),
+            held,
+            perplexity: (drift.perplexity_before, drift.perplexity_after),
+            changed: (drift.changed, drift.positions),
+        })
+    }
+
+    /// Where the patch of an error is kept.
+    fn place(&self, label: &str, index: usize) -> PathBuf {
+        let name = format!("{:04}.safetensors", index + 1);
+        self.folder.join("patches").join(slug(label)).join(name)
+    }
+}

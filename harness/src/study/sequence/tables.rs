@@ -1,0 +1,89 @@
+//! How a model drifts under edits that pile up.
+
+use super::{Measured, Repaired};
+use crate::record::Outcome;
+use crate::report::table::{Better, Column, Format, Group, Row, Table};
+use std::collections::BTreeSet;
+
+/// Readings of the table: these, and the last.
+const SHOWN: [usize; 4] = [1, 10, 30, 100];
+
+/// One row a method, a group a reading.
+pub(super) fn drift(measured: &Measured<'_>) -> Table {
+    let read: BTreeSet<usize> = measured.readings.iter().map(|reading| reading.after).collect();
+    let last = read.last().copied();
+    let shown: Vec<usize> =
+        read.into_iter().filter(|after| SHOWN.contains(after) || Some(*after) == last).collect();
+    let column = |title, better, format| Column { title, better, format };
+    let mut groups: Vec<Group> = shown
+        .iter()
+        .map(|after| Group {
+            title: format!("after {after} errors"),
+            columns: vec![
+                column("repaired", Better::Higher, Format::Percent),
+                column("still hold", Better::Higher, Format::Percent),
+                column("changed", Better::Lower, Format::Percent),
+                column("perplexity", Better::Lower, Format::Three),
+            ],
+        })
+        .collect();
+    groups.push(Group {
+        title: "Costs".into(),
+        columns: vec![
+            column("neurons", Better::Lower, Format::Three),
+            column("seconds", Better::Lower, Format::Seconds),
+        ],
+    });
+    let unedited = measured.readings.first().map(|reading| reading.perplexity.0);
+    let rows = measured.methods().map(|method| {
+        let own = measured.of(method);
+        let mut cells: Vec<Option<f64>> = Vec::new();
+        for after in &shown {
+            match own.iter().find(|reading| reading.after == *after) {
+                None => cells.extend([None; 4]),
+                Some(reading) => {
+                    let (changed, positions) = reading.changed;
+                    let repaired = reading.repaired as f64;
+                    cells.extend([
+                        Some(repaired / reading.after as f64),
+                        (repaired > 0.0).then(|| reading.held as f64 / repaired),
+                        Some(changed as f64 / positions as f64),
+                        Some(reading.perplexity.1),
+                    ]);
+                }
+            }
+        }
+        let steps: Vec<&Repaired> =
+            measured.repaired.iter().filter(|step| step.method == *method).collect();
+        let solved = steps.iter().filter(|step| step.outcome == Outcome::Solved);
+        cells.push(mean(solved.map(|step| step.neurons.len() as f64)));
+        cells.push(mean(steps.iter().map(|step| step.seconds)));
+        Row::new(method.clone(), cells)
+    });
+    let mut notes = vec![
+        "repaired: of the errors so far, those that the method had to repair and did, on top of all its \
+         edits before; still hold: of those, the ones whose target is still the most probable token; \
+         changed: positions of kept texts at which another token is predicted than without edits; \
+         perplexity: of the kept texts; neurons: of a repaired error; seconds: of any"
+            .to_string(),
+        "the errors are the same for all methods: the first wrong token of each datum, prompted without \
+         demonstrations, the right tokens before it given"
+            .into(),
+    ];
+    notes.extend(unedited.map(|value| format!("perplexity without edits: {value:.3}")));
+    Table {
+        name: "drift",
+        title: format!("Edits of {} that pile up", measured.manifest.identity.model()),
+        stub: "Approach",
+        groups,
+        rows: rows.collect(),
+        reference: None,
+        notes,
+        deviations: measured.manifest.all_deviations(),
+    }
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let values: Vec<f64> = values.collect();
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}

@@ -1,0 +1,160 @@
+"""Proves that a patch is real: a folder that `ment apply` has written, read by `transformers`.
+
+Run from the project's root, in the environment of scripts/peer: python scripts/proof/proof.py MENT
+MENT is the binary. For SmolLM2 and for the tiny checkpoint in every form that weights come in (one
+file, shards, `pytorch_model.bin`; f32, f16, bf16) it patches a token, applies the patch, and checks
+with `transformers` that
+
+- the patched folder says the target, teacher-forced and in free generation, and the base does not;
+- nothing but the columns that the patch names differs, and each is base + delta, rounded once;
+- `ment generate` writes the tokens that `transformers` writes, before and after;
+- taking the patch out again gives the base's weight files to the last bit.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections import defaultdict
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM
+from transformers.utils import logging
+
+TINY = Path("scripts/goldens/tiny")
+SMOLLM2 = Path(".models/smollm2-135m-instruct")
+PROMPT = "# the largest value of a list\nx = [3, 1, 2]\nprint("
+TOKENS = 24
+
+
+def ment(binary, *arguments):
+    """Runs the binary; what it prints."""
+    command = [str(part) for part in (binary, *arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def tries(binary, *arguments):
+    """Whether the binary succeeds."""
+    command = [str(part) for part in (binary, *arguments)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def forms(scratch):
+    """SmolLM2, and the tiny checkpoint in every form: (name, folder)."""
+    yield "SmolLM2, one file, f32", SMOLLM2
+    yield "tiny, one file, f32", TINY
+    for name, dtype in [("f16", torch.float16), ("bf16", torch.bfloat16)]:
+        model = AutoModelForCausalLM.from_pretrained(TINY, dtype=dtype)
+        shards = scratch / f"shards-{name}"
+        model.save_pretrained(shards, max_shard_size="10KB")
+        assert len(list(shards.glob("*.safetensors"))) > 2
+        pickled = scratch / f"pickled-{name}"
+        pickled.mkdir()
+        shutil.copy(shards / "config.json", pickled)
+        state = model.state_dict()
+        state.pop("lm_head.weight")  # tied
+        torch.save(state, pickled / "pytorch_model.bin")
+        for folder in (shards, pickled):
+            shutil.copy(TINY / "tokenizer.json", folder)
+            yield f"tiny, {folder.name}", folder
+
+
+def patch(binary, base, file):
+    """A patch that puts one of the next best tokens on top, whichever can be."""
+    predict = ment(binary, "predict", "--model", base, "--prompt", PROMPT, "--top", 8, "--json")
+    for token in json.loads(predict)["next"][1:]:
+        text = token["text"]
+        arguments = ("patch", "--model", base, "--prompt", PROMPT, "--target", text, "--out", file)
+        if text.strip() and text.isprintable() and tries(binary, *arguments):
+            return
+    raise SystemExit(f"{base}: none of the next best tokens could be put on top")
+
+
+def load(folder):
+    """The model as it is stored, and computed in f32."""
+    stored = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").state_dict()
+    return stored, AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def says(model, card):
+    """The argmax at every token of the target, those before it given."""
+    prompt, target = card["prompt_ids"], card["target_ids"]
+    logits = model(torch.tensor([prompt + target[:-1]])).logits[0, len(prompt) - 1 :]
+    return logits.argmax(-1).tolist()
+
+
+def writes(model, card):
+    """What is generated greedily."""
+    prompt = torch.tensor([card["prompt_ids"]])
+    options = {"max_new_tokens": TOKENS, "do_sample": False, "pad_token_id": 0}
+    return model.generate(prompt, attention_mask=torch.ones_like(prompt), **options)[0, prompt.shape[1] :].tolist()
+
+
+def check_columns(base, patched, card, file):
+    """Nothing differs but the columns of the patch, each of which is rounded once."""
+    columns = defaultdict(float)
+    with safe_open(file, "pt") as tensors:
+        layers, neurons, deltas = (tensors.get_tensor(n) for n in ("layers", "neurons", "deltas"))
+    for layer, neuron, delta in zip(layers.tolist(), neurons.tolist(), deltas):
+        columns[layer, neuron] = columns[layer, neuron] + delta
+    for (layer, neuron), delta in columns.items():
+        column = base[f"model.layers.{layer}.mlp.down_proj.weight"][:, neuron]
+        column.copy_((column.float() + delta).to(column.dtype))
+    assert base.keys() == patched.keys()
+    for name, tensor in base.items():
+        assert tensor.dtype == patched[name].dtype
+        assert torch.equal(tensor, patched[name]), f"{name} is not base + delta"
+    return len(columns)
+
+
+def prove(binary, name, base, scratch):
+    """All of it, for one checkpoint."""
+    place = scratch / name.replace(" ", "").replace(",", "-")
+    file, patched, back = (Path(f"{place}.{end}") for end in ("safetensors", "patched", "back"))
+    patch(binary, base, file)
+    with safe_open(file, "pt") as opened:
+        card = json.loads(opened.metadata()["ment-patch"])
+    ment(binary, "apply", "--model", base, "--patch", file, "--out", patched)
+    (base_state, base_model), (state, model) = load(base), load(patched)
+    target = card["target_ids"]
+    assert says(base_model, card) != target, "the base says the target already"
+    assert says(model, card) == target, "the patched model does not say the target"
+    assert writes(model, card)[: len(target)] == target
+    for which, folder in [(base_model, base), (model, patched)]:
+        ours = ment(binary, "generate", "--model", folder, "--prompt", PROMPT, "--tokens", TOKENS, "--json")
+        theirs = writes(which, card)
+        ours = json.loads(ours)["ids"]
+        assert ours == theirs[: len(ours)], f"{ours} is not {theirs}"
+    for archive in patched.glob("*.bin"):
+        assert zipfile.ZipFile(archive).testzip() is None, f"{archive}: a checksum does not fit"
+    changed = check_columns(base_state, state, card, file)
+    ment(binary, "patch", "--model", patched, "--revert", file, "--out", back)
+    for weights in base.iterdir():
+        if weights.suffix in (".safetensors", ".bin") and weights.name != "golden.safetensors":
+            assert weights.read_bytes() == (back / weights.name).read_bytes(), weights.name
+    was, token = card["repairs"][0]["was"], card["repairs"][0]["target"]
+    print(f"{name}: {was!r} → {token!r} in transformers too; {changed} columns differ; taken out bit for bit")
+    for folder in (patched, back):
+        shutil.rmtree(folder)
+
+
+def main():
+    """Every form."""
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    binary = Path(sys.argv[1]).resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        for name, base in forms(Path(folder)):
+            prove(binary, name, base, Path(folder))
+
+
+if __name__ == "__main__":
+    with torch.no_grad():
+        main()
