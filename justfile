@@ -22,6 +22,31 @@ rq2 *args: build
 rq3 *args: build
     cargo run --quiet -- run configs/probing.toml --tables table6,table6_readings "$@"
 
+# A wrong API in a chain of thought, repaired at one token, and the chain again: page, table, pictures.
+case-study *args: build
+    cargo run --quiet -- study configs/case-study.toml "$@"
+
+# A hundred repairs, one on top of the other: do the first ones still hold?
+sequential *args: build
+    cargo run --quiet -- study configs/sequential.toml "$@"
+
+# A model of your own made to say something: `just patch --prompt … --target … --out FILE`.
+patch *args: build
+    @cargo run --quiet -- patch "$@"
+
+# A copy of a model with patches in its weights: `just apply --patch FILE … --out DIR`.
+apply *args: build
+    @cargo run --quiet -- apply "$@"
+
+# What a model writes after a prompt, with patches or without.
+generate *args: build
+    @cargo run --quiet -- generate "$@"
+
+# That `transformers` reads what `apply` writes, in every form that weights come in.
+proof: build
+    @python3 scripts/environment.py .peer scripts/peer/requirements.txt
+    .peer/bin/python scripts/proof/proof.py "${CARGO_TARGET_DIR:-target}/debug/ment"
+
 # A sweep: `just sweep variants` runs configs/sweeps/variants.toml.
 sweep name *args: build
     @shift; cargo run --quiet -- run "configs/sweeps/{{name}}.toml" "$@"

@@ -1,9 +1,12 @@
 """Makes a Python environment: python3 scripts/environment.py FOLDER REQUIREMENTS
 
 Leaves it alone where it holds what the requirements say, which pin every package by its hash. Works from
-the project's root.
+the project's root. MENT_CACHE may name a folder outside the clone: the environment is then made there, and
+FOLDER is a link to it.
 """
 
+import hashlib
+import os
 import subprocess
 import sys
 import venv
@@ -13,6 +16,12 @@ from pathlib import Path
 def make(folder: Path, requirements: Path) -> Path:
     """The environment's Python."""
     wanted = requirements.read_text()
+    cache = os.environ.get("MENT_CACHE")
+    if cache and (folder.is_symlink() or not folder.exists()):
+        home = Path(cache).resolve() / f"{folder.name.lstrip('.')}-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}"
+        home.mkdir(parents=True, exist_ok=True)
+        folder.unlink(missing_ok=True)
+        folder.symlink_to(home, target_is_directory=True)
     stamp = folder / ".requirements"
     python = folder / "bin" / "python"
     if not stamp.is_file() or stamp.read_text() != wanted:

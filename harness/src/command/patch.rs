@@ -12,7 +12,7 @@ use crate::patch::file::{Card, Patch, PatchFile};
 use crate::patch::kept::{Drift, Kept};
 use crate::patch::repair::{Repairs, Task};
 use crate::patch::stack::{Stack, short};
-use crate::patch::{methods, render, repair, text_or_file};
+use crate::patch::{file, methods, render, repair, text_or_file};
 use crate::{device, method};
 use anyhow::Result;
 use std::io::{IsTerminal, Write};
@@ -88,16 +88,13 @@ pub fn generate(args: &GenerateArgs) -> Result<()> {
 
 /// `ment patch`
 pub fn patch(args: &PatchArgs) -> Result<()> {
-    if let Some(out) = args.out.as_deref().filter(|out| std::fs::symlink_metadata(out).is_ok()) {
-        return Err(crate::patch::file::is_there(out));
-    }
+    args.out.as_deref().map_or(Ok(()), check_new)?;
     if let (Some(revert), Some(out)) = (&args.revert, &args.out) {
         return self::revert(&args.model, revert, out);
     }
     let text = |given: &Option<String>| text_or_file(given.as_deref().unwrap_or_default());
     let (prompt, target) = (text(&args.prompt)?, text(&args.target)?);
     let mut config = methods::one(&args.method, &args.set)?;
-    config.model.path.clone_from(&args.model.model);
     let opened = open(&args.model)?;
     let (stack, standing) = opened.with(&args.patch)?;
     let loaded = &opened.loaded;
@@ -156,6 +153,20 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
     }
 }
 
+/// Refuses a place to write to, before any work is done, where something is, or that is in no folder.
+fn check_new(out: &Path) -> Result<()> {
+    if std::fs::symlink_metadata(out).is_ok() {
+        return Err(file::is_there(out));
+    }
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder {
+        Some(folder) if !folder.is_dir() => {
+            Err(InputError::new(format!("{}: there is no such folder", folder.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// `ment patch --revert`
 fn revert(args: &ModelArgs, file: &Path, out: &Path) -> Result<()> {
     let Opened { loaded, origin } = open(args)?;
@@ -193,9 +204,7 @@ fn revert(args: &ModelArgs, file: &Path, out: &Path) -> Result<()> {
 
 /// `ment apply`
 pub fn apply(args: &ApplyArgs) -> Result<()> {
-    if std::fs::symlink_metadata(&args.out).is_ok() {
-        return Err(crate::patch::file::is_there(&args.out));
-    }
+    check_new(&args.out)?;
     let opened = open(&args.model)?;
     let (stack, _) = opened.with(&args.patch)?;
     let Opened { loaded, origin } = &opened;

@@ -75,7 +75,7 @@ pub struct ModelConfig {
     /// Weights and activations.
     #[serde(default)]
     pub dtype: Dtype,
-    /// Where what is computed from its weights is kept between runs.
+    /// Where what is computed from its weights is kept between runs; nowhere, where it is empty.
     #[serde(default = "oracle_cache")]
     pub cache: PathBuf,
 }

@@ -27,14 +27,18 @@ impl Oracle {
     /// Of the first `rows` rows of the head.
     pub fn new(model: &dyn CausalLm, rows: usize) -> Self {
         let head = head(model, rows);
-        let gram_inverse = inverse(&gram(&head));
+        // Row-major, as it is read back from a cache, whose files hold nothing else.
+        let gram_inverse = inverse(&gram(&head)).contiguous();
         Self { head, gram_inverse }
     }
 
     /// As [`Oracle::new`], computed once for the weights of `loaded` and kept in the folder
-    /// `cache`. A cache that cannot be read or written costs time, nothing else.
+    /// `cache`, unless its name is empty. A cache that cannot be read or written costs time, nothing else.
     pub(crate) fn cached(loaded: &Loaded, rows: usize, cache: &Path) -> Self {
         let model = loaded.model.as_ref();
+        if cache.as_os_str().is_empty() {
+            return Self::new(model, rows);
+        }
         let key = format!("{:x}", Sha256::digest(format!("{}\n{rows}", loaded.sha256)));
         let file = cache.join(format!("{}.safetensors", &key[..16]));
         let width = model.spec().d_model as i64;
@@ -107,8 +111,28 @@ fn write(file: &Path, gram_inverse: &Tensor) {
 
 #[cfg(test)]
 mod tests {
-    use super::{gram, inverse};
+    use super::{Oracle, gram, inverse};
+    use crate::model;
+    use std::path::Path;
     use tch::{Device, Kind, Tensor};
+
+    #[test]
+    fn what_is_kept_between_runs_is_what_was_computed() {
+        let folder = tempfile::tempdir().unwrap();
+        let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/goldens/tiny");
+        let loaded = model::load(&tiny, Device::Cpu, Kind::Float).unwrap();
+        let fresh = Oracle::cached(&loaded, 300, folder.path());
+        let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(files.len(), 1);
+        let path = files[0].as_ref().unwrap().path();
+        let written = std::fs::metadata(&path).unwrap().modified().unwrap();
+        let kept = Oracle::cached(&loaded, 300, folder.path());
+        assert!(kept.gram_inverse.equal(&fresh.gram_inverse));
+        assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), written);
+        Oracle::cached(&loaded, 299, folder.path());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "another one by its rows");
+        Oracle::cached(&loaded, 300, Path::new("")); // kept nowhere
+    }
 
     /// Entries without a pattern, the same every time.
     fn head(rows: i64, columns: i64) -> Tensor {

@@ -116,7 +116,6 @@ pub fn write(
     let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
     let failed = || format!("{}: cannot be written", out.display());
-    fs::create_dir_all(parent).with_context(failed)?;
     let scratch = tempfile::Builder::new().prefix(".ment-").tempdir_in(parent);
     let scratch = scratch.with_context(failed)?;
     let copy = scratch.path().join("checkpoint");

@@ -16,11 +16,15 @@ mod bench;
 #[cfg(feature = "torch")]
 mod engine;
 #[cfg(feature = "torch")]
+mod generate;
+#[cfg(feature = "torch")]
 mod knowledge_neurons;
 #[cfg(feature = "torch")]
 mod methods;
 #[cfg(feature = "torch")]
 mod model_parity;
+#[cfg(feature = "torch")]
+mod patch;
 #[cfg(feature = "torch")]
 mod predict;
 #[cfg(feature = "torch")]
@@ -29,6 +33,8 @@ mod probing;
 mod reference_models;
 #[cfg(feature = "torch")]
 mod run;
+#[cfg(feature = "torch")]
+mod study;
 #[cfg(feature = "torch")]
 mod sweep;
 #[cfg(feature = "torch")]

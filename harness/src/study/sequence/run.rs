@@ -46,12 +46,11 @@ pub fn run(
 ) -> Result<()> {
     let errors = errors(config, sequence.count.0, loaded)?;
     let (mut journal, steps) = Journal::open::<Step>(folder, manifest)?;
-    if steps.is_empty() {
-        for LlmError { dataset, datum, task } in &errors {
-            let position = task.ids.gold.len() - 1;
-            let target = loaded.tokenizer.decode(&task.ids.gold[position..])?;
-            journal.append(&Step::Error { dataset: *dataset, datum: *datum, position, target })?;
-        }
+    let named = steps.iter().filter(|step| matches!(step, Step::Error { .. })).count();
+    for LlmError { dataset, datum, task } in &errors[named.min(errors.len())..] {
+        let position = task.ids.gold.len() - 1;
+        let target = loaded.tokenizer.decode(&task.ids.gold[position..])?;
+        journal.append(&Step::Error { dataset: *dataset, datum: *datum, position, target })?;
     }
     let kept = Kept::read(sequence.keep.as_deref(), loaded)?;
     let unedited = kept.under(loaded, &Edit::none())?;

@@ -1,0 +1,189 @@
+//! Studies of edits that stay, on the tiny checkpoint.
+
+use crate::support::{golden, ment, root};
+use std::fs;
+use std::path::Path;
+use tempfile::TempDir;
+
+const CHAINS: &str = r#"
+[model]
+label = "tiny"
+path = "MODEL"
+
+[[ment]]
+label = "MENT"
+
+[[kn]]
+label = "KN (step=20)"
+parallel.own = true
+
+[chains]
+preamble = ""
+form = "{question}"
+stop = ["\n\n"]
+tokens = 40
+repair = ["token", "name"]
+controls = ["def largest(values):\n"]
+
+[[chains.case]]
+name = "add"
+library = "none"
+question = "def add(a, b):\n    return"
+lead = ""
+wrong = "a"
+right = "best"
+
+[[chains.case]]
+name = "mean"
+library = "none"
+question = "def mean(values):\n    total"
+lead = " ="
+wrong = "0"
+right = "len"
+"#;
+
+const SEQUENCE: &str = r#"
+[model]
+label = "tiny"
+path = "MODEL"
+
+[sequence]
+count = 5
+readings = [1, 3]
+
+[[dataset]]
+name = "conala"
+from = "DATA"
+division = "calibration"
+
+[[dataset]]
+name = "fimax"
+from = "FIMAX"
+
+[[ment]]
+label = "MENT"
+
+[[ment]]
+label = "MENT, coefficient 1"
+estimate.coefficient = 1.0
+"#;
+
+fn place(config: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = |name: &str| root().join("benchmark").join(name).join("sample");
+    let config = config
+        .replace("MODEL", golden("tiny").to_str().unwrap())
+        .replace("DATA", sample("conala").to_str().unwrap())
+        .replace("FIMAX", sample("fimax").to_str().unwrap());
+    fs::write(folder.path().join("study.toml"), config).unwrap();
+    folder
+}
+
+fn study(folder: &Path, arguments: &[&str]) -> assert_cmd::assert::Assert {
+    let all = [&["study", "study.toml", "--out", "out"], arguments].concat();
+    ment().current_dir(folder).args(all).assert()
+}
+
+fn steps(folder: &Path) -> String {
+    fs::read_to_string(folder.join("out/steps.jsonl")).unwrap()
+}
+
+/// The lines with times taken out.
+fn timeless(steps: &str) -> Vec<serde_json::Value> {
+    steps
+        .lines()
+        .map(|line| {
+            let mut step: serde_json::Value = serde_json::from_str(line).unwrap();
+            step.as_object_mut().unwrap().remove("seconds");
+            step
+        })
+        .collect()
+}
+
+/// Runs `config`; runs it again from each of some beginnings of what it measured, as one that was killed
+/// there; and makes the tables from the records alone.
+fn measured_continued_and_reported(config: &str, tables: &[&str]) -> TempDir {
+    let folder = place(config);
+    let said = study(folder.path(), &[]).success();
+    let stdout = String::from_utf8_lossy(&said.get_output().stdout).into_owned();
+    let whole = steps(folder.path());
+    let lines: Vec<&str> = whole.lines().collect();
+    for cut in [0, 1, lines.len() / 2, lines.len() - 1] {
+        let torn = format!("{}\n{{\"kind\":\"to", lines[..cut].join("\n"));
+        fs::write(folder.path().join("out/steps.jsonl"), torn.trim_start_matches('\n')).unwrap();
+        study(folder.path(), &[]).success();
+        assert_eq!(timeless(&steps(folder.path())), timeless(&whole), "from {cut} lines on");
+    }
+    fs::write(folder.path().join("out/steps.jsonl"), &whole).unwrap();
+    study(folder.path(), &[]).success();
+    assert_eq!(steps(folder.path()), whole, "a finished study measures nothing");
+    for table in tables {
+        fs::remove_file(folder.path().join("out").join(table)).unwrap();
+    }
+    let again = ment().current_dir(folder.path()).args(["report", "out"]).assert().success();
+    assert_eq!(String::from_utf8_lossy(&again.get_output().stdout), stdout);
+    for table in tables {
+        assert!(folder.path().join("out").join(table).is_file(), "{table}");
+    }
+    let other = study(folder.path(), &["--set", "ment.quota=3"]).code(2);
+    let stderr = String::from_utf8_lossy(&other.get_output().stderr).into_owned();
+    assert!(stderr.contains("holds another study") && stderr.contains("quota"), "{stderr}");
+    folder
+}
+
+#[test]
+fn chains_are_measured_continued_and_reported() {
+    let files = ["case-study.md", "case-study.html", "follow.csv", "case-add.svg", "case-add.png"];
+    let folder = measured_continued_and_reported(CHAINS, &files);
+    let page = fs::read_to_string(folder.path().join("out/case-study.html")).unwrap();
+    for part in
+        ["class=\"replaced\"", "class=\"new\"", "class=\"unchanged\"", "none: <code>a</code>"]
+    {
+        assert!(page.contains(part), "{part}");
+    }
+    // What the page shows can be had: its patches apply.
+    let patch = "out/patches/add.ment.token.safetensors";
+    let mut apply = ment();
+    apply.current_dir(folder.path()).args(["apply", "--patch", patch, "--out", "new", "--model"]);
+    let said = apply.arg(golden("tiny")).assert().success();
+    let stdout = String::from_utf8_lossy(&said.get_output().stdout).into_owned();
+    assert!(stdout.contains("1 of 1 tokens of \" best\" are said"), "{stdout}");
+}
+
+#[test]
+fn sequences_are_measured_continued_and_reported() {
+    let folder = measured_continued_and_reported(SEQUENCE, &["drift.md", "drift.svg", "drift.png"]);
+    let csv = fs::read_to_string(folder.path().join("out/drift.csv")).unwrap();
+    assert!(csv.lines().next().unwrap().contains("after 5 errors still hold"), "{csv}");
+    assert_eq!(csv.lines().count(), 3);
+}
+
+#[test]
+fn studies_that_mean_nothing_are_refused() {
+    let without = |config: &str, from: &str, to: &str| {
+        assert!(config.contains(from));
+        config.replace(from, to)
+    };
+    for (config, reason) in [
+        (String::new(), "a study has a [chains] or a [sequence] table"),
+        (CHAINS.to_string() + "[sequence]\ncount = 1\nreadings = []\n", "one of both"),
+        (
+            without(CHAINS, "form = \"{question}\"", "form = \"x\""),
+            "must hold {question} exactly once",
+        ),
+        (without(CHAINS, "right = \"best\"", "right = \"a\""), "must be another name than `wrong`"),
+        (without(CHAINS, "name = \"mean\"", "name = \"add\""), "case `add` is there twice"),
+        (without(CHAINS, "name = \"mean\"", "name = \"../x\""), "a name is of letters"),
+        (without(CHAINS, "tokens = 40", "tokens = 0"), "0 is not a positive whole number"),
+        (without(CHAINS, "wrong = \"a\"", "wrongly = \"a\""), "wrongly"),
+        (without(CHAINS, "wrong = \"a\"", "wrong = \"c\""), "does not say \"c\" after the lead"),
+        (without(CHAINS, "right = \"best\"", "right = \"a + b\""), "says the right name already"),
+        (without(SEQUENCE, "count = 5", "count = 5000"), "fewer than sequence.count = 5000"),
+        (without(SEQUENCE, "[[ment]]", "[[mint]]"), "mint"),
+    ] {
+        let folder = place(&config);
+        let assert = study(folder.path(), &[]).code(2);
+        let stderr = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+        assert!(stderr.contains(reason), "{reason} is not in {stderr}");
+    }
+}
