@@ -94,7 +94,7 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
     }
     let text = |given: &Option<String>| text_or_file(given.as_deref().unwrap_or_default());
     let (prompt, target) = (text(&args.prompt)?, text(&args.target)?);
-    let mut config = methods::one(&args.method, &args.set)?;
+    let config = methods::one(&args.method, &args.set)?;
     let opened = open(&args.model)?;
     let (stack, standing) = opened.with(&args.patch)?;
     let loaded = &opened.loaded;

@@ -171,6 +171,23 @@ impl Patch {
         Ok(id(&bytes))
     }
 
+    /// As [`Patch::write`], instead of what a killed process may have left there, in a folder that may be new.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(crate) fn write_again(&self, path: &Path) -> Result<String> {
+        let failed = || format!("{}: cannot be written", path.display());
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).with_context(failed)?;
+        }
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(failed)
+            }
+            _ => self.write(path),
+        }
+    }
+
     fn bytes(&self) -> Result<Vec<u8>> {
         let count = self.columns.len();
         let places = |of: fn(&Neuron) -> usize| -> Vec<u8> {

@@ -108,3 +108,11 @@ pub fn report(folder: &Path) -> Result<(Vec<crate::report::table::Table>, Vec<Pa
         sequence::report(folder, &manifest)
     }
 }
+
+/// A label as part of a file's name.
+#[cfg(feature = "torch")]
+fn slug(label: &str) -> String {
+    let fine = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let words = label.chars().map(fine).collect::<String>();
+    words.split('-').filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
+}

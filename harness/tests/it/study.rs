@@ -142,7 +142,7 @@ fn chains_are_measured_continued_and_reported() {
         assert!(page.contains(part), "{part}");
     }
     // What the page shows can be had: its patches apply.
-    let patch = "out/patches/add.ment.token.safetensors";
+    let patch = "out/patches/add.ment.one-token.safetensors";
     let mut apply = ment();
     apply.current_dir(folder.path()).args(["apply", "--patch", patch, "--out", "new", "--model"]);
     let said = apply.arg(golden("tiny")).assert().success();

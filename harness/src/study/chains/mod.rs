@@ -14,8 +14,6 @@ pub use self::judge::{Judged, judge};
 pub use self::record::{Chain, Edited, Step};
 #[cfg(feature = "torch")]
 pub use self::run::run;
-#[cfg(feature = "torch")]
-pub(super) use self::run::slug;
 
 use super::journal;
 use crate::config::Positive;

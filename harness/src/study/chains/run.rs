@@ -5,14 +5,15 @@ use super::record::{Chain, Edited, Step, Token};
 use super::{Case, Chains, Extent};
 use crate::config::Config;
 use crate::edit::Edit;
+use crate::error::InputError;
 use crate::generate::{Sampling, Settings, Stops, generate};
 use crate::manifest::Manifest;
 use crate::method::{self, Method};
 use crate::model::Loaded;
 use crate::patch::file::{Card, Patch};
-use crate::patch::kept::{Drift, Kept};
+use crate::patch::kept::{Drift, Kept, Reading};
 use crate::patch::repair::{Failed, Repairs, Shown, Task, repair};
-use crate::{error::InputError, progress, signal};
+use crate::{progress, signal};
 use anyhow::Result;
 use std::path::Path;
 use std::time::Instant;
@@ -29,52 +30,43 @@ pub fn run(
     manifest: &Manifest,
     folder: &Path,
 ) -> Result<()> {
-    let (mut journal, steps) = Journal::open::<Step>(folder, manifest)?;
-    let stops = Stops::new(chains.stop.clone());
-    let settings = Settings { tokens: chains.tokens.0, sampling: Sampling::GREEDY, stops };
-    let study = Study { chains, loaded, settings };
+    let (mut journal, mut steps) = Journal::open::<Step>(folder, manifest)?;
+    let mut write = |step: Step, steps: &mut Vec<Step>| {
+        journal.append(&step)?;
+        steps.push(step);
+        anyhow::Ok(())
+    };
+    let kept = Kept::read(chains.keep.as_deref(), loaded)?;
+    let unedited = kept.under(loaded, &Edit::none())?;
+    let study = Study { config, chains, loaded, folder, kept, unedited };
 
     let questions = chains.case.iter().map(|case| &case.question).chain(&chains.controls);
     let bar = progress::bar("chains", chains.case.len() + chains.controls.len());
     for question in questions {
         signal::check()?;
-        let done = |step: &Step| matches!(step, Step::Before { question: q, .. } if q == question);
-        if !steps.iter().any(done) {
+        if before(&steps, question).is_none() {
             let (question, chain) = (question.clone(), study.chain(question, &Edit::none())?);
-            journal.append(&Step::Before { question, chain })?;
+            write(Step::Before { question, chain }, &mut steps)?;
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
+    let tasks =
+        chains.case.iter().map(|case| study.task(case, &steps)).collect::<Result<Vec<_>>>()?;
 
-    let kept = Kept::read(chains.keep.as_deref(), loaded)?;
-    let unedited = kept.under(loaded, &Edit::none())?;
     let methods = method::all(config, loaded);
     let bar = progress::bar("edits", chains.case.len() * methods.len() * chains.repair.len());
-    for case in &chains.case {
+    for (case, task) in chains.case.iter().zip(&tasks) {
         for method in &methods {
             for &extent in &chains.repair {
                 signal::check()?;
                 bar.set_message(format!("{}, {} on {}", method.label(), extent.label(), case.name));
-                let done = |step: &Step| {
-                    let Step::Edited(step) = step else { return false };
-                    step.method == method.label() && step.extent == extent && step.case == case.name
-                };
-                if !steps.iter().any(done) {
-                    let edited = study.edited(config, method.as_ref(), case, extent)?;
-                    let edited = match edited {
-                        (edited, None) => edited,
-                        (mut edited, Some((task, repairs))) => {
-                            let edit = &repairs.edit;
-                            let drift = Drift::between(&unedited, &kept.under(loaded, edit)?);
-                            edited.changed = Some((drift.changed, drift.positions));
-                            edited.perplexity =
-                                Some((drift.perplexity_before, drift.perplexity_after));
-                            study.keep(config, &edited, (&task, &repairs), manifest, folder)?;
-                            edited
-                        }
-                    };
-                    journal.append(&Step::Edited(edited))?;
+                let own =
+                    |edited: &&Edited| edited.method == method.label() && edited.case == case.name;
+                if !edits(&steps).filter(own).any(|edited| edited.extent == extent) {
+                    let known: Vec<&Edited> = edits(&steps).filter(own).collect();
+                    let edited = study.edited(method.as_ref(), (case, task), extent, &known)?;
+                    write(Step::Edited(edited), &mut steps)?;
                 }
                 bar.inc(1);
             }
@@ -84,104 +76,122 @@ pub fn run(
     Ok(())
 }
 
+/// The chain of the unedited model, if it is among `steps`.
+fn before<'s>(steps: &'s [Step], question: &str) -> Option<&'s Chain> {
+    steps.iter().find_map(|step| match step {
+        Step::Before { question: asked, chain } if asked == question => Some(chain),
+        _ => None,
+    })
+}
+
+fn edits(steps: &[Step]) -> impl Iterator<Item = &Edited> {
+    steps.iter().filter_map(|step| match step {
+        Step::Edited(edited) => Some(edited),
+        Step::Before { .. } => None,
+    })
+}
+
 struct Study<'a> {
+    config: &'a Config,
     chains: &'a Chains,
     loaded: &'a Loaded,
-    settings: Settings,
+    folder: &'a Path,
+    kept: Kept,
+    /// The kept texts without an edit.
+    unedited: Reading,
 }
 
 impl Study<'_> {
     /// What the model answers under `edit`.
     fn chain(&self, question: &str, edit: &Edit) -> Result<Chain> {
+        signal::check()?;
+        let stops = Stops::new(self.chains.stop.clone());
+        let settings = Settings { tokens: self.chains.tokens.0, sampling: Sampling::GREEDY, stops };
         let ids = self.loaded.tokenizer.encode(&self.chains.prompt(question))?;
-        let written = generate(self.loaded, &ids, edit, &self.settings, |_| {})?;
+        let written = generate(self.loaded, &ids, edit, &settings, |_| {})?;
         Ok(Chain { tokens: self.loaded.tokenizer.pieces(&ids, &written.ids, &written.text)? })
     }
 
-    /// A case under `method`; with the repairs, where they succeeded.
-    fn edited(
-        &self,
-        config: &Config,
-        method: &dyn Method,
-        case: &Case,
-        extent: Extent,
-    ) -> Result<(Edited, Option<(Task, Repairs)>)> {
+    /// The right name where the model says the wrong one; whole, and up to its first wrong token.
+    fn task(&self, case: &Case, steps: &[Step]) -> Result<[Task; 2]> {
         let wrong = |what: &str| {
             InputError::new(format!("case `{}`: the unedited model {what}", case.name))
         };
-        let prompt = self.chains.prompt(&case.question) + &case.lead;
-        let task = Task::new(self.loaded, &prompt, &format!(" {}", case.right))?;
-        let first = task.up_to_first_wrong(self.loaded)?;
-        let first = first.ok_or_else(|| wrong("says the right name already"))?;
-        let chain = self.chain(&case.question, &Edit::none())?.text();
+        let chain = before(steps, &case.question).map(Chain::text).unwrap_or_default();
         if !chain.starts_with(&format!("{} {}", case.lead, case.wrong)) {
             return Err(wrong(&format!("does not say {:?} after the lead: {chain:?}", case.wrong)));
         }
-        let task = if extent == Extent::Token { first } else { task };
+        let prompt = self.chains.prompt(&case.question) + &case.lead;
+        let name = Task::new(self.loaded, &prompt, &format!(" {}", case.right))?;
+        let token = name.up_to_first_wrong(self.loaded)?;
+        Ok([token.ok_or_else(|| wrong("says the right name already"))?, name])
+    }
+
+    /// A case under `method`. `known` is the same with other extents: where an edit is one of theirs, so
+    /// is all that comes of it.
+    fn edited(
+        &self,
+        method: &dyn Method,
+        (case, [token, name]): (&Case, &[Task; 2]),
+        extent: Extent,
+        known: &[&Edited],
+    ) -> Result<Edited> {
+        let task = if extent == Extent::Token { token } else { name };
         let clock = Instant::now();
-        let repairs = repair(self.loaded, config, method, &task, &Edit::none())?;
-        let seconds = clock.elapsed().as_secs_f64();
+        let repairs = repair(self.loaded, self.config, method, task, &Edit::none())?;
         let tried = repairs.failed.as_ref().map(|Failed { tried, .. }| tried);
-        let token = |shown: &Shown| Token {
-            target: shown.repaired.target.clone(),
-            was: shown.repaired.was.clone(),
-            before: shown.repaired.before,
-            after: shown.repaired.after,
-            neurons: shown.repaired.neurons.clone(),
-        };
-        let mut edited = Edited {
+        let edited = Edited {
             method: method.label().into(),
             extent,
             case: case.name.clone(),
-            tokens: repairs.done.iter().chain(tried).map(token).collect(),
+            tokens: repairs.done.iter().chain(tried).map(Token::of).collect(),
             failed: repairs.failed.as_ref().map(|failed| failed.reason.clone()),
             chain: None,
             controls: Vec::new(),
             changed: None,
             perplexity: None,
-            seconds,
+            seconds: clock.elapsed().as_secs_f64(),
         };
         if repairs.failed.is_some() {
-            return Ok((edited, None));
+            return Ok(edited);
         }
-        edited.chain = Some(self.chain(&case.question, &repairs.edit)?);
-        let controls = self.chains.controls.iter();
-        edited.controls = controls
-            .map(|question| {
-                signal::check()?;
-                self.chain(question, &repairs.edit)
-            })
-            .collect::<Result<_>>()?;
-        Ok((edited, Some((task, repairs))))
+        self.keep(&edited, task, &repairs)?;
+        if let Some(same) = known.iter().find(|known| known.tokens == edited.tokens) {
+            let Edited { extent, seconds, .. } = edited;
+            return Ok(Edited { extent, seconds, ..(*same).clone() });
+        }
+        let edit = &repairs.edit;
+        let drift = Drift::between(&self.unedited, &self.kept.under(self.loaded, edit)?);
+        let controls = self.chains.controls.iter().map(|question| self.chain(question, edit));
+        Ok(Edited {
+            chain: Some(self.chain(&case.question, edit)?),
+            controls: controls.collect::<Result<_>>()?,
+            changed: Some((drift.changed, drift.positions)),
+            perplexity: Some((drift.perplexity_before, drift.perplexity_after)),
+            ..edited
+        })
     }
 
     /// The edit as a patch that `ment apply` takes, beside the records.
-    fn keep(
-        &self,
-        config: &Config,
-        edited: &Edited,
-        (task, repairs): (&Task, &Repairs),
-        manifest: &Manifest,
-        folder: &Path,
-    ) -> Result<()> {
-        let extent = serde_json::to_value(edited.extent)?;
-        let extent = extent.as_str().unwrap_or_default();
-        let card = Card::new(config, self.loaded, &edited.method, task, repairs, Vec::new());
-        let model = manifest.identity.model().to_string();
-        let name = format!("{}.{}.{extent}.safetensors", edited.case, slug(&edited.method));
-        let patches = folder.join("patches");
-        std::fs::create_dir_all(&patches)?;
-        let path = patches.join(name);
-        if path.exists() {
-            std::fs::remove_file(&path)?; // of a process that was killed before it wrote the record
-        }
-        Patch::new(Card { model, ..card }, &repairs.edit)?.write(&path).map(drop)
+    fn keep(&self, edited: &Edited, task: &Task, repairs: &Repairs) -> Result<()> {
+        let card = Card::new(self.config, self.loaded, &edited.method, task, repairs, Vec::new());
+        let (method, extent) =
+            (super::super::slug(&edited.method), super::super::slug(edited.extent.label()));
+        let patches = self.folder.join("patches");
+        let path = patches.join(format!("{}.{method}.{extent}.safetensors", edited.case));
+        Patch::new(card, &repairs.edit)?.write_again(&path).map(drop)
     }
 }
 
-/// A label as part of a file's name.
-pub(in crate::study) fn slug(label: &str) -> String {
-    let fine = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-    let words = label.chars().map(fine).collect::<String>();
-    words.split('-').filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
+impl Token {
+    fn of(shown: &Shown) -> Self {
+        let repaired = &shown.repaired;
+        Self {
+            target: repaired.target.clone(),
+            was: repaired.was.clone(),
+            before: repaired.before,
+            after: repaired.after,
+            neurons: repaired.neurons.clone(),
+        }
+    }
 }

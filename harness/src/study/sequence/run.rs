@@ -1,7 +1,7 @@
 //! The sequence, measured.
 
-use super::super::chains::slug;
 use super::super::journal::Journal;
+use super::super::slug;
 use super::{Reading, Repaired, Sequence, Step};
 use crate::check;
 use crate::config::Config;
@@ -195,12 +195,7 @@ impl Study<'_> {
         let repairs = Repairs { done: vec![shown], edit, failed: None };
         let label = method.label();
         let card = Card::new(self.config, self.loaded, label, task, &repairs, ids.to_vec());
-        let path = self.place(label, index);
-        std::fs::create_dir_all(path.parent().expect("a folder"))?;
-        if path.exists() {
-            std::fs::remove_file(&path)?; // of a process that was killed before it wrote the record
-        }
-        let id = Patch::new(card, &repairs.edit)?.write(&path)?;
+        let id = Patch::new(card, &repairs.edit)?.write_again(&self.place(label, index))?;
         Ok((step, Some((repairs.edit, id))))
     }
 
