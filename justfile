@@ -24,11 +24,11 @@ rq3 *args: build
 
 # A wrong API in a chain of thought, repaired at one token, and the chain again: page, table, pictures.
 case-study *args: build
-    cargo run --quiet -- study configs/case-study.toml "$@"
+    cargo run --quiet -- study configs/studies/case-study.toml "$@"
 
 # A hundred repairs, one on top of the other: do the first ones still hold?
 sequential *args: build
-    cargo run --quiet -- study configs/sequential.toml "$@"
+    cargo run --quiet -- study configs/studies/sequential.toml "$@"
 
 # A model of your own made to say something: `just patch --prompt … --target … --out FILE`.
 patch *args: build

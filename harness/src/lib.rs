@@ -2,6 +2,7 @@
 //! Patching for Code Generation* (MENT).
 //!
 //! Data flows one way: [`config`] → [`plan`] → [`run`] → [`record`] → [`store`] → [`report`].
+//! Beside that, `patch` repairs a model of one's own and [`study`] looks at edits that stay.
 //! Everything that touches libtorch stands behind the feature `torch`; without it the crate still
 //! reads configs, plans, and reports.
 

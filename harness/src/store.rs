@@ -242,7 +242,7 @@ pub fn record_files(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Opens the records at `path` for appending and locks them by `how`.
-fn lock(path: &Path, how: fn(&File) -> Result<(), TryLockError>) -> Result<File> {
+pub(crate) fn lock(path: &Path, how: fn(&File) -> Result<(), TryLockError>) -> Result<File> {
     let file = OpenOptions::new()
         .read(true)
         .append(true)
@@ -264,6 +264,10 @@ fn lock(path: &Path, how: fn(&File) -> Result<(), TryLockError>) -> Result<File>
 /// Makes `manifest` that of `folder`, or checks that it continues the one there and adds what is new.
 fn agree(folder: &Path, manifest: &Manifest) -> Result<()> {
     let _held = hold(folder)?;
+    if crate::study::is_study(folder) {
+        let text = format!("{}: holds a study; use --out DIR", folder.display());
+        return Err(InputError::new(text));
+    }
     if !folder.join(MANIFEST).is_file() {
         check_new(folder)?;
         return write_manifest(folder, manifest);
@@ -298,18 +302,22 @@ fn check_new(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whole or not at all.
 fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<()> {
-    let path = folder.join(MANIFEST);
+    write_manifest_as(&folder.join(MANIFEST), manifest)
+}
+
+/// Whole or not at all.
+pub(crate) fn write_manifest_as(path: &Path, manifest: &Manifest) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
     let text = serde_json::to_string_pretty(manifest).expect("a manifest is plain data") + "\n";
     let write = || {
         // With a name of its own, and gone if this fails.
         let mut partial = tempfile::Builder::new().prefix(MANIFEST).tempfile_in(folder)?;
         partial.write_all(text.as_bytes())?;
         readable(partial.as_file())?;
-        partial.persist(&path).map(drop).map_err(|error| error.error)
+        partial.persist(path).map(drop).map_err(|error| error.error)
     };
-    write().map_err(|error| write_error(&path, &error))
+    write().map_err(|error| write_error(path, &error))
 }
 
 /// Temporary files are their owner's; a manifest is anyone's to read.
@@ -355,9 +363,13 @@ fn check_same_run(folder: &Path, found: &Manifest, manifest: &Manifest) -> Resul
 }
 
 fn read_manifest(folder: &Path) -> Result<Manifest> {
-    let path = folder.join(MANIFEST);
+    read_manifest_of(&folder.join(MANIFEST))
+}
+
+/// A manifest by its file's name.
+pub(crate) fn read_manifest_of(path: &Path) -> Result<Manifest> {
     let fail = |what: String| InputError::new(format!("{}: {what}", path.display()));
-    let text = std::fs::read_to_string(&path)
+    let text = std::fs::read_to_string(path)
         .map_err(|error| fail(format!("cannot be read ({error}); not the folder of a run?")))?;
     let value: Value =
         serde_json::from_str(&text).map_err(|error| fail(format!("damaged ({error})")))?;

@@ -134,7 +134,7 @@ pub fn show(run: &Path, trial: Option<&str>) -> Result<()> {
 
 /// `ment study`
 pub fn study(args: &StudyArgs) -> Result<()> {
-    let mut written = crate::study::Written::read(&args.config, &args.set)?;
+    let mut written = crate::study::StudyConfig::read(&args.config, &args.set)?;
     if let Some(model) = &args.model {
         change_model(&mut written.config, model);
     }
@@ -154,18 +154,21 @@ fn report_study(folder: &Path) -> Result<()> {
 }
 
 #[cfg(feature = "torch")]
-fn run_study(written: &crate::study::Written, out: &Path, args: &StudyArgs) -> Result<()> {
+fn run_study(written: &crate::study::StudyConfig, out: &Path, args: &StudyArgs) -> Result<()> {
     crate::study::run(written, out, (&args.device, args.threads))
 }
 
 #[cfg(not(feature = "torch"))]
-fn run_study(_: &crate::study::Written, _: &Path, _: &StudyArgs) -> Result<()> {
+fn run_study(_: &crate::study::StudyConfig, _: &Path, _: &StudyArgs) -> Result<()> {
     Err(without_torch())
 }
 
 /// `ment report`; prints the `wanted` tables, or all.
 pub fn report(folder: &Path, wanted: &[String]) -> Result<()> {
     if crate::study::is_study(folder) {
+        if !wanted.is_empty() {
+            return Err(InputError::new("--tables: a study's tables are all printed"));
+        }
         return report_study(folder);
     }
     let report = crate::report::report(folder)?;

@@ -25,7 +25,6 @@ struct Opened {
 }
 
 fn open(args: &ModelArgs) -> Result<Opened> {
-    crate::signal::listen()?;
     device::set_up_cpu(args.threads);
     let device = device::open(&args.device)?;
     let loaded = model::load(&args.model, device, tch::Kind::Float)?;
@@ -120,8 +119,8 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
     if args.json {
         let Repairs { done, failed, edit } = &repairs;
         let said = serde_json::json!({
-            "solved": failed.is_none(), "columns": edit.0.len(), "repairs": done, "failed": failed,
-            "kept": drift, "patch": written.as_ref().map(|(_, id)| id),
+            "solved": failed.is_none(), "patches": edit.0.len(), "repairs": done, "failed": failed,
+            "kept": drift, "file": written.as_ref().map(|(_, id)| id),
         });
         println!("{said}");
     } else {
@@ -169,6 +168,7 @@ fn check_new(out: &Path) -> Result<()> {
 
 /// `ment patch --revert`
 fn revert(args: &ModelArgs, file: &Path, out: &Path) -> Result<()> {
+    crate::signal::listen()?; // so that nothing half-written is left behind
     let Opened { loaded, origin } = open(args)?;
     let gone = PatchFile::read(file)?;
     let mut left = origin.stack.files.clone();
@@ -194,7 +194,7 @@ fn revert(args: &ModelArgs, file: &Path, out: &Path) -> Result<()> {
         )));
     }
     let stack = Stack::new(&origin.base, left)?;
-    let written = checkpoint::write(&args.model, &loaded, &origin, stack, out)?;
+    let written = checkpoint::write(&args.model, loaded, &origin, stack, out)?;
     if written.stack.files.is_empty() {
         let base = short(&origin.base);
         println!("{}: no patch is left, and it is bit for bit the base ({base}…)", out.display());
@@ -205,10 +205,11 @@ fn revert(args: &ModelArgs, file: &Path, out: &Path) -> Result<()> {
 /// `ment apply`
 pub fn apply(args: &ApplyArgs) -> Result<()> {
     check_new(&args.out)?;
+    crate::signal::listen()?; // so that nothing half-written is left behind
     let opened = open(&args.model)?;
     let (stack, _) = opened.with(&args.patch)?;
-    let Opened { loaded, origin } = &opened;
-    let written = checkpoint::write(&args.model.model, loaded, origin, stack, &args.out)?;
+    let Opened { loaded, origin } = opened;
+    let written = checkpoint::write(&args.model.model, loaded, &origin, stack, &args.out)?;
     tell(&written, &args.out)
 }
 

@@ -371,7 +371,11 @@ fn explain(error: &toml::de::Error) -> String {
                 .filter(|&(distance, known)| distance <= 1 + known.len() / 3)
                 .map(|(_, known)| format!("\ndid you mean `{known}`?"))
         });
-    format!("{}{}", text.trim_end(), suggestion.unwrap_or_default())
+    let is_study = ["`chains`", "`sequence`"]
+        .iter()
+        .any(|key| error.message().starts_with(&format!("unknown field {key}")));
+    let study = if is_study { "\nthis is a study; `ment study` runs it" } else { "" };
+    format!("{}{}{study}", text.trim_end(), suggestion.unwrap_or_default())
 }
 
 #[cfg(test)]

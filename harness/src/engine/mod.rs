@@ -1,9 +1,9 @@
 //! Ways of running a model: each does in one pass what a plain implementation does in hundreds,
 //! and tests hold each to [`forward`], the plain one.
 //!
-//! [`decode`] lets a sequence grow; [`trace`] runs sequences once; [`replay`] runs edits on a trace; [`gradient`] asks a trace for
-//! gradients; [`integrated_gradients`] (of a [`prompt_end`]) and [`probe`] are what they are named
-//! after. [`memory`] keeps all of them within a budget, [`batches`] groups sequences of like length.
+//! [`decode`] lets a sequence grow; [`trace`] runs sequences once; [`replay`] runs edits on a trace;
+//! [`gradient`] asks a trace for gradients; [`integrated_gradients`] (of a [`prompt_end`]) and [`probe`]
+//! are what they are named after. [`memory`] keeps all of them within a budget, [`batches`] groups sequences of like length.
 
 pub mod batches;
 pub mod block;

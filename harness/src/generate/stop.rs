@@ -18,12 +18,13 @@ impl Stops {
     /// Up to where nothing that follows can change `text`: not within what may be the beginning of a
     /// stop string, nor at a character of which tokens are missing.
     pub(super) fn sure(&self, text: &str) -> usize {
+        let text = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
         let begun = |stop: &String| {
             let mut lengths = (1..stop.len()).rev().filter(|&length| stop.is_char_boundary(length));
             lengths.find(|&length| text.ends_with(&stop[..length])).unwrap_or(0)
         };
         let held = self.0.iter().map(begun).max().unwrap_or(0);
-        text[..text.len() - held].trim_end_matches(char::REPLACEMENT_CHARACTER).len()
+        text.len() - held
     }
 }
 
@@ -40,5 +41,6 @@ mod tests {
         assert_eq!(stops.sure("a\nQuestions"), 11);
         assert_eq!(stops.sure("ab é"), 3);
         assert_eq!(stops.sure("ab \u{fffd}"), 3);
+        assert_eq!(stops.sure("ab é\u{fffd}"), 3);
     }
 }

@@ -55,7 +55,7 @@ pub(crate) fn log_ratio(logits: &Tensor, a: u32, b: u32) -> Result<Vec<f64>> {
 }
 
 /// Logits in f32 with overflow brought back to the representable: a record holds numbers only.
-fn finite(logits: &Tensor) -> Tensor {
+pub(crate) fn finite(logits: &Tensor) -> Tensor {
     logits.detach().to_kind(Kind::Float).nan_to_num(-1e30, 1e30, -1e30)
 }
 

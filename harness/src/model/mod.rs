@@ -20,7 +20,7 @@ pub(crate) use self::hub::checksums;
 pub use self::hub::{Loaded, load, load_weights, read_config};
 pub(crate) use self::layers::{LayerNorm, Linear};
 pub use self::past::Past;
-pub(crate) use self::pickle::update_checksums;
+pub(crate) use self::pickle::Checksums;
 pub use self::positions::{Positions, Sequences, Tree};
 pub(crate) use self::weights::{Checkpoint, Stored, weight_files};
 

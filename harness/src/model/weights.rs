@@ -37,6 +37,13 @@ pub(crate) struct Stored {
     pub(crate) kind: Kind,
 }
 
+impl Stored {
+    /// Whether the file is a zip archive.
+    pub(crate) fn is_archived(&self) -> bool {
+        self.path.file_name() == Some(OsStr::new(PICKLED))
+    }
+}
+
 /// The weight files of a Hugging Face folder, opened; tensors leave it one by one.
 pub(crate) struct Checkpoint {
     folder: PathBuf,

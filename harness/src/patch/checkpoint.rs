@@ -7,7 +7,8 @@ use super::file::{PatchFile, is_there};
 use super::stack::{Stack, short};
 use crate::edit::Neuron;
 use crate::error::InputError;
-use crate::model::{self, CausalLm, Loaded};
+use crate::model::{self, Loaded};
+use crate::signal;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -33,8 +34,17 @@ struct History {
     base: String,
     /// The checkpoint as it was written.
     sha256: String,
-    /// Files of the patches, in order, beside this one.
-    patches: Vec<String>,
+    /// The patches, in order.
+    patches: Vec<Entry>,
+}
+
+/// A patch in a [`History`].
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry {
+    /// Its file, beside the history.
+    file: String,
+    /// SHA-256 of the file.
+    id: String,
 }
 
 /// A checkpoint and the patches that are in its weights.
@@ -64,12 +74,16 @@ impl Origin {
             serde_json::from_str(&super::read(&file)?).map_err(|error| wrong(error.to_string()))?;
         if history.sha256 != sha256 {
             return Err(wrong(format!(
-                "the weights ({}…) are not those that were written with these patches ({}…)",
+                "weights and config.json ({}…) are not those that were written with these patches ({}…)",
                 short(sha256),
                 short(&history.sha256)
             )));
         }
-        let files = history.patches.iter().map(|name| PatchFile::read(&own.join(name)));
+        let read = |Entry { file, id }: &Entry| {
+            let read = PatchFile::read(&own.join(file))?;
+            if read.id == *id { Ok(read) } else { Err(wrong(format!("{file} is another patch"))) }
+        };
+        let files = history.patches.iter().map(read);
         let stack = Stack::new(&history.base, files.collect::<Result<_>>()?)?;
         let saved = Tensor::read_safetensors(own.join(COLUMNS))
             .map_err(|error| wrong(format!("{COLUMNS} cannot be read ({error})")))?;
@@ -104,7 +118,7 @@ pub struct Written {
 /// If `out` is there, a patch does not fit, or something cannot be read or written.
 pub fn write(
     folder: &Path,
-    loaded: &Loaded,
+    loaded: Loaded,
     origin: &Origin,
     stack: Stack,
     out: &Path,
@@ -116,54 +130,60 @@ pub fn write(
     let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
     let failed = || format!("{}: cannot be written", out.display());
+    if parent.canonicalize().with_context(failed)?.starts_with(folder.canonicalize()?) {
+        return Err(InputError::new(format!(
+            "{}: lies in the folder that is to be copied, {}; choose another --out",
+            out.display(),
+            folder.display()
+        )));
+    }
     let scratch = tempfile::Builder::new().prefix(".ment-").tempdir_in(parent);
     let scratch = scratch.with_context(failed)?;
     let copy = scratch.path().join("checkpoint");
     let weights = model::weight_files(folder)?;
     let left_out = copy_folder(folder, &copy, &weights)?;
 
-    let columns = change(loaded.model.as_ref(), &copy, origin, &stack)?;
-    for name in &weights {
-        if name.ends_with(".bin") {
-            model::update_checksums(&copy.join(name))?;
-        }
+    let files = Columns::open(loaded.model.as_ref(), &copy)?;
+    for (neuron, column) in &origin.columns {
+        files.write(*neuron, column)?;
     }
-    let [sha256, _] = model::checksums(&copy)?;
-    if stack.files.is_empty() {
-        anyhow::ensure!(
-            sha256 == origin.base,
-            "without patches the checkpoint is not bit for bit the one they were made for ({}… is not \
-             {}…); nothing was written",
-            short(&sha256),
-            short(&origin.base)
-        );
-    } else {
+    if !origin.columns.is_empty() {
+        files.finish()?;
+        check_base(&copy, origin)?;
+    }
+    if !stack.files.is_empty() {
+        let columns = add(&files, &stack)?;
+        files.finish()?;
+        signal::check()?;
+        let [sha256, _] = model::checksums(&copy)?;
         let base = origin.base.clone();
-        write_history(
-            &copy.join(FOLDER),
-            History { base, sha256, patches: Vec::new() },
-            &stack,
-            &columns,
-        )?;
+        let history = History { base, sha256, patches: Vec::new() };
+        write_history(&copy.join(FOLDER), history, &stack, &columns)?;
     }
-    let spec = loaded.model.spec();
-    let loaded = model::load(&copy, spec.device, spec.kind)?;
+    let (device, kind) = (loaded.model.spec().device, loaded.model.spec().kind);
+    drop(files);
+    drop(loaded); // one model in memory at a time
+    let loaded = model::load(&copy, device, kind)?;
     fs::rename(&copy, out).with_context(failed)?;
     Ok(Written { loaded, stack, left_out })
 }
 
-/// Sets every column of the checkpoint in `copy` to what it was, and adds those of `stack`: all deltas of
-/// a column first, in f32, so that it is rounded once. What the changed columns were.
-fn change(
-    model: &dyn CausalLm,
-    copy: &Path,
-    origin: &Origin,
-    stack: &Stack,
-) -> Result<BTreeMap<Neuron, Tensor>> {
-    let files = Columns::open(model, copy)?;
-    for (neuron, column) in &origin.columns {
-        files.write(*neuron, column)?;
-    }
+/// Refuses a checkpoint that is not, to the last bit, the one that patches were made for.
+fn check_base(copy: &Path, origin: &Origin) -> Result<()> {
+    let [sha256, _] = model::checksums(copy)?;
+    anyhow::ensure!(
+        sha256 == origin.base,
+        "without its patches the checkpoint is not bit for bit the one they were made for ({}… is not \
+         {}…); nothing was written",
+        short(&sha256),
+        short(&origin.base)
+    );
+    Ok(())
+}
+
+/// Adds what `stack` changes: all deltas of a column first, in f32, so that it is rounded once. What the
+/// columns were.
+fn add(files: &Columns<'_>, stack: &Stack) -> Result<BTreeMap<Neuron, Tensor>> {
     let mut deltas: BTreeMap<Neuron, Tensor> = BTreeMap::new();
     for column in stack.files.iter().flat_map(|file| &file.patch.columns) {
         let delta = Tensor::from_slice(&column.delta);
@@ -187,9 +207,9 @@ fn write_history(
     let failed = || format!("{}: cannot be written", folder.display());
     fs::create_dir(folder).with_context(failed)?;
     for (place, file) in stack.files.iter().enumerate() {
-        let name = format!("{:04}-{}.safetensors", place + 1, short(&file.id));
+        let (name, id) = (format!("{:04}-{}.safetensors", place + 1, short(&file.id)), &file.id);
         fs::copy(&file.path, folder.join(&name)).with_context(failed)?;
-        history.patches.push(name);
+        history.patches.push(Entry { file: name, id: id.clone() });
     }
     let named: Vec<(String, &Tensor)> = columns
         .iter()
@@ -200,8 +220,8 @@ fn write_history(
     fs::write(folder.join(HISTORY), text).with_context(failed)
 }
 
-/// Copies all files of `from`, links followed, but for its history and for weights that are not among
-/// `weights`; the names of those left out.
+/// Copies all files of `from`, links followed, but for its history, folders of tools (`.git`, `.cache`), and
+/// weights that are not among `weights`; the names of such weights.
 fn copy_folder(from: &Path, to: &Path, weights: &[String]) -> Result<Vec<String>> {
     let mut left_out = Vec::new();
     let mut folders = vec![PathBuf::new()];
@@ -210,6 +230,7 @@ fn copy_folder(from: &Path, to: &Path, weights: &[String]) -> Result<Vec<String>
         let failed = || format!("{}: cannot be copied", source.display());
         fs::create_dir(&target).with_context(failed)?;
         for entry in fs::read_dir(&source).with_context(failed)? {
+            signal::check()?;
             let name = entry.with_context(failed)?.file_name();
             let (relative, path) = (folder.join(&name), source.join(&name));
             let is_top = folder.as_os_str().is_empty();

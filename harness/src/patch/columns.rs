@@ -1,11 +1,12 @@
 //! Columns of the FFN output matrices, in the weight files of a folder: read, and written in place.
 
 use crate::edit::Neuron;
-use crate::model::{CausalLm, Checkpoint, Stored};
+use crate::model::{CausalLm, Checkpoint, Checksums, Stored};
 use anyhow::{Context, Result};
 use memmap2::MmapMut;
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tch::{Kind, Tensor};
 
 /// The columns of one folder's files.
@@ -13,6 +14,8 @@ pub struct Columns<'m> {
     model: &'m dyn CausalLm,
     /// Of each layer, where its matrix lies.
     stored: Vec<Stored>,
+    /// Archives with checksums, and those of their entries.
+    checksums: Vec<Checksums>,
 }
 
 impl<'m> Columns<'m> {
@@ -26,7 +29,20 @@ impl<'m> Columns<'m> {
         let stored = (0..spec.layers).map(|layer| {
             checkpoint.stored(&model.ffn_output_name(layer), &[spec.d_model, spec.d_ff])
         });
-        Ok(Self { model, stored: stored.collect::<Result<_>>()? })
+        let stored: Vec<Stored> = stored.collect::<Result<_>>()?;
+        let archives: BTreeSet<&PathBuf> =
+            stored.iter().filter(|of| of.is_archived()).map(|of| &of.path).collect();
+        let checksums =
+            archives.into_iter().map(|path| Checksums::read(path)).collect::<Result<_>>()?;
+        Ok(Self { model, stored, checksums })
+    }
+
+    /// Makes the files whole again after columns were written.
+    ///
+    /// # Errors
+    /// If one cannot be written.
+    pub fn finish(&self) -> Result<()> {
+        self.checksums.iter().try_for_each(Checksums::update)
     }
 
     /// The column of `neuron` `[D]`, in the dtype of the file.
@@ -44,8 +60,19 @@ impl<'m> Columns<'m> {
     /// Writes `column` `[D]`, of the dtype of the file, to that of `neuron`.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// If there is no such neuron, the column is of another dtype or length, or the file cannot be written.
     pub fn write(&self, neuron: Neuron, column: &Tensor) -> Result<()> {
+        let spec = self.model.spec();
+        let fits = neuron.layer < spec.layers
+            && neuron.index < spec.d_ff
+            && column.size() == [spec.d_model as i64]
+            && column.kind() == self.element(neuron).0;
+        anyhow::ensure!(
+            fits,
+            "no column of neuron {}.{} of this model",
+            neuron.layer,
+            neuron.index
+        );
         let mut map = self.map(neuron)?;
         let (_, size) = self.element(neuron);
         let mut bytes = vec![0; self.model.spec().d_model * size];

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::edit::{ColumnDelta, Edit, Neuron};
 use crate::error::InputError;
 use crate::model::{Loaded, Spec};
-use crate::record::{Observation, Patched, Phases};
+use crate::record::{Observation, Patched};
 use anyhow::{Context, Result};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -33,7 +33,7 @@ pub struct Card {
     /// SHA-256 of the checkpoint that it changes ([`Loaded::sha256`](crate::model::Loaded)), without
     /// any patches.
     pub base: String,
-    /// Name of that checkpoint's folder.
+    /// What that checkpoint was called, for people.
     pub model: String,
     /// Ids of the patches that were in place when it was made; it needs all of them.
     pub after: Vec<String>,
@@ -93,10 +93,8 @@ pub struct Repaired {
     pub before: Observation,
     /// The prediction after.
     pub after: Observation,
-    /// Neurons in the order of patching.
+    /// Neurons in the order of patching; one may stand there more than once.
     pub neurons: Vec<Patched>,
-    /// Where the time went.
-    pub seconds: Phases,
 }
 
 /// A vector for the column of a neuron.
@@ -245,6 +243,9 @@ impl Patch {
         let &[count, width] = deltas.shape() else {
             return Err(format!("a damaged patch (deltas of shape {:?})", deltas.shape()));
         };
+        if card.prompt_ids.is_empty() || card.target_ids.is_empty() {
+            return Err("a damaged patch (it has no prompt or no target)".into());
+        }
         if [layers.len(), neurons.len()] != [count, count] || count == 0 || width == 0 {
             return Err(format!(
                 "a damaged patch ({} layers, {} neurons, {count} deltas of {width} entries)",

@@ -5,6 +5,7 @@ use super::repair::argmaxes;
 use crate::edit::Edit;
 use crate::engine::forward;
 use crate::error::InputError;
+use crate::method::finite;
 use crate::model::Loaded;
 use crate::signal;
 use anyhow::Result;
@@ -89,8 +90,8 @@ impl Kept {
             signal::check()?;
             let ids: Vec<i64> = text.iter().map(|&id| i64::from(id)).collect();
             let ids = Tensor::from_slice(&ids).to_device(loaded.model.spec().device);
-            let logits =
-                forward::logits(loaded.model.as_ref(), &ids.unsqueeze(0), edit).squeeze_dim(0);
+            let logits = forward::logits(loaded.model.as_ref(), &ids.unsqueeze(0), edit);
+            let logits = finite(&logits.squeeze_dim(0));
             said.extend(argmaxes(&logits)?);
             let next = ids.narrow(0, 1, text.len() as i64 - 1).unsqueeze(-1);
             let all = logits.narrow(0, 0, text.len() as i64 - 1).log_softmax(-1, Kind::Float);
@@ -101,13 +102,20 @@ impl Kept {
     }
 }
 
+impl Reading {
+    /// exp of the mean; a number also where an edit has broken the model.
+    fn perplexity(&self) -> f64 {
+        self.nll.min(700.0).exp()
+    }
+}
+
 impl Drift {
     /// From one reading to another.
     pub fn between(before: &Reading, after: &Reading) -> Self {
         let pairs = before.argmaxes.iter().zip(&after.argmaxes);
         Self {
-            perplexity_before: before.nll.exp(),
-            perplexity_after: after.nll.exp(),
+            perplexity_before: before.perplexity(),
+            perplexity_after: after.perplexity(),
             changed: pairs.filter(|(before, after)| before != after).count(),
             positions: before.argmaxes.len(),
         }

@@ -17,6 +17,14 @@ pub fn one(label: &str, set: &[String]) -> Result<Config> {
     let mut table: toml::Table = toml::from_str(METHODS).expect("the methods are TOML");
     set.iter().try_for_each(|line| crate::config::set(&mut table, line)).map_err(wrong)?;
     let mut config = Config::of_methods(table).map_err(wrong)?;
+    let plain: Config = toml::from_str(METHODS).expect("the methods are a config");
+    let (model, execution) = (plain.model, config.execution.clone());
+    let kinds = Config { no_edit: Vec::new(), kn: Vec::new(), ment: Vec::new(), ..config.clone() };
+    let bare =
+        Config { no_edit: Vec::new(), kn: Vec::new(), ment: Vec::new(), model, execution, ..plain };
+    if kinds != bare {
+        return Err(wrong("only keys of methods and of execution mean something here".into()));
+    }
     config
         .keep_only(&[label.to_string()])
         .map_err(|error| InputError::new(format!("--method: {error}")))?;
@@ -45,6 +53,8 @@ mod tests {
         assert!(one("kn", &[]).unwrap().kn[0].parallel.own);
         let error = one("rome", &[]).unwrap_err().to_string();
         assert!(error.contains("no method is called `rome`; there are"), "{error}");
+        let error = one("ment", &["model.dtype=bf16".into()]).unwrap_err().to_string();
+        assert!(error.contains("only keys of methods"), "{error}");
         let error = one("ment", &["ment.quotas=3".into()]).unwrap_err().to_string();
         assert!(error.contains("quotas"), "{error}");
     }

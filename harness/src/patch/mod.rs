@@ -25,6 +25,7 @@ pub fn text_or_file(given: &str) -> Result<String> {
     if !Path::new(given).is_file() {
         return Ok(given.to_string());
     }
+    tracing::info!("{given}: read, as there is such a file");
     let text = read(Path::new(given))?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(text.strip_suffix('\r').unwrap_or(text).to_string())

@@ -3,9 +3,11 @@
 use super::file::PatchFile;
 use super::kept::Drift;
 use super::repair::{Failed, Repairs, Shown, Task};
+use crate::edit::Neuron;
 use crate::model::Loaded;
 use crate::predict::NextToken;
 use anyhow::Result;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// Columns of a token between quotes.
@@ -30,7 +32,8 @@ pub fn repairs(task: &Task, repairs: &Repairs) -> String {
     for shown in &repairs.done {
         one(&mut out, shown, tokens);
     }
-    let (columns, count) = (repairs.edit.0.len(), repairs.done.len());
+    let (patches, count) = (repairs.edit.0.len(), repairs.done.len());
+    let neurons: BTreeSet<Neuron> = repairs.edit.0.iter().map(|column| column.neuron).collect();
     if let Some(Failed { tried, reason }) = &repairs.failed {
         one(&mut out, tried, tokens);
         let _ = writeln!(
@@ -45,7 +48,8 @@ pub fn repairs(task: &Task, repairs: &Repairs) -> String {
     } else {
         let _ = writeln!(
             out,
-            "\nthe whole target is said now: {columns} columns changed for {count} wrong tokens"
+            "\nthe whole target is said now: {patches} patches of {} neurons for {count} wrong tokens",
+            neurons.len()
         );
     }
     out
@@ -59,9 +63,11 @@ fn one(out: &mut String, shown: &Shown, tokens: usize) {
         repaired.position + 1,
         repaired.target,
         repaired.was,
-        repaired.seconds.total()
+        shown.seconds
     );
-    let _ = writeln!(out, "   {:<width$}   after", "before", width = TOKEN + 7);
+    let after = if shown.top_after.is_empty() { "" } else { "after" };
+    let line = format!("{:<width$}   {after}", "before", width = TOKEN + 7);
+    let _ = writeln!(out, "   {}", line.trim_end());
     for place in 0..shown.top_before.len().max(shown.top_after.len()) {
         let cell = |tokens: &[NextToken]| {
             tokens.get(place).map_or_else(String::new, |token| {

@@ -125,6 +125,8 @@ pub struct Shown {
     /// What was done.
     #[serde(flatten)]
     pub repaired: Repaired,
+    /// What it took.
+    pub seconds: f64,
     /// The most probable tokens before.
     pub top_before: Vec<NextToken>,
     /// Those after.
@@ -150,9 +152,9 @@ impl Shown {
             before: attempt.before,
             after: attempt.repair.after,
             neurons: attempt.repair.neurons.clone(),
-            seconds: attempt.repair.seconds,
         };
-        Ok(Self { repaired, top_before: Vec::new(), top_after: Vec::new() })
+        let seconds = attempt.repair.seconds.total();
+        Ok(Self { repaired, seconds, top_before: Vec::new(), top_after: Vec::new() })
     }
 }
 
@@ -189,10 +191,10 @@ pub fn repair(
     standing: &Edit,
 ) -> Result<Repairs> {
     let model = loaded.model.as_ref();
-    let workbench = Workbench { config, loaded, memory: config.execution.memory() / 3 };
+    let workbench = Workbench::alone(config, loaded);
     let (ids, first) = (task.sequence(model.spec().device), task.ids.prompt.len() - 1);
     let gold = &task.ids.gold;
-    let mut tries = vec![0; gold.len()];
+    let (mut tries, mut tied) = (vec![0; gold.len()], vec![false; gold.len()]);
     let mut repairs = Repairs { done: Vec::new(), edit: Edit::none(), failed: None };
     loop {
         signal::check()?;
@@ -207,10 +209,13 @@ pub fn repair(
             last.top_after = top(last.repaired.position)?;
         }
         let said = argmaxes(&logits)?;
-        let Some(position) = gold.iter().zip(&said).position(|(gold, said)| gold != said) else {
-            break;
-        };
+        let wrong = |place: &usize| gold[*place] != said[*place] && !tied[*place];
+        let Some(position) = (0..gold.len()).find(wrong) else { break };
         let attempt = attempt(method, &scene, (first + position, gold[position]), clock)?;
+        if attempt.outcome == Outcome::AlreadySolved {
+            tied[position] = true; // two sums of the same logits that differ in their last bits
+            continue;
+        }
         let shown =
             Shown { top_before: top(position)?, ..Shown::of(loaded, task, position, &attempt)? };
         tries[position] += 1;
@@ -218,13 +223,14 @@ pub fn repair(
             let tried = shown.repaired.neurons.len();
             let reason = match tried {
                 0 => "no neuron was found to patch".into(),
-                tried => format!("{tried} neurons did not suffice"),
+                1 => "one patch did not suffice".into(),
+                tried => format!("{tried} patches did not suffice"),
             };
             repairs.failed = Some(Failed { tried: shown, reason });
             break;
         }
         if tries[position] > TRIES {
-            let reason = format!("later repairs undid it {TRIES} times");
+            let reason = format!("it was repaired {TRIES} times, and did not last");
             repairs.failed = Some(Failed { tried: shown, reason });
             break;
         }

@@ -1,10 +1,10 @@
 //! Several patches on one checkpoint, in order: whether they belong there, and where they meet.
 
-use super::file::PatchFile;
+use super::file::{Card, PatchFile};
 use crate::edit::Edit;
 use crate::error::InputError;
 use crate::model::Spec;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 
 /// Patches of one checkpoint. Each finds those it was made after before it.
@@ -27,7 +27,8 @@ impl Stack {
             };
             if card.base != base {
                 return wrong(format!(
-                    "it is of another checkpoint: {} ({}…), and this one is {}…",
+                    "it is of another checkpoint (other weights, or another config.json): {} ({}…), and \
+                     this one is {}…",
                     card.model,
                     short(&card.base),
                     short(base)
@@ -55,10 +56,17 @@ impl Stack {
     /// All of them as one edit of a model of that `spec`.
     ///
     /// # Errors
-    /// If one names a neuron that the model does not have.
+    /// If one names a neuron or a token that the model does not have.
     pub fn edit(&self, spec: &Spec) -> Result<Edit> {
         let mut edit = Edit::none();
         for file in &self.files {
+            let Card { prompt_ids, target_ids, .. } = &file.patch.card;
+            crate::predict::check(
+                &[&prompt_ids[..], target_ids].concat(),
+                spec.vocabulary,
+                spec.context,
+            )
+            .with_context(|| format!("patch {}", file.path.display()))?;
             for column in &file.patch.columns {
                 let (neuron, width) = (column.neuron, column.delta.len());
                 let fits = neuron.layer < spec.layers && neuron.index < spec.d_ff;

@@ -69,7 +69,13 @@ pub(crate) struct Attempt {
     pub(super) halvings: u32,
 }
 
-impl Workbench<'_> {
+impl<'a> Workbench<'a> {
+    /// For one sequence at a time: a third of the memory for its trace, as much for a method, and the rest
+    /// for what is run beside them.
+    pub(crate) fn alone(config: &'a Config, loaded: &'a Loaded) -> Self {
+        Self { config, loaded, memory: config.execution.memory() / 3 }
+    }
+
     /// The sequence `ids`, run under `edit`, as `method` needs it: traced now, unless it is among
     /// `traces`, which are of the same sequence and edit.
     pub(crate) fn trace<'t>(

@@ -3,10 +3,11 @@
 
 use crate::error::InputError;
 use crate::manifest::Manifest;
+use crate::store;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
@@ -27,39 +28,32 @@ impl Journal {
     /// # Errors
     /// If the folder is of another study, or in use, or damaged.
     pub fn open<R: DeserializeOwned>(folder: &Path, manifest: &Manifest) -> Result<(Self, Vec<R>)> {
-        let failed = |path: &Path| format!("{}: cannot be written", path.display());
-        std::fs::create_dir_all(folder).with_context(|| failed(folder))?;
+        let other =
+            |what: String| InputError::new(format!("{}: {what}; use --out DIR", folder.display()));
+        let failed = || format!("{}: cannot be written", folder.display());
+        if folder.join(store::MANIFEST).exists() {
+            return Err(other("holds a run".into()));
+        }
+        std::fs::create_dir_all(folder).with_context(failed)?;
         let path = folder.join(STEPS);
-        let file = OpenOptions::new().append(true).create(true).open(&path);
-        let file = file.with_context(|| failed(&path))?;
-        file.try_lock().map_err(|_| {
-            InputError::new(format!("{}: in use by another process", folder.display()))
-        })?;
-        let text = std::fs::read(&path).with_context(|| failed(&path))?;
+        let file = store::lock(&path, File::try_lock)?;
+        let text = std::fs::read(&path).with_context(failed)?;
         if folder.join(MANIFEST).is_file() {
             let theirs = self::manifest(folder)?;
-            let differences = manifest.identity.differences(&theirs.identity);
             if manifest.identity != theirs.identity {
-                return Err(InputError::new(format!(
-                    "{}: holds another study; use --out DIR\n{}",
-                    folder.display(),
-                    differences.join("\n")
-                )));
+                let differences = manifest.identity.differences(&theirs.identity).join("\n");
+                return Err(other(format!("holds another study\n{differences}\n")));
+            }
+            if manifest.environment.commit != theirs.environment.commit {
+                tracing::warn!("begun by another version of ment, {}", theirs.environment.commit);
             }
         } else if text.is_empty() {
-            let text = serde_json::to_string_pretty(manifest)? + "\n";
-            let mut file =
-                tempfile::NamedTempFile::new_in(folder).with_context(|| failed(folder))?;
-            file.write_all(text.as_bytes()).with_context(|| failed(folder))?;
-            file.persist(folder.join(MANIFEST)).with_context(|| failed(folder))?;
+            store::write_manifest_as(&folder.join(MANIFEST), manifest)?;
         } else {
-            return Err(InputError::new(format!(
-                "{}: no {MANIFEST} is beside it; it is left alone, use --out DIR",
-                path.display()
-            )));
+            return Err(other(format!("no {MANIFEST} is beside its {STEPS}, which is left alone")));
         }
         let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-        file.set_len(whole as u64).with_context(|| failed(&path))?;
+        file.set_len(whole as u64).with_context(failed)?;
         Ok((Self { file }, parse(&path, &text[..whole])?))
     }
 
@@ -90,17 +84,13 @@ pub fn read<R: DeserializeOwned>(folder: &Path) -> Result<Vec<R>> {
 /// # Errors
 /// If it is none, or damaged.
 pub fn manifest(folder: &Path) -> Result<Manifest> {
-    let path = folder.join(MANIFEST);
-    let wrong =
-        |error: &dyn std::fmt::Display| InputError::new(format!("{}: {error}", path.display()));
-    let text = std::fs::read_to_string(&path).map_err(|error| wrong(&error))?;
-    serde_json::from_str(&text).map_err(|error| wrong(&error))
+    store::read_manifest_of(&folder.join(MANIFEST))
 }
 
 fn parse<R: DeserializeOwned>(path: &Path, text: &[u8]) -> Result<Vec<R>> {
-    let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    let lines = text.split(|&byte| byte == b'\n').enumerate();
     lines
-        .enumerate()
+        .filter(|(_, line)| !line.is_empty())
         .map(|(place, line)| {
             serde_json::from_slice(line).map_err(|error| {
                 InputError::new(format!("{}, line {}: {error}", path.display(), place + 1))

@@ -30,7 +30,7 @@ pub enum Study {
 
 /// A study as written, with what the command line lays over it.
 #[derive(Clone, Debug)]
-pub struct Written {
+pub struct StudyConfig {
     /// Model and methods.
     pub config: Config,
     /// What is done with them.
@@ -39,7 +39,7 @@ pub struct Written {
     pub text: String,
 }
 
-impl Written {
+impl StudyConfig {
     /// Reads the study at `path` and lays the lines `set` over it.
     ///
     /// # Errors
@@ -61,9 +61,11 @@ impl Written {
                 Study::Chains(chains)
             }
             (None, Some(sequence)) => {
-                let sequence = sequence.try_into().map_err(|error: toml::de::Error| {
-                    wrong(format!("sequence: {}", error.to_string().trim_end()))
-                })?;
+                let sequence: Sequence =
+                    sequence.try_into().map_err(|error: toml::de::Error| {
+                        wrong(format!("sequence: {}", error.to_string().trim_end()))
+                    })?;
+                sequence.check().map_err(wrong)?;
                 Study::Sequence(sequence)
             }
             _ => {
@@ -75,6 +77,14 @@ impl Written {
         let config = Config::of_methods(table).map_err(wrong)?;
         if config.labels().next().is_none() {
             return Err(wrong("no method; add a [[ment]] or [[kn]] entry".into()));
+        }
+        let mut slugs: Vec<String> = config.labels().map(|label| slug(label)).collect();
+        slugs.sort();
+        if slugs.windows(2).any(|pair| pair[0] == pair[1]) || slugs[0].is_empty() {
+            return Err(wrong(
+                "labels of methods must differ in their letters and digits, which name files"
+                    .into(),
+            ));
         }
         match (&study, config.dataset.is_empty()) {
             (Study::Chains(_), false) => {
@@ -110,7 +120,6 @@ pub fn report(folder: &Path) -> Result<(Vec<crate::report::table::Table>, Vec<Pa
 }
 
 /// A label as part of a file's name.
-#[cfg(feature = "torch")]
 fn slug(label: &str) -> String {
     let fine = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     let words = label.chars().map(fine).collect::<String>();

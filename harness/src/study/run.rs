@@ -1,9 +1,11 @@
 //! A study, run.
 
-use super::{Study, Written};
+use super::{Study, StudyConfig};
 use crate::dataset::SourceFile;
+use crate::error::InputError;
 use crate::manifest::{self, Identity, Manifest};
 use crate::model::Loaded;
+use crate::patch::checkpoint::Origin;
 use crate::record::FORMAT;
 use crate::{check, device, method, model, run};
 use anyhow::Result;
@@ -16,15 +18,21 @@ use std::path::Path;
 /// # Errors
 /// If the input is at fault, the user stops it, or writing fails. What was measured is kept.
 pub fn run(
-    written: &Written,
+    written: &StudyConfig,
     folder: &Path,
     (device, threads): (&str, Option<NonZeroUsize>),
 ) -> Result<()> {
-    let Written { config, study, .. } = written;
+    let StudyConfig { config, study, .. } = written;
     let device = device::open(device)?;
     device::set_up_cpu(threads);
     device::set_tf32(config.execution.tf32);
     let loaded = model::load(&config.model.path, device, device::kind(config.model.dtype))?;
+    if !Origin::of(&config.model.path, &loaded.sha256)?.stack.files.is_empty() {
+        return Err(InputError::new(format!(
+            "{}: has patches in its weights; a study begins with a model without any",
+            config.model.path.display()
+        )));
+    }
     let manifest = manifest(written, &loaded)?;
     match study {
         Study::Chains(chains) => super::chains::run(config, chains, &loaded, &manifest, folder),
@@ -35,8 +43,8 @@ pub fn run(
 }
 
 /// What the study is.
-fn manifest(written: &Written, loaded: &Loaded) -> Result<Manifest> {
-    let Written { config, study, text } = written;
+fn manifest(written: &StudyConfig, loaded: &Loaded) -> Result<Manifest> {
+    let StudyConfig { config, study, text } = written;
     let mut contents = BTreeMap::from([
         ("model".to_string(), loaded.sha256.clone()),
         ("tokenizer".to_string(), loaded.tokenizer.sha256.clone()),
@@ -59,6 +67,7 @@ fn manifest(written: &Written, loaded: &Loaded) -> Result<Manifest> {
     };
     value.as_object_mut().expect("a table").remove("keep"); // a place; its content counts
     identity.config[key] = value;
+    identity.config["ends"] = loaded.ends.clone().into();
     Ok(Manifest {
         format: FORMAT,
         run: identity.hash(),

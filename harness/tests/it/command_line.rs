@@ -29,6 +29,13 @@ fn help_of_predict() {
 }
 
 #[test]
+fn help_of_patch_apply_generate_and_study() {
+    for command in ["patch", "apply", "generate", "study"] {
+        insta::assert_snapshot!(format!("help_of_{command}"), stdout(&[command, "--help"]));
+    }
+}
+
+#[test]
 fn help_of_bench() {
     insta::assert_snapshot!("help_of_bench", stdout(&["bench", "--help"]));
 }
@@ -76,6 +83,31 @@ fn the_published_runs_give_the_published_tables() {
     assert!(compared > 30);
 }
 
+/// So do the committed studies.
+#[test]
+fn the_published_studies_give_the_published_pages() {
+    let mut compared = 0;
+    for study in std::fs::read_dir(root().join("results/published")).unwrap() {
+        let published = study.unwrap().path();
+        if !ment::study::is_study(&published) {
+            continue;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        for file in ["study.json", "steps.jsonl"] {
+            std::fs::copy(published.join(file), folder.path().join(file)).unwrap();
+        }
+        ment().arg("report").arg(folder.path()).assert().success();
+        for file in std::fs::read_dir(folder.path()).unwrap() {
+            let name = file.unwrap().file_name();
+            let ours = std::fs::read(folder.path().join(&name)).unwrap();
+            let theirs = std::fs::read(published.join(&name)).unwrap_or_default();
+            assert!(ours == theirs, "{name:?} of {published:?} is not what `ment report` writes");
+            compared += 1;
+        }
+    }
+    assert!(compared > 20);
+}
+
 /// What the committed records say of each other holds, too.
 #[test]
 fn the_published_runs_hold() {
@@ -113,4 +145,14 @@ fn committed_configs_are_well_formed() {
         }
     }
     assert!(found >= 4);
+    for entry in std::fs::read_dir(root().join("configs/studies")).unwrap() {
+        ment::study::StudyConfig::read(&entry.unwrap().path(), &[]).unwrap();
+    }
+    let assert = ment()
+        .current_dir(root())
+        .args(["check", "configs/studies/case-study.toml"])
+        .assert()
+        .code(2);
+    let stderr = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+    assert!(stderr.contains("this is a study; `ment study` runs it"), "{stderr}");
 }

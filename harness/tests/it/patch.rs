@@ -348,7 +348,7 @@ fn a_failed_repair_is_said() {
         let output = assert.get_output();
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
     };
-    assert!(stdout.contains("could not be repaired: 1 neurons did not suffice"), "{stdout}");
+    assert!(stdout.contains("could not be repaired: one patch did not suffice"), "{stdout}");
     assert!(stderr.contains("no patch was written"), "{stderr}");
     assert_eq!(place.names(), ["base"]);
 }
@@ -364,7 +364,7 @@ fn other_methods_patch_too() {
         let json: Value = serde_json::from_slice(&assert.get_output().stdout).unwrap();
         let solved = json["solved"].as_bool().unwrap();
         assert_eq!(assert.get_output().status.code(), Some(if solved { 0 } else { 1 }), "{method}");
-        assert_eq!(json["columns"].as_u64().unwrap() > 0, solved, "{method}");
+        assert_eq!(json["patches"].as_u64().unwrap() > 0, solved, "{method}");
     }
 }
 

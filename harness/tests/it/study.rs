@@ -22,24 +22,25 @@ preamble = ""
 form = "{question}"
 stop = ["\n\n"]
 tokens = 40
+code = "Answer:"
 repair = ["token", "name"]
-controls = ["def largest(values):\n"]
+controls = ["def add(a, b):\n"]
 
 [[chains.case]]
-name = "add"
+name = "total"
 library = "none"
-question = "def add(a, b):\n    return"
+question = "def mean(values):\n   "
 lead = ""
-wrong = "a"
+wrong = "total"
 right = "best"
 
 [[chains.case]]
-name = "mean"
+name = "best"
 library = "none"
-question = "def mean(values):\n    total"
-lead = " ="
-wrong = "0"
-right = "len"
+question = "def largest(values):\n   "
+lead = ""
+wrong = "best"
+right = "total"
 "#;
 
 const SEQUENCE: &str = r#"
@@ -133,16 +134,22 @@ fn measured_continued_and_reported(config: &str, tables: &[&str]) -> TempDir {
 
 #[test]
 fn chains_are_measured_continued_and_reported() {
-    let files = ["case-study.md", "case-study.html", "follow.csv", "case-add.svg", "case-add.png"];
+    let files = [
+        "case-study.md",
+        "case-study.html",
+        "follow.csv",
+        "case-total.one-token.svg",
+        "case-total.one-token.png",
+    ];
     let folder = measured_continued_and_reported(CHAINS, &files);
     let page = fs::read_to_string(folder.path().join("out/case-study.html")).unwrap();
     for part in
-        ["class=\"replaced\"", "class=\"new\"", "class=\"unchanged\"", "none: <code>a</code>"]
+        ["class=\"replaced\"", "class=\"new\"", "class=\"unchanged\"", "none: <code>total</code>"]
     {
         assert!(page.contains(part), "{part}");
     }
     // What the page shows can be had: its patches apply.
-    let patch = "out/patches/add.ment.one-token.safetensors";
+    let patch = "out/patches/total.ment.one-token.safetensors";
     let mut apply = ment();
     apply.current_dir(folder.path()).args(["apply", "--patch", patch, "--out", "new", "--model"]);
     let said = apply.arg(golden("tiny")).assert().success();
@@ -171,13 +178,30 @@ fn studies_that_mean_nothing_are_refused() {
             without(CHAINS, "form = \"{question}\"", "form = \"x\""),
             "must hold {question} exactly once",
         ),
-        (without(CHAINS, "right = \"best\"", "right = \"a\""), "must be another name than `wrong`"),
-        (without(CHAINS, "name = \"mean\"", "name = \"add\""), "case `add` is there twice"),
-        (without(CHAINS, "name = \"mean\"", "name = \"../x\""), "a name is of letters"),
+        (
+            without(CHAINS, "right = \"best\"", "right = \"total\""),
+            "must be another name than `wrong`",
+        ),
+        (without(CHAINS, "name = \"best\"", "name = \"total\""), "case `total` is there twice"),
+        (without(CHAINS, "name = \"best\"", "name = \"../x\""), "a name is of letters"),
         (without(CHAINS, "tokens = 40", "tokens = 0"), "0 is not a positive whole number"),
-        (without(CHAINS, "wrong = \"a\"", "wrongly = \"a\""), "wrongly"),
-        (without(CHAINS, "wrong = \"a\"", "wrong = \"c\""), "does not say \"c\" after the lead"),
-        (without(CHAINS, "right = \"best\"", "right = \"a + b\""), "says the right name already"),
+        (without(CHAINS, "wrong = \"total\"", "wrongly = \"total\""), "wrongly"),
+        (
+            without(
+                &without(CHAINS, "wrong = \"total\"", "wrong = \"tot\""),
+                "wrong = \"best\"",
+                "wrong = \"worst\"",
+            ),
+            "case `best`: the unedited model does not say \"worst\" after the lead",
+        ),
+        (
+            without(SEQUENCE, "readings = [1, 3]", "readings = [1, 6]"),
+            "there is no error 6, as sequence.count = 5",
+        ),
+        (
+            without(SEQUENCE, "\"MENT, coefficient 1\"", "\"ment\""),
+            "labels of methods must differ in their letters and digits",
+        ),
         (without(SEQUENCE, "count = 5", "count = 5000"), "fewer than sequence.count = 5000"),
         (without(SEQUENCE, "[[ment]]", "[[mint]]"), "mint"),
     ] {

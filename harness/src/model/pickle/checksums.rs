@@ -4,7 +4,8 @@ use anyhow::{Context, Result};
 use memmap2::MmapMut;
 use std::fs::OpenOptions;
 use std::io::Cursor;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use zip::ZipArchive;
 
 /// Of a header in the directory at the end, and of one before an entry: where its checksum stands.
@@ -17,34 +18,64 @@ const BEHIND: u8 = 1 << 3;
 /// What may stand before a checksum behind an entry.
 const SIGNATURE: &[u8] = b"PK\x07\x08";
 
-/// Writes the checksums of the archive `path` again where they no longer fit.
-///
-/// # Errors
-/// If it is no zip archive, or cannot be written.
-pub(crate) fn update_checksums(path: &Path) -> Result<()> {
-    let failed = || format!("{}: cannot be written", path.display());
+/// The entries of an archive whose checksums fit; some writers leave them out, and those stay as they are.
+pub(crate) struct Checksums {
+    path: PathBuf,
+    fitting: Vec<Entry>,
+}
+
+/// Where an entry and its headers lie.
+struct Entry {
+    data: Range<usize>,
+    central: usize,
+    local: usize,
+}
+
+impl Checksums {
+    /// Those of the archive `path`.
+    ///
+    /// # Errors
+    /// If it is no zip archive, or cannot be read.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let map = map(path)?;
+        let failed = || format!("{}: a damaged zip", path.display());
+        let mut archive = ZipArchive::new(Cursor::new(&map[..])).with_context(failed)?;
+        let mut fitting = Vec::new();
+        for index in 0..archive.len() {
+            let entry = archive.by_index_raw(index).with_context(failed)?;
+            let start = entry.data_start() as usize;
+            let data = start..start + entry.compressed_size() as usize;
+            if crc32fast::hash(&map[data.clone()]) == entry.crc32() {
+                let central = entry.central_header_start() as usize;
+                fitting.push(Entry { data, central, local: entry.header_start() as usize });
+            }
+        }
+        Ok(Self { path: path.to_path_buf(), fitting })
+    }
+
+    /// Writes them again, for the bytes that are there now.
+    ///
+    /// # Errors
+    /// If the archive cannot be written.
+    pub(crate) fn update(&self) -> Result<()> {
+        let mut map = map(&self.path)?;
+        for Entry { data, central, local } in &self.fitting {
+            let checksum = crc32fast::hash(&map[data.clone()]).to_le_bytes();
+            let behind = map[local + FLAGS] & BEHIND != 0;
+            let signed = map[data.end..].starts_with(SIGNATURE);
+            let signature = if signed { SIGNATURE.len() } else { 0 };
+            let own = if behind { data.end + signature } else { local + LOCAL };
+            for at in [central + CENTRAL, own] {
+                map[at..at + 4].copy_from_slice(&checksum);
+            }
+        }
+        map.flush().with_context(|| format!("{}: cannot be written", self.path.display()))
+    }
+}
+
+fn map(path: &Path) -> Result<MmapMut> {
+    let failed = || format!("{}: cannot be opened for writing", path.display());
     let file = OpenOptions::new().read(true).write(true).open(path).with_context(failed)?;
     // Safety: the caller's own copy, which nobody else writes to.
-    let mut map = unsafe { MmapMut::map_mut(&file) }.with_context(failed)?;
-    let mut wrong = Vec::new();
-    let mut archive = ZipArchive::new(Cursor::new(&map[..])).with_context(failed)?;
-    for index in 0..archive.len() {
-        let entry = archive.by_index_raw(index).with_context(failed)?;
-        let start = entry.data_start() as usize;
-        let end = start + entry.compressed_size() as usize;
-        let checksum = crc32fast::hash(&map[start..end]);
-        if checksum != entry.crc32() {
-            let headers = [entry.central_header_start(), entry.header_start()];
-            wrong.push((headers.map(|at| at as usize), end, checksum));
-        }
-    }
-    for ([central, local], end, checksum) in wrong {
-        let behind = map[local + FLAGS] & BEHIND != 0;
-        let signature = if map[end..].starts_with(SIGNATURE) { SIGNATURE.len() } else { 0 };
-        let own = if behind { end + signature } else { local + LOCAL };
-        for at in [central + CENTRAL, own] {
-            map[at..at + 4].copy_from_slice(&checksum.to_le_bytes());
-        }
-    }
-    map.flush().with_context(failed)
+    unsafe { MmapMut::map_mut(&file) }.with_context(failed)
 }

@@ -8,7 +8,7 @@
 mod checksums;
 mod vm;
 
-pub(crate) use self::checksums::update_checksums;
+pub(crate) use self::checksums::Checksums;
 
 use std::{
     collections::BTreeMap,

@@ -69,15 +69,16 @@ fn chain(edited: &Edited, before: &[String]) -> String {
         );
     };
     let mut out = format!("<p>{done}</p>\n<pre class=\"chain\">");
-    for piece in difference(before, &after.tokens) {
-        let class = class(piece.fate);
-        let _ = write!(out, "<span class=\"{class}\">{}</span>", escape(&piece.text));
+    for (place, piece) in difference(before, &after.tokens).iter().enumerate() {
+        let (class, text) = (class(piece.fate), piece.text.as_str());
+        let text = if place == 0 { text.trim_start() } else { text };
+        let _ = write!(out, "<span class=\"{class}\">{}</span>", escape(text));
     }
     out + "</pre>\n"
 }
 
 /// How a page calls a fate.
-pub(super) fn class(fate: Fate) -> &'static str {
+fn class(fate: Fate) -> &'static str {
     match fate {
         Fate::Replaced => "replaced",
         Fate::New => "new",

@@ -15,7 +15,7 @@ pub struct Judged {
     pub independent: usize,
     /// Of those, the ones that are as they were.
     pub unchanged: usize,
-    /// Whether the code behind the line `Answer:` was Python.
+    /// Whether the code was Python.
     pub parsed: bool,
     /// Whether it still is.
     pub parses: bool,
@@ -23,13 +23,14 @@ pub struct Judged {
 
 /// Judges the chain `after` by the chain `before`. Lines are compared by their place, which the form of
 /// the chains fixes: a line that moved did not follow, and is not unchanged.
-pub fn judge(before: &str, after: &str, wrong: &str, right: &str) -> Judged {
+/// `code` is the line behind which a chain is code.
+pub fn judge([before, after]: [&str; 2], [wrong, right]: [&str; 2], code: &str) -> Judged {
     let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
     let first = new.first().copied().unwrap_or_default();
     let mut judged = Judged {
         named: names(first, right) && !names(first, wrong),
-        parsed: is_python(before),
-        parses: is_python(after),
+        parsed: is_python(before, code),
+        parses: is_python(after, code),
         ..Judged::default()
     };
     for (place, old) in old.iter().enumerate().skip(1).filter(|(_, line)| !line.trim().is_empty()) {
@@ -46,7 +47,7 @@ pub fn judge(before: &str, after: &str, wrong: &str, right: &str) -> Judged {
 }
 
 /// Whether `line` holds `name` as a whole word.
-fn names(line: &str, name: &str) -> bool {
+pub(super) fn names(line: &str, name: &str) -> bool {
     let part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     line.match_indices(name).any(|(start, found)| {
         !part(line[..start].chars().next_back())
@@ -55,8 +56,8 @@ fn names(line: &str, name: &str) -> bool {
 }
 
 /// Whether the code of a chain is there and is Python.
-fn is_python(chain: &str) -> bool {
-    let code = chain.split_once("\nAnswer:\n").map_or("", |(_, code)| code);
+fn is_python(chain: &str, code: &str) -> bool {
+    let code = chain.split_once(&format!("\n{code}\n")).map_or("", |(_, code)| code);
     !code.trim().is_empty() && first_error(code).is_ok_and(|error| error.is_none())
 }
 
@@ -67,10 +68,14 @@ mod tests {
     const BEFORE: &str = " It is called rank.\nStep 2: The input is a.\nStep 3: rank(a).\nAnswer:\n\
                           from x import rank\na = [1]\nprint(rank(a))";
 
+    fn judged(after: &str) -> Judged {
+        judge([BEFORE, after], ["rank", "matrix_rank"], "Answer:")
+    }
+
     #[test]
     fn a_chain_that_follows() {
         let after = BEFORE.replace("rank", "matrix_rank");
-        let judged = judge(BEFORE, &after, "rank", "matrix_rank");
+        let found = judged(&after);
         let whole = Judged {
             named: true,
             dependent: 3,
@@ -80,7 +85,7 @@ mod tests {
             parsed: true,
             parses: true,
         };
-        assert_eq!(judged, whole);
+        assert_eq!(found, whole);
     }
 
     #[test]
@@ -88,14 +93,14 @@ mod tests {
         let part = BEFORE
             .replace("called rank", "called matrix_rank")
             .replace("print(rank", "print(matrix_rank");
-        let judged = judge(BEFORE, &part, "rank", "matrix_rank");
-        assert_eq!((judged.named, judged.followed, judged.unchanged), (true, 1, 3));
-        let judged = judge(BEFORE, " It is called matrix", "rank", "matrix_rank");
+        let found = judged(&part);
+        assert_eq!((found.named, found.followed, found.unchanged), (true, 1, 3));
+        let found = judged(" It is called matrix");
         assert_eq!(
-            (judged.named, judged.followed, judged.unchanged, judged.parses),
+            (found.named, found.followed, found.unchanged, found.parses),
             (false, 0, 0, false)
         );
-        let still = judge(BEFORE, BEFORE, "rank", "matrix_rank");
+        let still = judged(BEFORE);
         assert_eq!((still.named, still.followed, still.unchanged), (false, 0, 3));
     }
 }

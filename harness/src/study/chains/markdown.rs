@@ -1,6 +1,8 @@
 //! The study as Markdown: tables, then every case line by line, as a diff.
 
+use super::record::Token;
 use super::{Case, Edited, Whole};
+use crate::edit::Neuron;
 use crate::report::export::markdown;
 use crate::report::table::Table;
 use anyhow::{Context, Result};
@@ -39,6 +41,7 @@ pub(super) fn write(whole: &Whole<'_>, tables: &[Table], folder: &Path) -> Resul
     Ok(path)
 }
 
+/// Whether the chain is as it was, under every method.
 fn failed_everywhere(whole: &Whole<'_>, case: &Case) -> bool {
     let edited = |row| whole.edited(&row, &case.name).is_some_and(|edited| edited.chain.is_some());
     !whole.rows().into_iter().any(edited)
@@ -50,19 +53,13 @@ pub(super) fn what_was_done(edited: &Edited) -> String {
         .tokens
         .iter()
         .map(|token| {
-            let neurons: Vec<String> = token
-                .neurons
-                .iter()
-                .map(|patched| format!("{}.{}", patched.neuron.layer, patched.neuron.index))
-                .collect();
             format!(
-                "{:?} instead of {:?} (rank {} → {}, {} neurons: {})",
+                "{:?} instead of {:?} (rank {} → {}; {})",
                 token.target,
                 token.was,
                 token.before.target_rank,
                 token.after.target_rank,
-                neurons.len(),
-                neurons.join(" ")
+                neurons(token)
             )
         })
         .collect();
@@ -72,13 +69,31 @@ pub(super) fn what_was_done(edited: &Edited) -> String {
     }
 }
 
+/// The neurons in the order of their first patch, with how often each was patched.
+fn neurons(token: &Token) -> String {
+    let mut counted: Vec<(Neuron, usize)> = Vec::new();
+    for patched in &token.neurons {
+        match counted.iter_mut().find(|(neuron, _)| *neuron == patched.neuron) {
+            Some((_, count)) => *count += 1,
+            None => counted.push((patched.neuron, 1)),
+        }
+    }
+    let named = counted.iter().map(|(neuron, count)| match count {
+        1 => format!("{}.{}", neuron.layer, neuron.index),
+        count => format!("{}.{} ×{count}", neuron.layer, neuron.index),
+    });
+    let named: Vec<String> = named.collect();
+    format!("neuron{} {}", if named.len() == 1 { "" } else { "s" }, named.join(", "))
+}
+
 /// Lines as a unified diff without hunks.
 fn diff(before: &str, after: &str) -> String {
-    let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
+    let (old, new): (Vec<&str>, Vec<&str>) =
+        (before.trim_start().lines().collect(), after.trim_start().lines().collect());
     let mut out = String::new();
     let mut add = |sign: char, lines: &[&str]| {
         for line in lines {
-            let _ = writeln!(out, "{}", format!("{sign} {}", line.trim_start()).trim_end());
+            let _ = writeln!(out, "{}", format!("{sign} {line}").trim_end());
         }
     };
     for change in capture_diff_slices(Algorithm::Myers, &old, &new) {

@@ -37,6 +37,8 @@ pub struct Chains {
     pub stop: Vec<String>,
     /// Tokens of a chain at most.
     pub tokens: Positive,
+    /// The line behind which a chain is Python code.
+    pub code: String,
     /// How much of the right name is repaired, one row of the table each.
     pub repair: Vec<Extent>,
     /// Texts that should stay as they are; the default ones where it is left out.
@@ -105,7 +107,7 @@ impl Chains {
             if !names.insert(&case.name) {
                 return Err(format!("case `{}` is there twice", case.name));
             }
-            if case.wrong == case.right || case.right.trim().is_empty() {
+            if case.wrong == case.right || case.wrong.is_empty() || case.right.trim().is_empty() {
                 return Err(format!(
                     "case `{}`: `right` must be another name than `wrong`",
                     case.name
@@ -136,12 +138,19 @@ impl Whole<'_> {
         self.before.iter().find(|(asked, _)| asked == question).map(|(_, chain)| chain)
     }
 
-    /// Rows of the table: method and extent, in the order of the config.
+    /// Rows of the table: method and extent, in the order of tables.
     fn rows(&self) -> Vec<(String, Extent)> {
         let methods = self.manifest.identity.methods.keys();
         methods
             .flat_map(|method| self.chains.repair.iter().map(|extent| (method.clone(), *extent)))
             .collect()
+    }
+
+    /// Cases that nothing was done about: the unedited model does not say what they say.
+    fn left_out(&self) -> Vec<&str> {
+        let done = |case: &&Case| self.edited.iter().any(|edited| edited.case == case.name);
+        let others = self.chains.case.iter().filter(|case| !done(case));
+        others.map(|case| case.name.as_str()).collect()
     }
 
     fn edited(&self, (method, extent): &(String, Extent), case: &str) -> Option<&Edited> {

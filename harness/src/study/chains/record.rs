@@ -24,6 +24,8 @@ pub enum Step {
 pub struct Chain {
     /// Its tokens as text.
     pub tokens: Vec<String>,
+    /// Whether it was cut off, and did not end by itself.
+    pub cut: bool,
 }
 
 impl Chain {
@@ -54,7 +56,7 @@ pub struct Edited {
     pub changed: Option<(usize, usize)>,
     /// Perplexity of the kept texts, before and after.
     pub perplexity: Option<(f64, f64)>,
-    /// What the repair took.
+    /// What the repair took, as far as it was not known already.
     pub seconds: f64,
 }
 

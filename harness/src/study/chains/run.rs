@@ -1,12 +1,13 @@
 //! The chains, measured.
 
 use super::super::journal::Journal;
+use super::judge::names;
 use super::record::{Chain, Edited, Step, Token};
 use super::{Case, Chains, Extent};
 use crate::config::Config;
 use crate::edit::Edit;
 use crate::error::InputError;
-use crate::generate::{Sampling, Settings, Stops, generate};
+use crate::generate::{Ended, Sampling, Settings, Stops, generate};
 use crate::manifest::Manifest;
 use crate::method::{self, Method};
 use crate::model::Loaded;
@@ -21,8 +22,8 @@ use std::time::Instant;
 /// Runs the study of `chains` into `folder`, or goes on with it.
 ///
 /// # Errors
-/// If the unedited model does not say what a case says it does, the folder is of another study, or the
-/// user stops.
+/// If the unedited model says what no case says it does, the folder is of another study, or the user
+/// stops.
 pub fn run(
     config: &Config,
     chains: &Chains,
@@ -38,25 +39,24 @@ pub fn run(
     };
     let kept = Kept::read(chains.keep.as_deref(), loaded)?;
     let unedited = kept.under(loaded, &Edit::none())?;
-    let study = Study { config, chains, loaded, folder, kept, unedited };
+    let course = Course { config, chains, loaded, folder, kept, unedited };
 
     let questions = chains.case.iter().map(|case| &case.question).chain(&chains.controls);
     let bar = progress::bar("chains", chains.case.len() + chains.controls.len());
     for question in questions {
         signal::check()?;
         if before(&steps, question).is_none() {
-            let (question, chain) = (question.clone(), study.chain(question, &Edit::none())?);
+            let (question, chain) = (question.clone(), course.chain(question, &Edit::none())?);
             write(Step::Before { question, chain }, &mut steps)?;
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let tasks =
-        chains.case.iter().map(|case| study.task(case, &steps)).collect::<Result<Vec<_>>>()?;
+    let tasks = course.tasks(&steps)?;
 
     let methods = method::all(config, loaded);
-    let bar = progress::bar("edits", chains.case.len() * methods.len() * chains.repair.len());
-    for (case, task) in chains.case.iter().zip(&tasks) {
+    let bar = progress::bar("edits", tasks.len() * methods.len() * chains.repair.len());
+    for (case, task) in &tasks {
         for method in &methods {
             for &extent in &chains.repair {
                 signal::check()?;
@@ -65,7 +65,7 @@ pub fn run(
                     |edited: &&Edited| edited.method == method.label() && edited.case == case.name;
                 if !edits(&steps).filter(own).any(|edited| edited.extent == extent) {
                     let known: Vec<&Edited> = edits(&steps).filter(own).collect();
-                    let edited = study.edited(method.as_ref(), (case, task), extent, &known)?;
+                    let edited = course.edited(method.as_ref(), (case, task), extent, &known)?;
                     write(Step::Edited(edited), &mut steps)?;
                 }
                 bar.inc(1);
@@ -91,7 +91,8 @@ fn edits(steps: &[Step]) -> impl Iterator<Item = &Edited> {
     })
 }
 
-struct Study<'a> {
+/// A study under way.
+struct Course<'a> {
     config: &'a Config,
     chains: &'a Chains,
     loaded: &'a Loaded,
@@ -101,7 +102,7 @@ struct Study<'a> {
     unedited: Reading,
 }
 
-impl Study<'_> {
+impl Course<'_> {
     /// What the model answers under `edit`.
     fn chain(&self, question: &str, edit: &Edit) -> Result<Chain> {
         signal::check()?;
@@ -109,22 +110,48 @@ impl Study<'_> {
         let settings = Settings { tokens: self.chains.tokens.0, sampling: Sampling::GREEDY, stops };
         let ids = self.loaded.tokenizer.encode(&self.chains.prompt(question))?;
         let written = generate(self.loaded, &ids, edit, &settings, |_| {})?;
-        Ok(Chain { tokens: self.loaded.tokenizer.pieces(&ids, &written.ids, &written.text)? })
+        let tokens = self.loaded.tokenizer.pieces(&ids, &written.ids, &written.text)?;
+        let cut = matches!(written.ended, Ended::Length | Ended::Context);
+        Ok(Chain { tokens, cut })
     }
 
-    /// The right name where the model says the wrong one; whole, and up to its first wrong token.
-    fn task(&self, case: &Case, steps: &[Step]) -> Result<[Task; 2]> {
-        let wrong = |what: &str| {
-            InputError::new(format!("case `{}`: the unedited model {what}", case.name))
-        };
+    /// The cases of which the model says what they say, each with its tasks.
+    ///
+    /// # Errors
+    /// If there is none.
+    fn tasks(&self, steps: &[Step]) -> Result<Vec<(&Case, [Task; 2])>> {
+        let mut tasks = Vec::new();
+        let mut unfit = Vec::new();
+        for case in &self.chains.case {
+            match self.task(case, steps)? {
+                Ok(task) => tasks.push((case, task)),
+                Err(reason) => {
+                    unfit.push(format!("case `{}`: the unedited model {reason}", case.name));
+                }
+            }
+        }
+        if tasks.is_empty() {
+            return Err(InputError::new(unfit.join("\n")));
+        }
+        unfit.iter().for_each(|reason| tracing::warn!("{reason}; left out"));
+        Ok(tasks)
+    }
+
+    /// The right name where the model says the wrong one, up to its first wrong token and whole; or why
+    /// this is no case of this model.
+    fn task(&self, case: &Case, steps: &[Step]) -> Result<Result<[Task; 2], String>> {
         let chain = before(steps, &case.question).map(Chain::text).unwrap_or_default();
         if !chain.starts_with(&format!("{} {}", case.lead, case.wrong)) {
-            return Err(wrong(&format!("does not say {:?} after the lead: {chain:?}", case.wrong)));
+            return Ok(Err(format!("does not say {:?} after the lead: {chain:?}", case.wrong)));
+        }
+        let (first, later) = chain.split_once('\n').unwrap_or((&chain, ""));
+        if !names(first, &case.wrong) || !later.lines().any(|line| names(line, &case.wrong)) {
+            return Ok(Err(format!("does not say {:?} again later: {chain:?}", case.wrong)));
         }
         let prompt = self.chains.prompt(&case.question) + &case.lead;
         let name = Task::new(self.loaded, &prompt, &format!(" {}", case.right))?;
         let token = name.up_to_first_wrong(self.loaded)?;
-        Ok([token.ok_or_else(|| wrong("says the right name already"))?, name])
+        Ok(token.map(|token| [token, name]).ok_or("says the right name already".into()))
     }
 
     /// A case under `method`. `known` is the same with other extents: where an edit is one of theirs, so

@@ -1,11 +1,9 @@
-//! A picture of each case, under the first method and extent that edited it: the chain before beside the
-//! chain after.
+//! Pictures of the cases: the chain before beside the chain after.
 
 use super::markdown::what_was_done;
-use super::{Case, Edited, Extent, Whole};
+use super::{Case, Chain, Edited, Extent, Whole};
 use crate::difference::{Fate, Piece, difference};
-use crate::report::html::escape;
-use crate::report::plot;
+use crate::report::{html, plot};
 use anyhow::Result;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -16,27 +14,41 @@ const TOP: usize = 92;
 const LETTER: usize = 9;
 const LEFT: usize = 16;
 
-/// Writes `case-NAME.svg` and `.png` of every case that was edited; the files.
+/// Writes a picture of every case that the first MENT of the config edited, `case-NAME.EXTENT.svg` and
+/// `.png`, one for each extent that gave another chain; the files.
 pub(super) fn write(whole: &Whole<'_>, folder: &Path) -> Result<Vec<PathBuf>> {
+    let first = whole.manifest.identity.first_ment();
+    let rows: Vec<(String, Extent)> =
+        whole.rows().into_iter().filter(|(method, _)| Some(method) == first.as_ref()).collect();
     let mut files = Vec::new();
     for case in &whole.chains.case {
-        let edited = whole.rows().into_iter().find_map(|row| {
-            whole.edited(&row, &case.name).filter(|edited| edited.chain.is_some()).map(|e| (row, e))
-        });
-        let (Some((row, edited)), Some(before)) = (edited, whole.before(&case.question)) else {
-            continue;
-        };
-        let svg = picture(case, &row, edited, &before.tokens);
-        files.extend(plot::save(folder, &format!("case-{}", case.name), &svg)?);
+        let mut drawn: Vec<&Chain> = Vec::new();
+        for row in &rows {
+            let chain = whole.edited(row, &case.name).and_then(|edited| edited.chain.as_ref());
+            let (Some(after), Some(before)) = (chain, whole.before(&case.question)) else {
+                continue;
+            };
+            if drawn.contains(&after) {
+                continue;
+            }
+            drawn.push(after);
+            let edited = whole.edited(row, &case.name).expect("it has a chain");
+            let name = format!("case-{}.{}", case.name, row.1.label().replace(' ', "-"));
+            files.extend(plot::save(folder, &name, &picture(case, row, edited, [before, after]))?);
+        }
     }
     Ok(files)
 }
 
-fn picture(case: &Case, row: &(String, Extent), edited: &Edited, before: &[String]) -> String {
-    let after = edited.chain.as_ref().map_or(&[][..], |chain| &chain.tokens);
-    let pieces = difference(before, after);
+fn picture(
+    case: &Case,
+    row: &(String, Extent),
+    edited: &Edited,
+    [before, after]: [&Chain; 2],
+) -> String {
+    let pieces = difference(&before.tokens, &after.tokens);
     let sides = [lines(&pieces, Fate::New), lines(&pieces, Fate::Replaced)];
-    let done = what_was_done(edited);
+    let done = what_was_done(edited).replace('→', "to"); // the font of PNG files has no arrow
     let heads =
         [format!("{}: {}", case.library, case.question), format!("{}: {done}", Whole::label(row))];
     let longest = |lines: &[Vec<(Fate, String)>]| {
@@ -76,6 +88,12 @@ fn picture(case: &Case, row: &(String, Extent), edited: &Edited, before: &[Strin
     out + "</svg>\n"
 }
 
+/// `text` as SVG, which knows no control characters.
+fn escape(text: &str) -> String {
+    let text: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    html::escape(&text)
+}
+
 fn style(fate: Fate) -> &'static str {
     match fate {
         Fate::Replaced => "fill=\"#c00000\" text-decoration=\"line-through\"",
@@ -92,7 +110,8 @@ fn lines(pieces: &[Piece], without: Fate) -> Vec<Vec<(Fate, String)>> {
             if place > 0 {
                 lines.push(Vec::new());
             }
-            let line = lines.last_mut().expect("there is one");
+            let (is_first, line) = (lines.len() == 1, lines.last_mut().expect("there is one"));
+            let part = if is_first && line.is_empty() { part.trim_start() } else { part };
             if !part.is_empty() {
                 line.push((*fate, part.to_string()));
             }

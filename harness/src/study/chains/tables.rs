@@ -11,7 +11,7 @@ impl Whole<'_> {
         let before = self.before(&case.question)?.text();
         let edited = self.edited(row, &case.name)?;
         let after = edited.chain.as_ref().map_or_else(|| before.clone(), super::Chain::text);
-        Some(judge(&before, &after, &case.wrong, &case.right))
+        Some(judge([&before, &after], [&case.wrong, &case.right], &self.chains.code))
     }
 
     /// A row's label.
@@ -30,7 +30,7 @@ pub(super) fn follow(whole: &Whole<'_>) -> Table {
             columns: vec![
                 column("cases", Better::Neither, Format::Count),
                 percent("repaired", Better::Higher),
-                column("neurons", Better::Lower, Format::Three),
+                column("patches", Better::Lower, Format::Three),
             ],
         },
         Group {
@@ -52,7 +52,7 @@ pub(super) fn follow(whole: &Whole<'_>) -> Table {
         },
     ];
     let rows = whole.rows().into_iter().map(|row| {
-        let (mut cases, mut repaired, mut neurons) = (0.0, 0.0, 0.0);
+        let (mut cases, mut repaired, mut patches) = (0.0, 0.0, 0.0);
         let mut sum = Judged::default();
         let (mut named, mut chains, mut broken, mut were) = (0.0, 0.0, 0.0, 0.0);
         let (mut controls, mut kept) = (0.0, 0.0);
@@ -73,14 +73,15 @@ pub(super) fn follow(whole: &Whole<'_>) -> Table {
                 continue; // nothing was edited, so nothing else could change
             }
             repaired += 1.0;
-            neurons += edited.tokens.iter().map(|token| token.neurons.len() as f64).sum::<f64>();
+            patches += edited.tokens.iter().map(|token| token.neurons.len() as f64).sum::<f64>();
             sum.independent += judged.independent;
             sum.unchanged += judged.unchanged;
             were += f64::from(judged.parsed);
             broken += f64::from(judged.parsed && !judged.parses);
             for (question, after) in whole.chains.controls.iter().zip(&edited.controls) {
                 controls += 1.0;
-                kept += f64::from(whole.before(question) == Some(after));
+                let before = whole.before(question).map(super::Chain::text);
+                kept += f64::from(before == Some(after.text()));
             }
             if let Some((own, all)) = edited.changed {
                 changed += own as f64;
@@ -93,7 +94,7 @@ pub(super) fn follow(whole: &Whole<'_>) -> Table {
             vec![
                 Some(cases),
                 share(repaired, cases),
-                share(neurons, repaired),
+                share(patches, repaired),
                 share(named, cases),
                 share(sum.followed as f64, sum.dependent as f64),
                 share(chains, cases),
@@ -114,9 +115,17 @@ pub(super) fn follow(whole: &Whole<'_>) -> Table {
         groups,
         rows: rows.collect(),
         reference: None,
-        notes: vec![
+        notes: notes(whole),
+        deviations: departures(whole),
+    }
+}
+
+/// How the table is read.
+fn notes(whole: &Whole<'_>) -> Vec<String> {
+    let mut notes = vec![
             "one token: the first wrong token of the name is repaired, and the model goes on by itself; \
-             whole name: all of its wrong tokens are"
+             whole name: all of its wrong tokens are; patches: of repaired cases, one neuron may be \
+             patched more than once"
                 .into(),
             "named in full: the first step, where the edit was made, says the right name; steps that \
              follow: of the later lines that named the wrong API, those that name the right one now and \
@@ -124,16 +133,32 @@ pub(super) fn follow(whole: &Whole<'_>) -> Table {
              chain is as it was, and counts"
                 .into(),
             "lines kept: later lines that did not name the API and are as they were, by their place; \
-             still Python: answers that were Python before and are after; other answers kept: chains of \
-             questions that the model is right about, the same to the letter; kept texts changed: \
+             still Python: code that was Python before and is after; other answers kept: chains of \
+             questions that the unedited model answers with the right name, the same to the letter; kept texts changed: \
              positions of unrelated texts at which another token is predicted. All of edited cases only"
                 .into(),
             "every chain is written again from the question on, greedily, so the edit may also change \
              what stands before its place"
                 .into(),
-        ],
-        deviations: departures(whole),
+    ];
+    let edited = whole.edited.iter().flat_map(|edited| edited.chain.iter().chain(&edited.controls));
+    let cut = |chains: &[&super::Chain]| {
+        format!("{} of {}", chains.iter().filter(|chain| chain.cut).count(), chains.len())
+    };
+    notes.push(format!(
+        "chains that did not end within {} tokens, and were cut: {} before, {} after edits",
+        whole.chains.tokens.0,
+        cut(&whole.before.iter().map(|(_, chain)| chain).collect::<Vec<_>>()),
+        cut(&edited.collect::<Vec<_>>())
+    ));
+    let left_out = whole.left_out();
+    if !left_out.is_empty() {
+        notes.push(format!(
+            "not measured (yet), or left out as the unedited model does not say what they say: {}",
+            left_out.join(", ")
+        ));
     }
+    notes
 }
 
 /// One row a case, what followed under each method and extent.
@@ -143,9 +168,9 @@ pub(super) fn by_case(whole: &Whole<'_>) -> Table {
         columns: vec![
             Column { title: "named", better: Better::Neither, format: Format::Count },
             Column { title: "followed", better: Better::Neither, format: Format::Count },
-            Column { title: "of", better: Better::Neither, format: Format::Count },
+            Column { title: "dependent", better: Better::Neither, format: Format::Count },
             Column { title: "kept", better: Better::Neither, format: Format::Count },
-            Column { title: "of", better: Better::Neither, format: Format::Count },
+            Column { title: "independent", better: Better::Neither, format: Format::Count },
         ],
     });
     let rows = whole.chains.case.iter().map(|case| {
@@ -179,7 +204,7 @@ pub(super) fn by_case(whole: &Whole<'_>) -> Table {
         notes: vec![
             "named: whether the first step says the right name in full; followed: later lines that named \
              the wrong API and name the right one now; kept: later lines that did not and are as they \
-             were, a dash where the repair failed and nothing was edited"
+             were, of the independent ones, a dash where the repair failed and nothing was edited"
                 .into(),
         ],
         deviations: Vec::new(),

@@ -33,6 +33,19 @@ pub struct Sequence {
     pub keep: Option<PathBuf>,
 }
 
+impl Sequence {
+    /// Refuses what each key allows and together means nothing.
+    pub(super) fn check(&self) -> Result<(), String> {
+        match self.readings.iter().find(|reading| reading.0 > self.count.0) {
+            Some(late) => Err(format!(
+                "sequence.readings: there is no error {}, as sequence.count = {}",
+                late.0, self.count.0
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
 /// A line of the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
@@ -98,6 +111,17 @@ struct Measured<'a> {
 }
 
 impl Measured<'_> {
+    /// Of the errors that were still there when a method met them, the share that it had repaired by then.
+    fn repaired(&self, reading: &Reading) -> Option<f64> {
+        let met = self.repaired.iter().filter(|step| {
+            step.method == reading.method
+                && step.error < reading.after
+                && step.outcome != Outcome::AlreadySolved
+        });
+        let met = met.count() as f64;
+        (met > 0.0).then(|| reading.repaired as f64 / met)
+    }
+
     fn methods(&self) -> impl Iterator<Item = &String> {
         self.manifest.identity.methods.keys()
     }

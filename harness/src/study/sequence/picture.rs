@@ -19,7 +19,7 @@ const COLOURS: [RGBColor; 6] = [
 /// What a panel shows of a reading.
 struct Panel {
     title: &'static str,
-    value: fn(&Reading) -> Option<f64>,
+    value: fn(&Measured<'_>, &Reading) -> Option<f64>,
     /// Whether it is a share, from 0 to 1.
     is_share: bool,
 }
@@ -27,24 +27,24 @@ struct Panel {
 const PANELS: [Panel; 4] = [
     Panel {
         title: "errors repaired so far",
-        value: |reading| Some(reading.repaired as f64 / reading.after as f64),
+        value: |measured, reading| measured.repaired(reading),
         is_share: true,
     },
     Panel {
         title: "repairs that still hold",
-        value: |reading| {
+        value: |_, reading| {
             (reading.repaired > 0).then(|| reading.held as f64 / reading.repaired as f64)
         },
         is_share: true,
     },
     Panel {
         title: "kept texts: predictions that changed",
-        value: |reading| Some(reading.changed.0 as f64 / reading.changed.1 as f64),
+        value: |_, reading| Some(reading.changed.0 as f64 / reading.changed.1 as f64),
         is_share: true,
     },
     Panel {
         title: "kept texts: perplexity (logarithmic)",
-        value: |reading| Some(reading.perplexity.1),
+        value: |_, reading| Some(reading.perplexity.1),
         is_share: false,
     },
 ];
@@ -79,7 +79,7 @@ fn legend(measured: &Measured<'_>, area: &Area<'_>) -> Drawn {
 }
 
 fn draw(measured: &Measured<'_>, panel: &Panel, area: &Area<'_>) -> Drawn {
-    let values = || measured.readings.iter().filter_map(panel.value);
+    let values = || measured.readings.iter().filter_map(|reading| (panel.value)(measured, reading));
     let most = measured.readings.iter().map(|reading| reading.after).max().unwrap_or(1) as f64;
     let unedited = measured.readings[0].perplexity.0;
     let (low, high) = if panel.is_share {
@@ -117,7 +117,7 @@ fn draw(measured: &Measured<'_>, panel: &Panel, area: &Area<'_>) -> Drawn {
         let points: Vec<(f64, f64)> = measured
             .of(method)
             .into_iter()
-            .filter_map(|reading| Some((reading.after as f64, (panel.value)(reading)?)))
+            .filter_map(|reading| Some((reading.after as f64, (panel.value)(measured, reading)?)))
             .map(|(x, y)| (x, if panel.is_share { y } else { y.ln() }))
             .collect();
         chart.draw_series(LineSeries::new(points.clone(), colour.stroke_width(2)))?;

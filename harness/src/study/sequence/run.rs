@@ -17,6 +17,7 @@ use crate::model::Loaded;
 use crate::patch::file::{Card, Patch, PatchFile};
 use crate::patch::kept::{self, Drift, Kept};
 use crate::patch::repair::{Repairs, Shown, Task};
+use crate::patch::stack::Stack;
 use crate::plan::plan;
 use crate::prompt::render;
 use crate::record::Outcome;
@@ -27,7 +28,7 @@ use std::path::{Path, PathBuf};
 use tch::{Kind, Tensor};
 
 /// An error of the unedited model, as a task whose last token is wrong.
-struct LlmError {
+struct FirstError {
     dataset: DatasetName,
     datum: usize,
     task: Task,
@@ -47,18 +48,18 @@ pub fn run(
     let errors = errors(config, sequence.count.0, loaded)?;
     let (mut journal, steps) = Journal::open::<Step>(folder, manifest)?;
     let named = steps.iter().filter(|step| matches!(step, Step::Error { .. })).count();
-    for LlmError { dataset, datum, task } in &errors[named.min(errors.len())..] {
+    for FirstError { dataset, datum, task } in &errors[named.min(errors.len())..] {
         let position = task.ids.gold.len() - 1;
         let target = loaded.tokenizer.decode(&task.ids.gold[position..])?;
         journal.append(&Step::Error { dataset: *dataset, datum: *datum, position, target })?;
     }
     let kept = Kept::read(sequence.keep.as_deref(), loaded)?;
     let unedited = kept.under(loaded, &Edit::none())?;
-    let study = Study { config, loaded, errors, kept, unedited, folder };
+    let course = Course { config, loaded, errors, kept, unedited, folder };
     let methods = method::all(config, loaded);
-    let bar = progress::bar("repair", methods.len() * study.errors.len());
+    let bar = progress::bar("repair", methods.len() * course.errors.len());
     for method in &methods {
-        study.method(method.as_ref(), sequence, &steps, &mut journal, &|| {
+        course.method(method.as_ref(), sequence, &steps, &mut journal, &|| {
             bar.set_message(method.label().to_string());
             bar.inc(1);
         })?;
@@ -68,7 +69,7 @@ pub fn run(
 }
 
 /// The first wrong token of the first `count` data that have one, data sets in turn.
-fn errors(config: &Config, count: usize, loaded: &Loaded) -> Result<Vec<LlmError>> {
+fn errors(config: &Config, count: usize, loaded: &Loaded) -> Result<Vec<FirstError>> {
     let datasets = check::datasets(config)?;
     let mut planned = plan(config, &datasets);
     planned.sort_by_key(|datum| datum.place); // stable: data sets in turn
@@ -84,7 +85,7 @@ fn errors(config: &Config, count: usize, loaded: &Loaded) -> Result<Vec<LlmError
         let task = Task::new(loaded, &prompt, &datum.pair.output);
         let task = task.with_context(|| format!("datum {} of {}", datum.datum, dataset.name))?;
         if let Some(task) = task.up_to_first_wrong(loaded)? {
-            errors.push(LlmError { dataset: dataset.name, datum: datum.datum, task });
+            errors.push(FirstError { dataset: dataset.name, datum: datum.datum, task });
             bar.inc(1);
         }
     }
@@ -99,16 +100,17 @@ fn errors(config: &Config, count: usize, loaded: &Loaded) -> Result<Vec<LlmError
     Ok(errors)
 }
 
-struct Study<'a> {
+/// A study under way.
+struct Course<'a> {
     config: &'a Config,
     loaded: &'a Loaded,
-    errors: Vec<LlmError>,
+    errors: Vec<FirstError>,
     kept: Kept,
     unedited: kept::Reading,
     folder: &'a Path,
 }
 
-impl Study<'_> {
+impl Course<'_> {
     /// A method on all errors, from where `steps` end.
     fn method(
         &self,
@@ -120,7 +122,7 @@ impl Study<'_> {
     ) -> Result<()> {
         let label = method.label();
         let mut standing = Edit::none();
-        let (mut repaired, mut ids) = (Vec::new(), Vec::new());
+        let (mut repaired, mut ids, mut files) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..self.errors.len() {
             signal::check()?;
             let known = steps.iter().find_map(|step| match step {
@@ -129,9 +131,9 @@ impl Study<'_> {
             });
             let outcome = if let Some(known) = known {
                 if known.outcome == Outcome::Solved {
-                    let file = PatchFile::read(&self.place(label, index))?;
-                    standing = standing.and(&file.patch.edit(self.loaded.model.spec()));
-                    ids.push(file.id);
+                    files.push(PatchFile::read(&self.place(label, index))?);
+                    let stack = Stack::new(&self.loaded.sha256, files.clone())?;
+                    (standing, ids) = (stack.edit(self.loaded.model.spec())?, stack.ids());
                 }
                 known.outcome
             } else {
@@ -168,8 +170,7 @@ impl Study<'_> {
         ids: &[String],
     ) -> Result<(Repaired, Option<(Edit, String)>)> {
         let (task, model) = (&self.errors[index].task, self.loaded.model.as_ref());
-        let memory = self.config.execution.memory() / 3;
-        let workbench = Workbench { config: self.config, loaded: self.loaded, memory };
+        let workbench = Workbench::alone(self.config, self.loaded);
         let sequence = task.sequence(model.spec().device);
         let clock = Clock::start(model.spec().device);
         let mut traces = Traces::default();

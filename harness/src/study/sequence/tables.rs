@@ -28,10 +28,10 @@ pub(super) fn drift(measured: &Measured<'_>) -> Table {
         })
         .collect();
     groups.push(Group {
-        title: "Costs".into(),
+        title: "All errors".into(),
         columns: vec![
-            column("neurons", Better::Lower, Format::Three),
-            column("seconds", Better::Lower, Format::Seconds),
+            column("patches", Better::Lower, Format::Three),
+            column("solved before", Better::Neither, Format::Count),
         ],
     });
     let unedited = measured.readings.first().map(|reading| reading.perplexity.0);
@@ -45,7 +45,7 @@ pub(super) fn drift(measured: &Measured<'_>) -> Table {
                     let (changed, positions) = reading.changed;
                     let repaired = reading.repaired as f64;
                     cells.extend([
-                        Some(repaired / reading.after as f64),
+                        measured.repaired(reading),
                         (repaired > 0.0).then(|| reading.held as f64 / repaired),
                         Some(changed as f64 / positions as f64),
                         Some(reading.perplexity.1),
@@ -57,14 +57,16 @@ pub(super) fn drift(measured: &Measured<'_>) -> Table {
             measured.repaired.iter().filter(|step| step.method == *method).collect();
         let solved = steps.iter().filter(|step| step.outcome == Outcome::Solved);
         cells.push(mean(solved.map(|step| step.neurons.len() as f64)));
-        cells.push(mean(steps.iter().map(|step| step.seconds)));
+        let before = steps.iter().filter(|step| step.outcome == Outcome::AlreadySolved);
+        cells.push(Some(before.count() as f64));
         Row::new(method.clone(), cells)
     });
     let mut notes = vec![
-        "repaired: of the errors so far, those that the method had to repair and did, on top of all its \
-         edits before; still hold: of those, the ones whose target is still the most probable token; \
-         changed: positions of kept texts at which another token is predicted than without edits; \
-         perplexity: of the kept texts; neurons: of a repaired error; seconds: of any"
+        "repaired: of the errors so far that were still there when the method met them, on top of all its \
+         edits before, those that it repaired; still hold: of those, the ones whose target is still the \
+         most probable token; changed: positions of kept texts at which another token is predicted than \
+         without edits; perplexity: of the kept texts; patches: of a repaired error, one neuron may be \
+         patched more than once; solved before: errors that earlier edits had solved"
             .to_string(),
         "the errors are the same for all methods: the first wrong token of each datum, prompted without \
          demonstrations, the right tokens before it given"
