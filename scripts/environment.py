@@ -26,7 +26,7 @@ def make(folder: Path, requirements: Path) -> Path:
     python = folder / "bin" / "python"
     if not stamp.is_file() or stamp.read_text() != wanted:
         print(f"installing {requirements} into {folder}", file=sys.stderr)
-        venv.create(folder, with_pip=True)
+        venv.create(folder.resolve(), with_pip=True)  # it takes no link
         install = [python, "-m", "pip", "install", "--quiet", "--require-hashes"]
         install += ["-r", requirements]
         subprocess.run(install, check=True)

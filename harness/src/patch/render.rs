@@ -22,7 +22,13 @@ pub fn task(loaded: &Loaded, task: &Task) -> Result<String> {
         task.ids.gold.iter().map(|&id| Ok(format!("{:?}", loaded.tokenizer.decode(&[id])?)));
     let tokens: Vec<String> = tokens.collect::<Result<_>>()?;
     let (prompt, target) = (task.ids.prompt.len(), tokens.len());
-    Ok(format!("prompt   {prompt} tokens\ntarget   {target} tokens: {}\n", tokens.join(" ")))
+    let many = |count| many(count, "token", "tokens");
+    Ok(format!("prompt   {}\ntarget   {}: {}\n", many(prompt), many(target), tokens.join(" ")))
+}
+
+/// A count with what is counted.
+fn many(count: usize, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
 }
 
 /// Every repair, before and after, and how it ended.
@@ -48,8 +54,10 @@ pub fn repairs(task: &Task, repairs: &Repairs) -> String {
     } else {
         let _ = writeln!(
             out,
-            "\nthe whole target is said now: {patches} patches of {} neurons for {count} wrong tokens",
-            neurons.len()
+            "\nthe whole target is said now: {} of {} for {}",
+            many(patches, "patch", "patches"),
+            many(neurons.len(), "neuron", "neurons"),
+            many(count, "wrong token", "wrong tokens")
         );
     }
     out

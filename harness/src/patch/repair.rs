@@ -58,20 +58,25 @@ impl Task {
         Ok(Self { prompt: prompt.into(), target: target.into(), ids })
     }
 
-    /// The same up to the first token of the target that the unedited model does not say; nothing, where it
-    /// says all of them.
+    /// The tokens of the target that the unedited model does not say.
     ///
     /// # Errors
     /// If libtorch fails.
-    pub fn up_to_first_wrong(&self, loaded: &Loaded) -> Result<Option<Self>> {
+    pub fn wrong(&self, loaded: &Loaded) -> Result<Vec<usize>> {
         let said = self.said(loaded, &Edit::none())?;
+        let gold = &self.ids.gold;
+        Ok((0..gold.len()).filter(|&position| said[position] != gold[position]).collect())
+    }
+
+    /// The same with a target that ends with its token `position`.
+    ///
+    /// # Errors
+    /// If it cannot be decoded.
+    pub fn up_to(&self, position: usize, loaded: &Loaded) -> Result<Self> {
         let Joint { prompt, gold } = &self.ids;
-        let Some(first) = said.iter().zip(gold).position(|(said, gold)| said != gold) else {
-            return Ok(None);
-        };
-        let ids = Joint { prompt: prompt.clone(), gold: gold[..=first].to_vec() };
+        let ids = Joint { prompt: prompt.clone(), gold: gold[..=position].to_vec() };
         let target = loaded.tokenizer.continuation(prompt, &ids.gold)?;
-        Ok(Some(Self { prompt: self.prompt.clone(), target, ids }))
+        Ok(Self { prompt: self.prompt.clone(), target, ids })
     }
 
     /// What the patch of that `card` was made for.

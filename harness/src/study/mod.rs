@@ -16,6 +16,7 @@ use self::sequence::Sequence;
 use crate::config::Config;
 use crate::error::InputError;
 use anyhow::Result;
+use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use toml::Table;
 
@@ -53,18 +54,13 @@ impl StudyConfig {
                 .map_err(|error| InputError::new(format!("--set: {error}")))?;
         }
         let study = match (table.remove("chains"), table.remove("sequence")) {
-            (Some(chains), None) => {
-                let chains: Chains = chains.try_into().map_err(|error: toml::de::Error| {
-                    wrong(format!("chains: {}", error.to_string().trim_end()))
-                })?;
+            (Some(value), None) => {
+                let chains: Chains = parse("chains", value).map_err(wrong)?;
                 chains.check().map_err(wrong)?;
                 Study::Chains(chains)
             }
-            (None, Some(sequence)) => {
-                let sequence: Sequence =
-                    sequence.try_into().map_err(|error: toml::de::Error| {
-                        wrong(format!("sequence: {}", error.to_string().trim_end()))
-                    })?;
+            (None, Some(value)) => {
+                let sequence: Sequence = parse("sequence", value).map_err(wrong)?;
                 sequence.check().map_err(wrong)?;
                 Study::Sequence(sequence)
             }
@@ -99,6 +95,11 @@ impl StudyConfig {
         }
         Ok(Self { config, study, text })
     }
+}
+
+/// What stands under `key` of a config.
+fn parse<T: DeserializeOwned>(key: &str, value: toml::Value) -> Result<T, String> {
+    value.try_into().map_err(|error| format!("{key}: {}", error.to_string().trim_end()))
 }
 
 /// Whether `folder` is that of a study.

@@ -1,6 +1,7 @@
 //! A model of one's own: patched, written, read again, and taken back.
 
 use crate::support::{golden, ment, set_up_model};
+use ment::patch::file::{Patch, PatchFile};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -92,7 +93,7 @@ fn without_out_nothing_on_disk_changes() {
     let arguments = ["patch", "--model", "base", "--prompt", PROMPT, "--target", " best"];
     let said = place.says(&arguments);
     for part in [
-        "target   1 tokens: \" best\"",
+        "target   1 token: \" best\"",
         "token 1 of 1: \" best\" instead of \" a\"",
         "the whole target is said now",
         "kept     24 texts: perplexity",
@@ -219,6 +220,18 @@ fn bad_input_is_refused_and_nothing_is_written() {
     let mut newer = whole.clone();
     newer[at + text.len() - 2] = b'2';
     fs::write(place.path("newer.safetensors"), newer).unwrap();
+    let hostile = |name: &str, change: fn(&mut Patch)| {
+        let mut patch = PatchFile::read(&place.path("b.safetensors")).unwrap().patch;
+        change(&mut patch);
+        patch.write(&place.path(name)).unwrap();
+    };
+    hostile("layer.safetensors", |patch| patch.columns[0].neuron.layer = usize::MAX);
+    hostile("width.safetensors", |patch| {
+        patch.columns.iter_mut().for_each(|column| column.delta.truncate(3));
+    });
+    hostile("token.safetensors", |patch| patch.card.target_ids = vec![u32::MAX]);
+    hostile("aimless.safetensors", |patch| patch.card.target_ids.clear());
+    hostile("infinite.safetensors", |patch| patch.columns[0].delta[0] = f32::INFINITY);
     fs::copy(golden("tiny/model.safetensors"), place.path("weights.safetensors")).unwrap();
     fs::create_dir(place.path("there")).unwrap();
     fs::write(place.path("kept.txt"), "a\n---\nb c d\n").unwrap();
@@ -283,6 +296,12 @@ fn bad_input_is_refused_and_nothing_is_written() {
         ("a truncated patch", apply("cut.safetensors", "base", "x")),
         ("a text for a patch", apply("text.safetensors", "base", "x")),
         ("a checkpoint for a patch", apply("weights.safetensors", "base", "x")),
+        ("a patch of a layer that is none", apply("layer.safetensors", "base", "x")),
+        ("a patch of short columns", apply("width.safetensors", "base", "x")),
+        ("a patch of a token that is none", apply("token.safetensors", "base", "x")),
+        ("a patch without a target", apply("aimless.safetensors", "base", "x")),
+        ("a patch that is infinite", apply("infinite.safetensors", "base", "x")),
+        ("a folder within the model's", apply("b.safetensors", "base", "base/x")),
         ("a patch of another format", apply("newer.safetensors", "base", "x")),
         ("a patch that is not there", apply("nowhere.safetensors", "base", "x")),
         ("a patch of another checkpoint", apply("b.safetensors", "other", "x")),

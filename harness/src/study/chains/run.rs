@@ -150,8 +150,10 @@ impl Course<'_> {
         }
         let prompt = self.chains.prompt(&case.question) + &case.lead;
         let name = Task::new(self.loaded, &prompt, &format!(" {}", case.right))?;
-        let token = name.up_to_first_wrong(self.loaded)?;
-        Ok(token.map(|token| [token, name]).ok_or("says the right name already".into()))
+        match name.wrong(self.loaded)?.first() {
+            Some(&first) => Ok(Ok([name.up_to(first, self.loaded)?, name])),
+            None => Ok(Err("says the right name already".into())),
+        }
     }
 
     /// A case under `method`. `known` is the same with other extents: where an edit is one of theirs, so

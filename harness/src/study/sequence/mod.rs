@@ -24,7 +24,8 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sequence {
-    /// How many errors are repaired, one after the other: the first wrong token of as many data.
+    /// How many errors are repaired, one after the other: the last wrong token of as many data, where most of
+    /// the right text stands before it.
     pub count: Positive,
     /// After how many of them the model is read.
     pub readings: Vec<Positive>,

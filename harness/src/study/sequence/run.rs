@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use tch::{Kind, Tensor};
 
 /// An error of the unedited model, as a task whose last token is wrong.
-struct FirstError {
+struct LastError {
     dataset: DatasetName,
     datum: usize,
     task: Task,
@@ -48,7 +48,7 @@ pub fn run(
     let errors = errors(config, sequence.count.0, loaded)?;
     let (mut journal, steps) = Journal::open::<Step>(folder, manifest)?;
     let named = steps.iter().filter(|step| matches!(step, Step::Error { .. })).count();
-    for FirstError { dataset, datum, task } in &errors[named.min(errors.len())..] {
+    for LastError { dataset, datum, task } in &errors[named.min(errors.len())..] {
         let position = task.ids.gold.len() - 1;
         let target = loaded.tokenizer.decode(&task.ids.gold[position..])?;
         journal.append(&Step::Error { dataset: *dataset, datum: *datum, position, target })?;
@@ -68,8 +68,8 @@ pub fn run(
     Ok(())
 }
 
-/// The first wrong token of the first `count` data that have one, data sets in turn.
-fn errors(config: &Config, count: usize, loaded: &Loaded) -> Result<Vec<FirstError>> {
+/// The last wrong token of the first `count` data that have one, data sets in turn.
+fn errors(config: &Config, count: usize, loaded: &Loaded) -> Result<Vec<LastError>> {
     let datasets = check::datasets(config)?;
     let mut planned = plan(config, &datasets);
     planned.sort_by_key(|datum| datum.place); // stable: data sets in turn
@@ -84,8 +84,9 @@ fn errors(config: &Config, count: usize, loaded: &Loaded) -> Result<Vec<FirstErr
         let prompt = render(dataset.templates(), config.retrieval.order, &[], &datum.pair.input);
         let task = Task::new(loaded, &prompt, &datum.pair.output);
         let task = task.with_context(|| format!("datum {} of {}", datum.datum, dataset.name))?;
-        if let Some(task) = task.up_to_first_wrong(loaded)? {
-            errors.push(FirstError { dataset: dataset.name, datum: datum.datum, task });
+        if let Some(&last) = task.wrong(loaded)?.last() {
+            let task = task.up_to(last, loaded)?;
+            errors.push(LastError { dataset: dataset.name, datum: datum.datum, task });
             bar.inc(1);
         }
     }
@@ -104,7 +105,7 @@ fn errors(config: &Config, count: usize, loaded: &Loaded) -> Result<Vec<FirstErr
 struct Course<'a> {
     config: &'a Config,
     loaded: &'a Loaded,
-    errors: Vec<FirstError>,
+    errors: Vec<LastError>,
     kept: Kept,
     unedited: kept::Reading,
     folder: &'a Path,

@@ -68,7 +68,7 @@ pub(super) fn drift(measured: &Measured<'_>) -> Table {
          without edits; perplexity: of the kept texts; patches: of a repaired error, one neuron may be \
          patched more than once; solved before: errors that earlier edits had solved"
             .to_string(),
-        "the errors are the same for all methods: the first wrong token of each datum, prompted without \
+        "the errors are the same for all methods: the last wrong token of each datum, prompted without \
          demonstrations, the right tokens before it given"
             .into(),
     ];
