@@ -33,21 +33,13 @@ fn open(args: &ModelArgs) -> Result<Opened> {
 }
 
 impl Opened {
-    /// The patches in the weights, and then those of `files`; where those end that are in the weights.
-    fn stack(&self, files: &[PathBuf]) -> Result<(Stack, usize)> {
-        let mut all = self.origin.stack.files.clone();
-        let inside = all.len();
-        for file in files {
-            all.push(PatchFile::read(file)?);
-        }
-        Ok((Stack::new(&self.origin.base, all)?, inside))
-    }
-
-    /// What `files` change on top of the weights, and all patches.
+    /// The patches in the weights and then those of `files`, and what the latter change on top of the
+    /// weights. Where two meet is said.
     fn with(&self, files: &[PathBuf]) -> Result<(Stack, Edit)> {
-        let (stack, inside) = self.stack(files)?;
-        let added = Stack { files: stack.files[inside..].to_vec() };
-        let edit = added.edit(self.loaded.model.spec())?;
+        let added = files.iter().map(|file| PatchFile::read(file)).collect::<Result<Vec<_>>>()?;
+        let all = [&self.origin.stack.files[..], &added].concat();
+        let stack = Stack::new(&self.origin.base, all)?;
+        let edit = Stack { files: added }.edit(self.loaded.model.spec())?;
         stack.conflicts().iter().for_each(|conflict| tracing::warn!("{conflict}"));
         Ok((stack, edit))
     }
@@ -101,18 +93,16 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
     let kept = Kept::read(args.keep.as_deref(), loaded)?;
     let methods = method::all(&config, loaded);
     let repairs = repair::repair(loaded, &config, methods[0].as_ref(), &task, &standing)?;
-    let before = kept.under(loaded, &standing)?;
     let whole = standing.and(&repairs.edit);
-    let after = kept.under(loaded, &whole)?;
-    let drift = Drift::between(&before, &after);
-    let written = match (&args.out, &repairs.failed) {
+    let drift = Drift::between(&kept.under(loaded, &standing)?, &kept.under(loaded, &whole)?);
+    let id = match (&args.out, &repairs.failed) {
         (Some(out), None) => {
             let card = Card {
                 base: opened.origin.base.clone(),
                 model: folder_name(&args.model.model),
                 ..Card::new(&config, loaded, &args.method, &task, &repairs, stack.ids())
             };
-            Some((out, Patch::new(card, &repairs.edit)?.write(out)?))
+            Some(Patch::new(card, &repairs.edit)?.write(out)?)
         }
         _ => None,
     };
@@ -120,7 +110,7 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
         let Repairs { done, failed, edit } = &repairs;
         let said = serde_json::json!({
             "solved": failed.is_none(), "patches": edit.0.len(), "repairs": done, "failed": failed,
-            "kept": drift, "file": written.as_ref().map(|(_, id)| id),
+            "kept": drift, "file": id,
         });
         println!("{said}");
     } else {
@@ -135,21 +125,15 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
             let held = repair::held(loaded, &file.patch.card, &whole)?;
             print!("before   {}", render::held(file, held));
         }
-        match &written {
-            Some((out, id)) => println!("patch    {} ({}…)", out.display(), short(id)),
-            None => println!("nothing on disk was changed"),
+        match (&args.out, &id) {
+            (Some(out), Some(id)) => println!("patch    {} ({}…)", out.display(), short(id)),
+            _ => println!("nothing on disk was changed"),
         }
     }
-    match &repairs.failed {
-        Some(failed) => {
-            let (token, tokens) = (failed.tried.repaired.position + 1, task.ids.gold.len());
-            let what =
-                format!("token {token} of {tokens} could not be repaired: {}", failed.reason);
-            let out = args.out.as_ref().map_or("", |_| "; no patch was written");
-            anyhow::bail!("{what}{out}")
-        }
-        None => Ok(()),
-    }
+    let Some(failed) = &repairs.failed else { return Ok(()) };
+    let (token, tokens) = (failed.tried.repaired.position + 1, task.ids.gold.len());
+    let unwritten = args.out.as_ref().map_or("", |_| "; no patch was written");
+    anyhow::bail!("token {token} of {tokens} could not be repaired: {}{unwritten}", failed.reason)
 }
 
 /// Refuses a place to write to, before any work is done, where something is, or that is in no folder.

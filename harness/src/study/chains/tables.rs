@@ -88,7 +88,6 @@ pub(super) fn follow(whole: &Whole<'_>) -> Table {
                 positions += all as f64;
             }
         }
-        let share = |part: f64, of: f64| (of > 0.0).then(|| part / of);
         Row::new(
             Whole::label(&row),
             vec![
@@ -163,52 +162,61 @@ fn notes(whole: &Whole<'_>) -> Vec<String> {
 
 /// One row a case, what followed under each method and extent.
 pub(super) fn by_case(whole: &Whole<'_>) -> Table {
-    let groups = whole.rows().into_iter().map(|row| Group {
+    let column = |title, format| Column { title, better: Better::Neither, format };
+    let lines = Group {
+        title: "Later lines".into(),
+        columns: vec![column("dependent", Format::Count), column("others", Format::Count)],
+    };
+    let of_rows = whole.rows().into_iter().map(|row| Group {
         title: Whole::label(&row),
         columns: vec![
-            Column { title: "named", better: Better::Neither, format: Format::Count },
-            Column { title: "followed", better: Better::Neither, format: Format::Count },
-            Column { title: "dependent", better: Better::Neither, format: Format::Count },
-            Column { title: "kept", better: Better::Neither, format: Format::Count },
-            Column { title: "independent", better: Better::Neither, format: Format::Count },
+            column("named", Format::Count),
+            column("followed", Format::Percent),
+            column("kept", Format::Percent),
         ],
     });
+    let groups = std::iter::once(lines).chain(of_rows).collect();
     let rows = whole.chains.case.iter().map(|case| {
-        let cells = whole.rows().into_iter().flat_map(|row| {
-            let failed =
-                whole.edited(&row, &case.name).is_some_and(|edited| edited.failed.is_some());
-            match whole.judged(&row, case) {
-                Some(judged) => {
-                    let count = |n: usize| Some(n as f64);
-                    let kept = if failed { None } else { count(judged.unchanged) };
-                    vec![
-                        Some(f64::from(judged.named)),
-                        count(judged.followed),
-                        count(judged.dependent),
-                        kept,
-                        count(judged.independent),
-                    ]
-                }
-                None => vec![None; 5],
-            }
-        });
-        Row::new(format!("{}: {} → {}", case.library, case.wrong, case.right), cells.collect())
+        let (mut cells, mut lines) = (Vec::new(), [None, None]);
+        for row in whole.rows() {
+            let Some((edited, judged)) =
+                whole.edited(&row, &case.name).zip(whole.judged(&row, case))
+            else {
+                cells.extend([None; 3]);
+                continue;
+            };
+            let Judged { named, dependent, followed, independent, unchanged, .. } = judged;
+            lines = [Some(dependent as f64), Some(independent as f64)];
+            let kept = share(unchanged as f64, independent as f64);
+            cells.extend([
+                Some(f64::from(named)),
+                share(followed as f64, dependent as f64),
+                kept.filter(|_| edited.failed.is_none()),
+            ]);
+        }
+        let label = format!("{}: {} → {}", case.library, case.wrong, case.right);
+        Row::new(label, lines.into_iter().chain(cells).collect())
     });
     Table {
         name: "by_case",
         title: "The cases one by one".into(),
         stub: "Case",
-        groups: groups.collect(),
+        groups,
         rows: rows.collect(),
         reference: None,
         notes: vec![
-            "named: whether the first step says the right name in full; followed: later lines that named \
-             the wrong API and name the right one now; kept: later lines that did not and are as they \
-             were, of the independent ones, a dash where the repair failed and nothing was edited"
+            "dependent: later lines that named the wrong API; named: whether the first step says the right \
+             name in full; followed: dependent lines that name the right API now and not the wrong one; \
+             kept: other lines that are as they were, a dash where the repair failed and nothing was edited"
                 .into(),
         ],
         deviations: Vec::new(),
     }
+}
+
+/// `part` of `of`, where there is any.
+fn share(part: f64, of: f64) -> Option<f64> {
+    (of > 0.0).then(|| part / of)
 }
 
 fn departures(whole: &Whole<'_>) -> Vec<String> {

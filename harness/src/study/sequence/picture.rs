@@ -86,7 +86,7 @@ fn draw(measured: &Measured<'_>, panel: &Panel, area: &Area<'_>) -> Drawn {
         (0.0, 1.02)
     } else {
         let (low, high) = values().fold((unedited, unedited), |(l, h), v| (l.min(v), h.max(v)));
-        ((low * 0.9).ln(), (high * 1.15).ln())
+        ((low * 0.9).log10(), (high * 1.15).log10())
     };
     let mut chart = ChartBuilder::on(area)
         .caption(panel.title, ("sans-serif", 15))
@@ -96,7 +96,7 @@ fn draw(measured: &Measured<'_>, panel: &Panel, area: &Area<'_>) -> Drawn {
         .build_cartesian_2d(0.0..most * 1.03, low..high)?;
     let label = |value: &f64| match panel.is_share {
         true => format!("{:.0}%", value * 100.0),
-        false => number(value.exp()),
+        false => number(10_f64.powf(*value)),
     };
     chart
         .configure_mesh()
@@ -109,7 +109,7 @@ fn draw(measured: &Measured<'_>, panel: &Panel, area: &Area<'_>) -> Drawn {
         .bold_line_style(RGBColor(225, 225, 225))
         .draw()?;
     if !panel.is_share {
-        let line = vec![(0.0, unedited.ln()), (most * 1.03, unedited.ln())];
+        let line = vec![(0.0, unedited.log10()), (most * 1.03, unedited.log10())];
         chart.draw_series([PathElement::new(line, RGBColor(150, 150, 150))])?;
     }
     for (index, method) in measured.methods().enumerate() {
@@ -118,7 +118,7 @@ fn draw(measured: &Measured<'_>, panel: &Panel, area: &Area<'_>) -> Drawn {
             .of(method)
             .into_iter()
             .filter_map(|reading| Some((reading.after as f64, (panel.value)(measured, reading)?)))
-            .map(|(x, y)| (x, if panel.is_share { y } else { y.ln() }))
+            .map(|(x, y)| (x, if panel.is_share { y } else { y.log10() }))
             .collect();
         chart.draw_series(LineSeries::new(points.clone(), colour.stroke_width(2)))?;
         let marks = points.into_iter().map(|at| EmptyElement::at(at) + mark(index, colour));

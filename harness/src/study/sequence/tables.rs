@@ -18,7 +18,7 @@ pub(super) fn drift(measured: &Measured<'_>) -> Table {
     let mut groups: Vec<Group> = shown
         .iter()
         .map(|after| Group {
-            title: format!("after {after} errors"),
+            title: format!("after {after} error{}", if *after == 1 { "" } else { "s" }),
             columns: vec![
                 column("repaired", Better::Higher, Format::Percent),
                 column("still hold", Better::Higher, Format::Percent),
