@@ -24,6 +24,7 @@ use crate::record::Outcome;
 use crate::run::attempt::{Traces, Workbench, attempt};
 use crate::{progress, signal};
 use anyhow::{Context, Result};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use tch::{Kind, Tensor};
 
@@ -122,21 +123,24 @@ impl Course<'_> {
         tick: &dyn Fn(),
     ) -> Result<()> {
         let label = method.label();
-        let mut standing = Edit::none();
-        let (mut repaired, mut ids, mut files) = (Vec::new(), Vec::new(), Vec::new());
+        let known: HashMap<usize, Outcome> = steps
+            .iter()
+            .filter_map(|step| match step {
+                Step::Repaired(step) if step.method == label => Some((step.error, step.outcome)),
+                _ => None,
+            })
+            .collect();
+        // A stopped study has a beginning of the errors behind it.
+        let solved =
+            (0..self.errors.len()).filter(|error| known.get(error) == Some(&Outcome::Solved));
+        let files = solved.map(|error| PatchFile::read(&self.place(label, error)));
+        let stack = Stack::new(&self.loaded.sha256, files.collect::<Result<_>>()?)?;
+        let (mut standing, mut ids) = (stack.edit(self.loaded.model.spec())?, stack.ids());
+        let mut repaired = Vec::new();
         for index in 0..self.errors.len() {
             signal::check()?;
-            let known = steps.iter().find_map(|step| match step {
-                Step::Repaired(step) if step.method == label && step.error == index => Some(step),
-                _ => None,
-            });
-            let outcome = if let Some(known) = known {
-                if known.outcome == Outcome::Solved {
-                    files.push(PatchFile::read(&self.place(label, index))?);
-                    let stack = Stack::new(&self.loaded.sha256, files.clone())?;
-                    (standing, ids) = (stack.edit(self.loaded.model.spec())?, stack.ids());
-                }
-                known.outcome
+            let outcome = if let Some(&outcome) = known.get(&index) {
+                outcome
             } else {
                 let (step, edit) = self.repair(method, index, &standing, &ids)?;
                 if let Some((edit, id)) = edit {
