@@ -10,7 +10,7 @@ use ment::engine::prompt_end::PromptEnd;
 use ment::engine::replay::Replay;
 use ment::engine::trace::Trace;
 use ment::method::ment::{attribution, raise_to_top};
-use ment::model::{CausalLm, Sequences, load_weights, read_config};
+use ment::model::{CausalLm, Sequences, Options, load_weights};
 use ment::retrieval::nearest;
 use std::hint::black_box;
 use std::path::Path;
@@ -21,8 +21,7 @@ const TOKENS: usize = 128;
 
 fn model() -> Box<dyn CausalLm> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.models/smollm2-135m-instruct");
-    let config = read_config(&folder).expect("`just setup` makes the model");
-    load_weights(&folder, &config, Device::Cpu, Kind::Float).expect("a checkpoint").0
+    load_weights(&folder, Options::default()).expect("`just setup` makes the model").0
 }
 
 /// Ids without a meaning: time does not depend on them.

@@ -15,18 +15,14 @@ use std::path::Path;
 /// # Errors
 /// If something is missing, or makes no sense with the data at hand.
 pub fn check(config: &Config) -> Result<String> {
+    let folder = &config.model.path;
+    model(config)?;
     let datasets = datasets(config)?;
     let probed = config
         .probing
         .as_ref()
         .map(|settings| anyhow::Ok((settings, Benchmark::load(&settings.from)?)))
         .transpose()?;
-    let folder = &config.model.path;
-    need(
-        &folder.join("config.json"),
-        "no model in Hugging Face layout; `just setup` makes the default",
-    )?;
-    need(&folder.join("tokenizer.json"), "the model has no tokenizer")?;
     let retrieves = probed.is_none() && config.retrieval.demonstrations > 0;
     if retrieves || config.needs_parallel_prompts() {
         need(
@@ -61,6 +57,22 @@ pub fn check(config: &Config) -> Result<String> {
     };
     let _ = writeln!(out, "plan        {work} × {methods} methods");
     Ok(out)
+}
+
+/// Whether the model can be loaded, as far as its configs, its tokenizer and the headers of its weights
+/// tell; without libtorch, whether it is there.
+fn model(config: &Config) -> Result<()> {
+    let folder = &config.model.path;
+    need(
+        &folder.join("config.json"),
+        "no model in Hugging Face layout; `just setup` makes the default",
+    )?;
+    #[cfg(feature = "torch")]
+    {
+        let options = crate::device::options(&config.model, tch::Device::Cpu);
+        crate::model::check(folder, options)?;
+    }
+    need(&folder.join("tokenizer.json"), "the model has no tokenizer")
 }
 
 /// What a benchmark comes to, for the reader.

@@ -1,7 +1,8 @@
 //! Where tensors live. One binary serves CPU and CUDA: the CUDA libraries are loaded at run time.
 
-use crate::config::Dtype;
+use crate::config::{Dtype, ModelConfig};
 use crate::error::InputError;
+use crate::model::Options;
 use anyhow::Result;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,12 @@ pub fn kind(dtype: Dtype) -> Kind {
         Dtype::F32 => Kind::Float,
         Dtype::Bf16 => Kind::BFloat16,
     }
+}
+
+/// How the model of `config` is opened on `device`.
+pub fn options(config: &ModelConfig, device: Device) -> Options {
+    let ModelConfig { dtype, plain_architecture, .. } = *config;
+    Options { device, kind: kind(dtype), plain_architecture }
 }
 
 /// Tokens that fill the device: a batch of more is not faster, and on a CPU slower, as what one

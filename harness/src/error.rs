@@ -1,4 +1,4 @@
-//! The two failures a caller can act on. Everything else is a plain [`anyhow::Error`].
+//! The failures a caller can act on. Everything else is a plain [`anyhow::Error`].
 //!
 //! `main` turns them into exit codes: 2 for [`InputError`], 130 for [`Interrupted`], 1 otherwise.
 
@@ -20,3 +20,9 @@ impl InputError {
 #[derive(Debug, thiserror::Error)]
 #[error("stopped; what was measured is kept: run the same command again to continue")]
 pub struct Interrupted;
+
+/// Logits that hold NaN or an infinity: a prediction that has no rank and no probability. A run that
+/// meets it in a trial records no result for that trial.
+#[derive(Debug, thiserror::Error)]
+#[error("logits are not finite (NaN or infinite), so they rank nothing")]
+pub struct NonFinite;

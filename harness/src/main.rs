@@ -33,7 +33,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Report { run, tables, .. } => ment::command::report(&run, &tables),
         Command::Verify(args) => ment::command::verify(args),
         Command::Show { run, trial } => ment::command::show(&run, trial.as_deref()),
-        Command::Predict(args) => ment::command::predict(args),
+        Command::Predict(args) => ment::command::predict(&args),
         Command::Generate(args) => ment::command::generate(&args),
         Command::Patch(args) => ment::command::patch(&args),
         Command::Apply(args) => ment::command::apply(&args),

@@ -3,6 +3,7 @@
 use crate::edit::Edit;
 use crate::engine::forward;
 use crate::error::InputError;
+use crate::method::check_finite;
 use crate::model::Loaded;
 use anyhow::Result;
 use serde::Serialize;
@@ -23,24 +24,30 @@ pub struct NextToken {
     pub probability: f64,
 }
 
-/// The `top` most probable tokens after `ids`, most probable first; equal logits by id.
+/// The `top` most probable tokens after `ids` under `edit`, most probable first; equal logits by id.
 ///
 /// # Errors
-/// If `ids` is empty, too long, or holds an id outside the vocabulary.
-pub fn next_tokens(loaded: &Loaded, ids: &[u32], top: usize) -> Result<Vec<NextToken>> {
+/// If `ids` is empty, too long, or holds an id outside the vocabulary; or a logit is NaN or infinite.
+pub fn next_tokens(
+    loaded: &Loaded,
+    ids: &[u32],
+    edit: &Edit,
+    top: usize,
+) -> Result<Vec<NextToken>> {
     let spec = loaded.model.spec();
     check(ids, spec.vocabulary, spec.context)?;
     let input: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
     let input = Tensor::from_slice(&input).unsqueeze(0).to_device(spec.device);
-    let logits = forward::logits(loaded.model.as_ref(), &input, &Edit::none());
+    let logits = forward::logits(loaded.model.as_ref(), &input, edit);
     self::top(loaded, &logits.squeeze_dim(0).get(-1), top)
 }
 
 /// The `top` most probable tokens by their logits `[V]`, most probable first; equal logits by id.
 ///
 /// # Errors
-/// If libtorch fails.
+/// If a logit is NaN or infinite, or libtorch fails.
 pub fn top(loaded: &Loaded, logits: &Tensor, top: usize) -> Result<Vec<NextToken>> {
+    check_finite(logits)?;
     let logits = logits.to_kind(Kind::Double);
     let log_total = f64::try_from(logits.logsumexp([0_i64].as_slice(), false))?;
     let logits = Vec::<f64>::try_from(logits)?;
@@ -54,7 +61,7 @@ pub fn top(loaded: &Loaded, logits: &Tensor, top: usize) -> Result<Vec<NextToken
             Ok(NextToken {
                 rank: place + 1,
                 id: id as u32,
-                text: loaded.tokenizer.decode(&[id as u32])?,
+                text: loaded.tokenizer.token(id as u32)?,
                 logit: logits[id],
                 probability: (logits[id] - log_total).exp(),
             })

@@ -11,7 +11,7 @@ use crate::engine::{forward, probe::Probes};
 use crate::method::ment::{Located, Ment};
 use crate::method::{LlmError, Method, NoParallelPrompts, Oracle, Repair, Scene};
 use crate::model::tokenizer::{Joint, Tokenizer};
-use crate::model::{CausalLm, Sequences, load_weights, read_config};
+use crate::model::{CausalLm, Options, Sequences, load_weights};
 use crate::prompt::render;
 use anyhow::{Result, ensure};
 use std::path::Path;
@@ -73,7 +73,7 @@ impl Subject {
         device: Device,
         kind: Kind,
     ) -> Result<Self> {
-        let (model, _) = load_weights(folder, &read_config(folder)?, device, kind)?;
+        let (model, _) = load_weights(folder, Options { device, kind, ..Options::default() })?;
         let vocabulary = model.spec().vocabulary;
         let oracle = Rc::new(Oracle::new(model.as_ref(), vocabulary));
         let within = |ids: &[u32]| ids.iter().map(|&id| id % vocabulary as u32).collect();

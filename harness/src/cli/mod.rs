@@ -121,6 +121,10 @@ pub struct ConfigArgs {
     /// Another model than the config's: a Hugging Face folder.
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+    /// Compute a model that brings Python code of its own (`auto_map` in config.json) as the plain
+    /// architecture that its model_type names: model.plain_architecture.
+    #[arg(long)]
+    pub plain_architecture: bool,
     /// Set a key of the config, as in execution.seed=1, ment.quota=5 (of every [[ment]]) or
     /// ment.MENT.quota=5 (of one).
     #[arg(long, value_name = "KEY=VALUE")]
@@ -128,7 +132,7 @@ pub struct ConfigArgs {
     /// Only these methods of the config, by their labels.
     #[arg(long, value_name = "LABEL")]
     pub only: Vec<String>,
-    /// What chance depends on: execution.seed.
+    /// Random seed: execution.seed.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
 }
@@ -174,6 +178,10 @@ pub struct StudyArgs {
     /// Another model than the config's: a Hugging Face folder.
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+    /// Compute a model that brings Python code of its own (`auto_map` in config.json) as the plain
+    /// architecture that its model_type names: model.plain_architecture.
+    #[arg(long)]
+    pub plain_architecture: bool,
     /// Set a key of the config, as in sequence.count=10 or ment.quota=5.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -213,18 +221,18 @@ pub struct VerifyArgs {
 /// Arguments of `ment predict`.
 #[derive(Debug, Args)]
 pub struct PredictArgs {
-    /// Model, a Hugging Face folder.
-    #[arg(long, value_name = "DIR", default_value = ".models/smollm2-135m-instruct")]
-    pub model: PathBuf,
+    #[command(flatten)]
+    /// The model.
+    pub model: ModelArgs,
     #[command(flatten)]
     /// What comes before the predicted token.
     pub input: PredictInput,
+    /// Patches the model has meanwhile, in the order they are applied.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub patch: Vec<PathBuf>,
     /// How many tokens to print.
     #[arg(long, value_name = "K", default_value = "10")]
     pub top: std::num::NonZeroUsize,
-    /// Where to compute: cpu or cuda:N.
-    #[arg(long, default_value = "cpu")]
-    pub device: String,
     /// Print JSON: ids of the prompt, then rank, id, text, logit and probability a token.
     #[arg(long)]
     pub json: bool,
@@ -234,8 +242,9 @@ pub struct PredictArgs {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct PredictInput {
-    /// The prompt as text.
-    #[arg(long, value_name = "TEXT")]
+    /// The prompt: a text, or @FILE for the text in a file (without its last line end). A text that
+    /// begins with @ is written with @@.
+    #[arg(long, value_name = "TEXT|@FILE")]
     pub prompt: Option<String>,
     /// The prompt as token ids, separated by commas.
     #[arg(long, value_name = "IDS", value_delimiter = ',')]

@@ -16,6 +16,10 @@ pub struct ModelArgs {
     /// Threads of one tensor operation [default: OMP_NUM_THREADS, else all cores].
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
+    /// Compute a model that brings Python code of its own (`auto_map` in config.json) as the plain
+    /// architecture that its model_type names.
+    #[arg(long)]
+    pub plain_architecture: bool,
 }
 
 /// Arguments of `ment patch`.
@@ -24,13 +28,14 @@ pub struct PatchArgs {
     #[command(flatten)]
     /// The model.
     pub model: ModelArgs,
-    /// What comes before the target: a text, or a file that holds one (less its last line end).
-    #[arg(long, value_name = "TEXT|FILE", required_unless_present = "revert")]
+    /// What comes before the target: a text, or @FILE for the text in a file (without its last line
+    /// end). A text that begins with @ is written with @@.
+    #[arg(long, value_name = "TEXT|@FILE", required_unless_present = "revert")]
     pub prompt: Option<String>,
-    /// What the model should say then, from its first character on: a text, or a file.
-    #[arg(long, value_name = "TEXT|FILE", required_unless_present = "revert")]
+    /// What the model should say then, from its first character on: a text, or @FILE.
+    #[arg(long, value_name = "TEXT|@FILE", required_unless_present = "revert")]
     pub target: Option<String>,
-    /// How: ment, one of its variants (loc.-actv, est.-switch, plan-prob …), kn or kn-1.
+    /// The method: ment, one of its variants (loc.-actv, est.-switch, plan-prob …), kn or kn-1.
     #[arg(long, value_name = "NAME", default_value = "ment")]
     pub method: String,
     /// Set a key of the method, as in ment.quota=5.
@@ -69,6 +74,10 @@ pub struct ApplyArgs {
     /// Patches, in the order they are applied.
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     pub patch: Vec<PathBuf>,
+    /// Texts that should stay as they are, parted by lines `---`: side effects are measured on them
+    /// [default: two dozen short ones of many kinds].
+    #[arg(long, value_name = "FILE")]
+    pub keep: Option<PathBuf>,
     /// The new folder.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -80,8 +89,9 @@ pub struct GenerateArgs {
     #[command(flatten)]
     /// The model.
     pub model: ModelArgs,
-    /// What the model goes on from: a text, or a file that holds one (less its last line end).
-    #[arg(long, value_name = "TEXT|FILE")]
+    /// What the model goes on from: a text, or @FILE for the text in a file (without its last line
+    /// end). A text that begins with @ is written with @@.
+    #[arg(long, value_name = "TEXT|@FILE")]
     pub prompt: String,
     /// Patches the model has meanwhile, in the order they are applied.
     #[arg(long, value_name = "FILE", num_args = 1..)]
@@ -98,7 +108,7 @@ pub struct GenerateArgs {
     /// Draw among the most probable tokens that have this probability together.
     #[arg(long, value_name = "P", default_value = "1")]
     pub top_p: f64,
-    /// What chance depends on.
+    /// Random seed.
     #[arg(long, value_name = "N", default_value = "0")]
     pub seed: u64,
     /// End before this text; \n stands for a line end. May be given several times.

@@ -1,16 +1,18 @@
 //! The commands: arguments in, work done, results printed.
 
 #[cfg(feature = "torch")]
-mod patch;
+mod model;
+#[cfg(feature = "torch")]
+mod text;
 
 #[cfg(feature = "torch")]
-pub use self::patch::{apply, generate, patch};
+pub use self::model::{apply, generate, patch, predict};
 
 use crate::benchmark::Benchmark;
 #[cfg(not(feature = "torch"))]
-use crate::cli::{ApplyArgs, GenerateArgs, PatchArgs};
-use crate::cli::{BenchArgs, ConfigArgs, PredictArgs, RunArgs, StudyArgs, VerifyArgs};
-use crate::config::{Cases, Config, Experiment};
+use crate::cli::{ApplyArgs, GenerateArgs, PatchArgs, PredictArgs};
+use crate::cli::{BenchArgs, ConfigArgs, RunArgs, StudyArgs, VerifyArgs};
+use crate::config::{Cases, Config, Experiment, check_read};
 use crate::dataset::DatasetName;
 use crate::error::{InputError, Interrupted};
 use crate::report::table::Table;
@@ -104,21 +106,23 @@ pub fn check(args: &ConfigArgs) -> Result<()> {
     }
     let benchmark = Benchmark::load(&args.config)?;
     print!("{}", crate::check::benchmark(&benchmark));
-    args.model.as_deref().map_or(Ok(()), |model| fit(&benchmark, model))
+    args.model.as_deref().map_or(Ok(()), |model| fit(&benchmark, model, args.plain_architecture))
 }
 
 /// How a benchmark fits a model.
 #[cfg(feature = "torch")]
-fn fit(benchmark: &Benchmark, model: &Path) -> Result<()> {
+fn fit(benchmark: &Benchmark, model: &Path, plain_architecture: bool) -> Result<()> {
+    use crate::model::{Options, load};
+
     crate::signal::listen()?;
-    let loaded = crate::model::load(model, tch::Device::Cpu, tch::Kind::Float)?;
+    let loaded = load(model, Options { plain_architecture, ..Options::default() })?;
     let fits = crate::run::fit(benchmark, &loaded)?;
     print!("\n{}", crate::run::describe_fit(benchmark, &fits));
     Ok(())
 }
 
 #[cfg(not(feature = "torch"))]
-fn fit(_: &Benchmark, _: &Path) -> Result<()> {
+fn fit(_: &Benchmark, _: &Path, _: bool) -> Result<()> {
     Err(without_torch())
 }
 
@@ -138,6 +142,7 @@ pub fn study(args: &StudyArgs) -> Result<()> {
     if let Some(model) = &args.model {
         change_model(&mut written.config, model);
     }
+    written.config.model.plain_architecture |= args.plain_architecture;
     let out = args.out.clone().unwrap_or_else(|| default_out(&args.config));
     begin()?;
     run_study(&written, &out, args)?;
@@ -243,7 +248,12 @@ fn resolve(args: &ConfigArgs) -> Result<Experiment> {
     let mut experiment = Experiment::read(&args.config, &args.set)?;
     for point in &mut experiment.points {
         if let Ok(config) = &mut point.config {
+            let all = config.clone();
             adjust(config, args)?;
+            for line in args.set.iter().chain(&point.settings) {
+                check_read(line, &all, config)
+                    .map_err(|error| InputError::new(format!("--set: {error}")))?;
+            }
         }
     }
     Ok(experiment)
@@ -298,6 +308,7 @@ fn adjust(config: &mut Config, args: &ConfigArgs) -> Result<()> {
     if let Some(model) = &args.model {
         change_model(config, model);
     }
+    config.model.plain_architecture |= args.plain_architecture;
     if !args.only.is_empty() {
         config
             .keep_only(&args.only)
@@ -355,27 +366,6 @@ fn forecast(_: &Config, _: &str, _: &RunArgs, _: &Path) -> Result<Table> {
     Err(without_torch())
 }
 
-/// `ment predict`
-#[cfg(feature = "torch")]
-pub fn predict(args: PredictArgs) -> Result<()> {
-    use crate::{device, model, predict};
-    use tch::Kind;
-
-    let device = device::open(&args.device)?;
-    let loaded = model::load(&args.model, device, Kind::Float)?;
-    let ids = match (&args.input.prompt, args.input.ids) {
-        (Some(prompt), _) => loaded.tokenizer.encode(prompt)?,
-        (None, ids) => ids.unwrap_or_default(),
-    };
-    let tokens = predict::next_tokens(&loaded, &ids, args.top.get())?;
-    if args.json {
-        println!("{}", serde_json::json!({ "ids": ids, "next": tokens }));
-    } else {
-        print!("{}", predict::render(&tokens));
-    }
-    Ok(())
-}
-
 /// `ment bench`
 #[cfg(feature = "torch")]
 pub fn bench(args: BenchArgs) -> Result<()> {
@@ -413,7 +403,7 @@ fn run_config(_: &Config, _: &str, _: &RunArgs, _: &Path) -> Result<()> {
 
 /// `ment predict`
 #[cfg(not(feature = "torch"))]
-pub fn predict(_: PredictArgs) -> Result<()> {
+pub fn predict(_: &PredictArgs) -> Result<()> {
     Err(without_torch())
 }
 

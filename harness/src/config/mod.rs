@@ -13,7 +13,7 @@ pub use self::kn::*;
 pub use self::ment::*;
 pub use self::no_edit::*;
 pub use self::probing::*;
-pub(crate) use self::set::set;
+pub(crate) use self::set::{Key, check_read, set};
 pub use self::sweep::{Experiment, Point};
 pub use self::value::*;
 
@@ -78,6 +78,10 @@ pub struct ModelConfig {
     /// Where what is computed from its weights is kept between runs; nowhere, where it is empty.
     #[serde(default = "oracle_cache")]
     pub cache: PathBuf,
+    /// Whether a checkpoint that brings Python code of its own (`auto_map`) is computed as the plain
+    /// architecture that its `model_type` names. Such a checkpoint is refused otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub plain_architecture: bool,
 }
 
 fn oracle_cache() -> PathBuf {
@@ -285,9 +289,18 @@ impl Config {
 
     /// The labels of all methods, in the order of the tables.
     pub fn labels(&self) -> impl Iterator<Item = &String> + Clone {
-        let no_edit = self.no_edit.iter().map(|method| &method.label);
-        let kn = self.kn.iter().map(|method| &method.label);
-        no_edit.chain(kn).chain(self.ment.iter().map(|method| &method.label))
+        METHOD_KINDS.into_iter().flat_map(|kind| self.labels_of(kind))
+    }
+
+    /// The labels of the methods of one of [`METHOD_KINDS`].
+    pub(crate) fn labels_of(&self, kind: &str) -> std::vec::IntoIter<&String> {
+        let labels: Vec<&String> = match kind {
+            "no_edit" => self.no_edit.iter().map(|method| &method.label).collect(),
+            "kn" => self.kn.iter().map(|method| &method.label).collect(),
+            "ment" => self.ment.iter().map(|method| &method.label).collect(),
+            _ => Vec::new(),
+        };
+        labels.into_iter()
     }
 
     /// Leaves only the methods called `labels`.

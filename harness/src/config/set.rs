@@ -1,5 +1,6 @@
 //! `--set KEY=VALUE`, and the points of a `[sweep]`: lines of TOML laid over a config.
 
+use super::{Config, METHOD_KINDS};
 use toml::{Table, Value};
 
 /// Lays `line`, one line of TOML, over `config`: tables are merged, anything else is replaced. A value
@@ -9,14 +10,74 @@ use toml::{Table, Value};
 /// # Errors
 /// If `line` is no key and value.
 pub(crate) fn set(config: &mut Table, line: &str) -> Result<(), String> {
+    overlay(config, parse(line)?);
+    Ok(())
+}
+
+fn parse(line: &str) -> Result<Table, String> {
     let table = toml::from_str::<Table>(line).or_else(|error| {
         let (key, value) = line.split_once('=').ok_or(error.clone())?;
         toml::from_str(&format!("{key} = {}", Value::from(value.trim()))).map_err(|_| error)
     });
     let wrong = "is not KEY=VALUE, as in execution.seed=1 or ment.MENT.quota=5";
     let table = table.ok().filter(|table| !table.is_empty() && !line.trim().starts_with('['));
-    overlay(config, table.ok_or_else(|| format!("`{line}` {wrong}"))?);
-    Ok(())
+    table.ok_or_else(|| format!("`{line}` {wrong}"))
+}
+
+/// The key that a line sets.
+pub(crate) struct Key {
+    /// Its first part: a table of the config, or a kind of method.
+    pub(crate) table: String,
+    /// The other parts. In a list of tables the first of them may be the label of one.
+    parts: Vec<String>,
+}
+
+impl Key {
+    /// The key that `line` sets; the last one that it has to itself, where its value is a table.
+    ///
+    /// # Errors
+    /// If `line` is no key and value.
+    pub(crate) fn of(line: &str) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        let mut rest = parse(line)?;
+        while rest.len() == 1 {
+            let (part, value) = rest.into_iter().next().expect("there is one");
+            parts.push(part);
+            rest = if let Value::Table(inner) = value { inner } else { Table::new() };
+        }
+        let mut parts = parts.into_iter();
+        Ok(Self { table: parts.next().unwrap_or_default(), parts: parts.collect() })
+    }
+
+    /// Whether it is the key `other`, or one below it, of one entry or of all.
+    pub(crate) fn is_below(&self, other: &str) -> bool {
+        let mut wanted = other.split('.');
+        let wanted_table = wanted.next() == Some(self.table.as_str());
+        let wanted: Vec<&str> = wanted.collect();
+        let own = |skip: usize| self.parts.iter().skip(skip).map(String::as_str).take(wanted.len());
+        wanted_table && (own(0).eq(wanted.iter().copied()) || own(1).eq(wanted.iter().copied()))
+    }
+}
+
+/// Refuses a `line` that sets a method of `all` which is not among those that are `kept`.
+///
+/// # Errors
+/// If it does.
+pub(crate) fn check_read(line: &str, all: &Config, kept: &Config) -> Result<(), String> {
+    let key = Key::of(line)?;
+    if !METHOD_KINDS.contains(&key.table.as_str()) {
+        return Ok(());
+    }
+    let label = key.parts.first().filter(|name| all.labels().any(|label| label == *name));
+    let is_read = match label {
+        Some(label) => kept.labels().any(|kept| kept == label),
+        None => kept.labels_of(&key.table).next().is_some(),
+    };
+    if is_read {
+        return Ok(());
+    }
+    let kept: Vec<String> = kept.labels().map(|label| format!("`{label}`")).collect();
+    Err(format!("`{line}`: none of the methods that run reads it; they are {}", kept.join(", ")))
 }
 
 fn overlay(base: &mut Table, over: Table) {

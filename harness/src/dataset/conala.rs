@@ -2,8 +2,8 @@
 //!
 //! `conala-train.json` is the retrieval division and `conala-test.json` the inference division,
 //! each a JSON array of objects `{intent, rewritten_intent, snippet, question_id}`. The input is
-//! `rewritten_intent` where it is present and not blank, else `intent`; the output is `snippet`.
-//! Other fields are ignored.
+//! `rewritten_intent` where it is present, not blank and not the text `None` (which some copies have
+//! for `null`), else `intent`; the output is `snippet`. Other fields are ignored.
 
 use std::path::Path;
 
@@ -62,7 +62,7 @@ fn parse(source: &Source) -> Result<Vec<Pair>> {
 
 fn pair(entry: serde_json::Value) -> Result<Pair, String> {
     let entry: Entry = serde_json::from_value(entry).map_err(|error| error.to_string())?;
-    let rewritten = entry.rewritten_intent.filter(|intent| !intent.trim().is_empty());
+    let rewritten = entry.rewritten_intent.filter(|intent| !matches!(intent.trim(), "" | "None"));
     let input = rewritten.unwrap_or(entry.intent).trim().to_owned();
     let output = entry.snippet.trim().to_owned();
     match (input.is_empty(), output.is_empty()) {
@@ -96,6 +96,7 @@ mod tests {
             {\"intent\": \"a\", \"rewritten_intent\": \" b \", \"snippet\": \" x\\n\"},\r\n\
             {\"intent\": \"a\", \"rewritten_intent\": null, \"snippet\": \"x\", \"parent\": 1},\r\n\
             {\"intent\": \"a\", \"rewritten_intent\": \" \", \"snippet\": \"x\"},\r\n\
+            {\"intent\": \"a\", \"rewritten_intent\": \"None\", \"snippet\": \"x\"},\r\n\
             {\"intent\": \"a\", \"snippet\": \"x\\n  y\", \"question_id\": 7}]\r\n";
         let folder = folder_of(&[
             ("conala-corpus/conala-train.json", train),
@@ -105,11 +106,11 @@ mod tests {
         let pair = |input: &str, output: &str| Pair { input: input.into(), output: output.into() };
         assert_eq!(
             dataset.retrieval,
-            [pair("b", "x"), pair("a", "x"), pair("a", "x"), pair("a", "x\n  y")]
+            [pair("b", "x"), pair("a", "x"), pair("a", "x"), pair("a", "x"), pair("a", "x\n  y")]
         );
         assert_eq!(dataset.inference, [pair("i", "s")]);
         assert_eq!(dataset.files[0].name, "conala-train.json");
-        assert_eq!(dataset.files.iter().map(|file| file.pairs).collect::<Vec<_>>(), [4, 1]);
+        assert_eq!(dataset.files.iter().map(|file| file.pairs).collect::<Vec<_>>(), [5, 1]);
         assert_eq!(dataset.deviations, [""; 0]);
     }
 

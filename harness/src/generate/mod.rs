@@ -9,10 +9,11 @@ pub use self::stop::Stops;
 use crate::edit::Edit;
 use crate::engine::decode::Decoder;
 use crate::error::InputError;
-use crate::model::Loaded;
+use crate::model::{Loaded, tokenizer::complete};
 use crate::signal;
 use anyhow::Result;
 use serde::Serialize;
+use std::char::REPLACEMENT_CHARACTER;
 
 /// How a text is written.
 #[derive(Clone, Debug)]
@@ -75,7 +76,7 @@ pub fn generate(
     let mut sampler = Sampler::new(settings.sampling);
     let mut decoder = Decoder::new(loaded.model.as_ref(), prompt, edit.clone(), most);
     let mut ids: Vec<u32> = Vec::new();
-    let (mut text, mut said) = (String::new(), 0);
+    let (mut text, mut said) = (String::new(), String::new());
     let ended = loop {
         if ids.len() == most {
             break if most == settings.tokens { Ended::Length } else { Ended::Context };
@@ -92,14 +93,20 @@ pub fn generate(
             break Ended::Stop;
         }
         let sure = settings.stops.sure(&text);
-        if sure > said {
-            say(&text[said..sure]);
-            said = sure;
+        if let Some(more) = text[..sure].strip_prefix(&said).filter(|more| !more.is_empty()) {
+            say(more);
+            said.push_str(more);
         }
         if ids.len() < most {
             decoder.push(next);
         }
     };
-    say(&text[said.min(text.len())..]);
+    let complete = complete(&text).len();
+    if complete < text.len() {
+        // The bytes of a character that did not get whole: one sign for it, however many they are.
+        text.truncate(complete);
+        text.push(REPLACEMENT_CHARACTER);
+    }
+    say(text.strip_prefix(&said).unwrap_or_default());
     Ok(Generated { ids, text, ended })
 }

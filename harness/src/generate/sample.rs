@@ -1,6 +1,7 @@
 //! The next token: the most probable one, or one drawn by chance.
 
 use crate::error::InputError;
+use crate::method::check_finite;
 use anyhow::Result;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -53,8 +54,9 @@ impl Sampler {
     /// A token by its logits `[V]`.
     ///
     /// # Errors
-    /// If libtorch fails.
+    /// If a logit is NaN or infinite, or libtorch fails.
     pub fn choose(&mut self, logits: &Tensor) -> Result<u32> {
+        check_finite(logits)?;
         let logits = Vec::<f64>::try_from(logits.to_kind(Kind::Double))?;
         let Sampling { temperature, top_p, .. } = self.sampling;
         if temperature == 0.0 {

@@ -1,5 +1,7 @@
 //! Texts that end a text.
 
+use crate::model::tokenizer::complete;
+
 /// Stop strings, none of them empty.
 #[derive(Clone, Debug, Default)]
 pub struct Stops(Vec<String>);
@@ -18,7 +20,7 @@ impl Stops {
     /// Up to where nothing that follows can change `text`: not within what may be the beginning of a
     /// stop string, nor at a character of which tokens are missing.
     pub(super) fn sure(&self, text: &str) -> usize {
-        let text = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
+        let text = complete(text);
         let begun = |stop: &String| {
             let mut lengths = (1..stop.len()).rev().filter(|&length| stop.is_char_boundary(length));
             lengths.find(|&length| text.ends_with(&stop[..length])).unwrap_or(0)

@@ -1,7 +1,7 @@
 //! Patching in an order that is given: nothing is chosen, so all beginnings of the list are
 //! simulated in one pass.
 
-use super::observe::log_ratio;
+use super::observe::{Simulated, log_ratio, observe_candidates};
 use super::simulate::Simulation;
 use super::{LlmError, Scene, observe};
 use crate::edit::{ColumnDelta, Edit};
@@ -38,16 +38,17 @@ pub(super) fn patch(
         (1..=columns.len()).map(|count| Edit(columns[..count].to_vec())).collect();
     let mut ratio = log_ratio(&logits, error.target, error.argmax)?[0];
     let logits = Simulation::new(scene, error, beginnings.clone()).logits();
-    let seen = observe(&logits, error.target)?;
-    let ratios = log_ratio(&logits, error.target, error.argmax)?;
-    for (index, (after, edit)) in seen.into_iter().zip(beginnings).enumerate() {
+    let seen = observe_candidates(&logits, error)?;
+    for (index, (seen, edit)) in seen.into_iter().zip(beginnings).enumerate() {
+        // The order is given, so where the next patch breaks the model there is no going on.
+        let Some(Simulated { seen: after, ratio: next }) = seen else { break };
         patches.neurons.push(Patched {
             neuron: columns[index].neuron,
             candidate: index,
             rank_gain: i64::from(patches.after.target_rank) - i64::from(after.target_rank),
-            log_ratio_gain: ratios[index] - ratio,
+            log_ratio_gain: next - ratio,
         });
-        ratio = ratios[index];
+        ratio = next;
         patches.edit = edit;
         patches.after = after;
         if after.target_rank == 1 {

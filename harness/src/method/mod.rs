@@ -8,7 +8,7 @@ mod observe;
 mod oracle;
 mod simulate;
 
-pub(crate) use self::observe::{finite, observe_each};
+pub(crate) use self::observe::{check_finite, observe_each};
 pub use self::observe::{observe, softmax};
 pub use self::oracle::Oracle;
 

@@ -1,11 +1,16 @@
 //! Logits to ranks and probabilities.
 
+use super::LlmError;
+use crate::error::NonFinite;
 use crate::record::Observation;
 use anyhow::Result;
 use tch::{Kind, Tensor};
 
 /// What the logits `[C,V]` say of `target`, one observation a row. Equal logits rank by token
 /// id, so rank 1 and being the argmax are the same thing on every device.
+///
+/// # Errors
+/// [`NonFinite`] if a logit is NaN or infinite.
 pub fn observe(logits: &Tensor, target: u32) -> Result<Vec<Observation>> {
     let rows = logits.size()[0];
     let target = Tensor::full([rows], i64::from(target), (Kind::Int64, logits.device()));
@@ -13,10 +18,13 @@ pub fn observe(logits: &Tensor, target: u32) -> Result<Vec<Observation>> {
 }
 
 /// As [`observe`] with one target a row, `[C]`.
+///
+/// # Errors
+/// [`NonFinite`] if a logit is NaN or infinite.
 pub(crate) fn observe_each(logits: &Tensor, targets: &Tensor) -> Result<Vec<Observation>> {
+    check_finite(logits)?;
     let (rows, vocabulary) = logits.size2()?;
-    let raw_own = logits.detach().gather(-1, &targets.unsqueeze(-1), false);
-    let logits = finite(logits);
+    let logits = logits.detach().to_kind(Kind::Float);
     let targets = targets.unsqueeze(-1);
     let log_probability = logits.log_softmax(-1, Kind::Float);
     let own = logits.gather(-1, &targets, false);
@@ -24,8 +32,6 @@ pub(crate) fn observe_each(logits: &Tensor, targets: &Tensor) -> Result<Vec<Obse
     let ahead = logits
         .gt_tensor(&own)
         .logical_or(&logits.eq_tensor(&own).logical_and(&ids.unsqueeze(0).lt_tensor(&targets)));
-    // A model that an edit has broken must not pass for one that it has repaired.
-    let ahead = ahead.logical_or(&raw_own.isnan());
     let rank = ahead.sum_dim_intlist([-1_i64].as_slice(), false, Kind::Int64) + 1;
     let best = logits.max_dim(-1, true).0;
     let argmax = logits.eq_tensor(&best).to_kind(Kind::Int8).argmax(-1, true); // first of equals
@@ -47,16 +53,42 @@ pub(crate) fn observe_each(logits: &Tensor, targets: &Tensor) -> Result<Vec<Obse
         .collect())
 }
 
+/// A candidate edit, simulated: the prediction under it, and ln(P target / P argmax), the argmax being that
+/// before any edit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Simulated {
+    pub(super) seen: Observation,
+    pub(super) ratio: f64,
+}
+
+/// Candidate edits by the logits `[C,V]` under them; `None` for one that breaks the model: its logits are
+/// not finite and rank nothing, so it is never taken.
+pub(super) fn observe_candidates(
+    logits: &Tensor,
+    error: &LlmError,
+) -> Result<Vec<Option<Simulated>>> {
+    let finite = Vec::<bool>::try_from(logits.isfinite().all_dim(-1, false))?;
+    let rows: Vec<i64> = (0..).zip(&finite).filter(|(_, ok)| **ok).map(|(row, _)| row).collect();
+    let sound = logits.index_select(0, &Tensor::from_slice(&rows).to_device(logits.device()));
+    let seen = observe(&sound, error.target)?;
+    let ratios = log_ratio(&sound, error.target, error.argmax)?;
+    let mut sound = seen.into_iter().zip(ratios).map(|(seen, ratio)| Simulated { seen, ratio });
+    Ok(finite.into_iter().map(|ok| if ok { sound.next() } else { None }).collect())
+}
+
 /// Natural logarithm of P(a)/P(b) for each row of `logits` `[C,V]`: a difference of logits.
 pub(crate) fn log_ratio(logits: &Tensor, a: u32, b: u32) -> Result<Vec<f64>> {
-    let logits = finite(logits);
-    let column = |token: u32| logits.select(-1, i64::from(token)).to_kind(Kind::Double);
+    let column = |token: u32| logits.detach().select(-1, i64::from(token)).to_kind(Kind::Double);
     Ok(Vec::<f64>::try_from(column(a) - column(b))?)
 }
 
-/// Logits in f32 with overflow brought back to the representable: a record holds numbers only.
-pub(crate) fn finite(logits: &Tensor) -> Tensor {
-    logits.detach().to_kind(Kind::Float).nan_to_num(-1e30, 1e30, -1e30)
+/// Refuses logits that rank nothing.
+///
+/// # Errors
+/// [`NonFinite`] if one is NaN or infinite.
+pub(crate) fn check_finite(logits: &Tensor) -> Result<()> {
+    let finite = bool::try_from(logits.detach().isfinite().all())?;
+    if finite { Ok(()) } else { Err(NonFinite.into()) }
 }
 
 /// Softmax probabilities in f32, `[..,V]`.
@@ -66,7 +98,9 @@ pub fn softmax(logits: &Tensor) -> Tensor {
 
 #[cfg(test)]
 mod tests {
-    use super::{log_ratio, observe};
+    use super::{log_ratio, observe, observe_candidates};
+    use crate::error::NonFinite;
+    use crate::method::LlmError;
     use proptest::prelude::*;
     use tch::Tensor;
 
@@ -82,15 +116,19 @@ mod tests {
     }
 
     #[test]
-    fn broken_logits_rank_last_and_stay_numbers() {
-        for broken in [f32::NAN, f32::NEG_INFINITY] {
-            let logits = Tensor::from_slice(&[broken; 5]).unsqueeze(0);
-            let seen = observe(&logits, 0).unwrap()[0];
-            assert!(seen.target_probability.is_finite() && seen.argmax_probability.is_finite());
-            assert!(log_ratio(&logits, 0, 1).unwrap()[0].is_finite());
+    fn logits_that_are_not_finite_rank_nothing() {
+        for broken in [f32::NAN, f32::NEG_INFINITY, f32::INFINITY] {
+            let logits = Tensor::from_slice(&[1.0, broken, 0.0]).unsqueeze(0);
+            assert!(observe(&logits, 0).unwrap_err().is::<NonFinite>());
         }
-        let logits = Tensor::from_slice(&[f32::NAN; 5]).unsqueeze(0);
-        assert_eq!(observe(&logits, 0).unwrap()[0].target_rank, 6);
+        let rows = Tensor::from_slice(&[1.0_f32, 2.0, f32::NAN, 0.0, 3.0, 1.0]).view([3, 2]);
+        let error = LlmError { at: 0, target: 0, argmax: 1 };
+        let seen = observe_candidates(&rows, &error).unwrap();
+        let ranks: Vec<Option<u32>> =
+            seen.iter().map(|seen| seen.map(|seen| seen.seen.target_rank)).collect();
+        assert_eq!(ranks, [Some(2), None, Some(1)]);
+        let broken = Tensor::from_slice(&[f32::NAN; 2]).view([1, 2]);
+        assert!(observe_candidates(&broken, &error).unwrap()[0].is_none());
     }
 
     proptest! {

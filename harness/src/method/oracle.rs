@@ -120,7 +120,7 @@ mod tests {
     fn what_is_kept_between_runs_is_what_was_computed() {
         let folder = tempfile::tempdir().unwrap();
         let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/goldens/tiny");
-        let loaded = model::load(&tiny, Device::Cpu, Kind::Float).unwrap();
+        let loaded = model::load(&tiny, model::Options::default()).unwrap();
         let fresh = Oracle::cached(&loaded, 300, folder.path());
         let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
         assert_eq!(files.len(), 1);

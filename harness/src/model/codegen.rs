@@ -2,12 +2,14 @@
 //! Fields are named as in the checkpoint; after `transformers`' `modeling_codegen.py`.
 
 use super::attention::{Heads, Rotary, SelfAttention};
-use super::{CausalLm, Checkpoint, LayerNorm, Linear, Spec};
-use crate::error::InputError;
+use super::hub::Architecture;
+use super::rope::Rope;
+use super::{CausalLm, Checkpoint, LayerNorm, Linear, Spec, Tensors};
 use anyhow::Result;
 use serde::Deserialize;
+use serde_json::Value;
 use std::rc::Rc;
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 /// `qkv_proj` was trained model-parallel: its rows come in this many blocks.
 const MP_NUM: usize = 4;
@@ -27,29 +29,40 @@ pub(super) struct Config {
     rotary_dim: Option<usize>,
     layer_norm_epsilon: f64,
     activation_function: String,
+    #[serde(default)]
+    tie_word_embeddings: bool,
 }
 
 impl Config {
-    fn check(&self) -> Result<()> {
-        let unsupported = |what: String| Err(InputError::new(format!("config.json: {what}")));
+    /// Reads `config`, and refuses what this file does not compute.
+    pub(super) fn read(config: &Value) -> Result<Self, String> {
+        let own = Self::deserialize(config).map_err(|error| error.to_string())?;
+        own.check()?;
+        let Rope { theta } = Rope::read(config, THETA, &["rotary_dim"])?;
+        if theta != THETA {
+            return Err(format!("rope_theta {theta} (CodeGen has {THETA} and no key for it)"));
+        }
+        Ok(own)
+    }
+
+    fn check(&self) -> Result<(), String> {
         if self.activation_function != "gelu_new" {
-            return unsupported(format!(
-                "activation_function {:?} (supported: \"gelu_new\")",
-                self.activation_function
-            ));
+            let other = &self.activation_function;
+            return Err(format!("activation_function {other:?} (supported: \"gelu_new\")"));
+        }
+        if self.tie_word_embeddings {
+            return Err("tie_word_embeddings = true (CodeGen's head is a matrix of its own)".into());
         }
         if self.n_head == 0 || !self.n_head.is_multiple_of(MP_NUM) {
-            return unsupported(format!("n_head {} is not a multiple of {MP_NUM}", self.n_head));
+            return Err(format!("n_head {} is not a multiple of {MP_NUM}", self.n_head));
         }
         if !self.n_embd.is_multiple_of(self.n_head) {
-            return unsupported(format!(
-                "n_embd {} is not a multiple of n_head {}",
-                self.n_embd, self.n_head
-            ));
+            let (width, heads) = (self.n_embd, self.n_head);
+            return Err(format!("n_embd {width} is not a multiple of n_head {heads}"));
         }
         let (rotary, head_dim) = (self.rotary_dim(), self.head_dim());
         if !rotary.is_multiple_of(2) || rotary > head_dim {
-            return unsupported(format!(
+            return Err(format!(
                 "rotary_dim {rotary} must be even and at most {head_dim}, the width of a head"
             ));
         }
@@ -69,6 +82,43 @@ impl Config {
     }
 }
 
+impl Architecture for Config {
+    fn spec(&self, (device, kind): (Device, Kind)) -> Spec {
+        let d = self.n_embd;
+        Spec {
+            family: "codegen",
+            layers: self.n_layer,
+            d_model: d,
+            d_ff: self.d_ff(),
+            block_parameters: d * (4 * d + 2 * self.d_ff()),
+            vocabulary: self.vocab_size,
+            context: self.n_positions,
+            device,
+            kind,
+        }
+    }
+
+    fn tensors(&self) -> Tensors {
+        let (d, f) = (self.n_embd, self.d_ff());
+        let mut tensors = Tensors::default();
+        tensors.add("transformer.wte.weight", &[self.vocab_size, d]);
+        for layer in (0..self.n_layer).map(|index| format!("transformer.h.{index}")) {
+            tensors.norm(&format!("{layer}.ln_1"), d, true);
+            tensors.linear(&format!("{layer}.attn.qkv_proj"), [3 * d, d], false);
+            tensors.linear(&format!("{layer}.attn.out_proj"), [d, d], false);
+            tensors.linear(&format!("{layer}.mlp.fc_in"), [f, d], true);
+            tensors.linear(&format!("{layer}.mlp.fc_out"), [d, f], true);
+        }
+        tensors.norm("transformer.ln_f", d, true);
+        tensors.linear("lm_head", [self.vocab_size, d], true);
+        tensors
+    }
+
+    fn load(&self, from: &mut Checkpoint) -> Result<Box<dyn CausalLm>> {
+        Ok(Box::new(CodeGen::load(self, from)?))
+    }
+}
+
 /// Takes `{name}.qkv_proj` apart into query, key and value, and `{name}.out_proj`.
 fn attention(
     from: &mut Checkpoint,
@@ -77,7 +127,7 @@ fn attention(
     rotary: &Rc<Rotary>,
 ) -> Result<SelfAttention> {
     let d = config.n_embd;
-    let qkv = from.take(&format!("{name}.qkv_proj.weight"), &[3 * d, d])?;
+    let qkv = from.take(&format!("{name}.qkv_proj.weight"))?;
     // Each of the MP_NUM blocks holds (query, value, key) of its share of the heads.
     let blocks = qkv.view([MP_NUM as i64, 3, (d / MP_NUM) as i64, d as i64]);
     let part = |index| blocks.select(1, index).reshape([config.n_head as i64, -1, d as i64]);
@@ -85,11 +135,7 @@ fn attention(
     let turning = |index| part(index).index_select(1, &order);
     let linear = |weight: Tensor| Linear { weight: weight.flatten(0, 1), bias: None };
     let projections = [linear(turning(0)), linear(turning(2)), linear(part(1))];
-    let out_proj = Linear::load(from, &format!("{name}.out_proj"), d, d, false)?;
-    from.ignore(|tensor| {
-        // Buffers of older checkpoints, recomputed.
-        tensor.ends_with(".attn.causal_mask") || tensor.ends_with(".attn.masked_bias")
-    });
+    let out_proj = Linear::load(from, &format!("{name}.out_proj"), false)?;
     let heads = Heads { query: config.n_head, key_value: config.n_head, dim: config.head_dim() };
     Ok(SelfAttention::new(projections, out_proj, heads, rotary))
 }
@@ -127,13 +173,12 @@ impl Layer {
         config: &Config,
         rotary: &Rc<Rotary>,
     ) -> Result<Self> {
-        let (d, f) = (config.n_embd, config.d_ff());
         Ok(Self {
-            ln_1: LayerNorm::load(from, &format!("{name}.ln_1"), d, config.layer_norm_epsilon)?,
+            ln_1: LayerNorm::load(from, &format!("{name}.ln_1"), config.layer_norm_epsilon)?,
             attn: attention(from, &format!("{name}.attn"), config, rotary)?,
             mlp: Mlp {
-                fc_in: Linear::load(from, &format!("{name}.mlp.fc_in"), f, d, true)?,
-                fc_out: Linear::load(from, &format!("{name}.mlp.fc_out"), d, f, true)?,
+                fc_in: Linear::load(from, &format!("{name}.mlp.fc_in"), true)?,
+                fc_out: Linear::load(from, &format!("{name}.mlp.fc_out"), true)?,
             },
         })
     }
@@ -150,30 +195,18 @@ pub(super) struct CodeGen {
 }
 
 impl CodeGen {
-    pub(super) fn load(config: &Config, from: &mut Checkpoint) -> Result<Self> {
-        config.check()?;
-        let (d, vocabulary, context) = (config.n_embd, config.vocab_size, config.n_positions);
-        let (device, kind) = from.placement();
+    fn load(config: &Config, from: &mut Checkpoint) -> Result<Self> {
+        let (placement, context) = (from.placement(), config.n_positions);
         let (dim, head_dim) = (config.rotary_dim(), config.head_dim());
-        let rotary = Rc::new(Rotary::new(dim, head_dim, THETA, context, (device, kind)));
+        let rotary = Rc::new(Rotary::new(dim, head_dim, THETA, context, placement));
         Ok(Self {
-            spec: Spec {
-                family: "codegen",
-                layers: config.n_layer,
-                d_model: d,
-                d_ff: config.d_ff(),
-                block_parameters: d * (4 * d + 2 * config.d_ff()),
-                vocabulary,
-                context,
-                device,
-                kind,
-            },
-            wte: from.take("transformer.wte.weight", &[vocabulary, d])?,
+            spec: config.spec(placement),
+            wte: from.take("transformer.wte.weight")?,
             h: (0..config.n_layer)
                 .map(|index| Layer::load(from, &format!("transformer.h.{index}"), config, &rotary))
                 .collect::<Result<_>>()?,
-            ln_f: LayerNorm::load(from, "transformer.ln_f", d, config.layer_norm_epsilon)?,
-            lm_head: Linear::load(from, "lm_head", vocabulary, d, true)?,
+            ln_f: LayerNorm::load(from, "transformer.ln_f", config.layer_norm_epsilon)?,
+            lm_head: Linear::load(from, "lm_head", true)?,
         })
     }
 }

@@ -1,14 +1,54 @@
 //! The registry of architectures: a Hugging Face folder in, a [`CausalLm`] out.
 
+use super::tensors::Tensors;
 use super::tokenizer::Tokenizer;
-use super::{CausalLm, Checkpoint, codegen, llama};
+use super::{CausalLm, Checkpoint, Spec, codegen, llama};
 use crate::error::InputError;
 use anyhow::Result;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::path::Path;
 use tch::{Device, Kind};
+
+/// A `config.json` as its architecture reads it.
+pub(super) trait Architecture {
+    /// Sizes of the model on a device in a dtype.
+    fn spec(&self, placement: (Device, Kind)) -> Spec;
+    /// Every tensor of its checkpoints.
+    fn tensors(&self) -> Tensors;
+    /// The network, of a checkpoint that holds these tensors.
+    fn load(&self, from: &mut Checkpoint) -> Result<Box<dyn CausalLm>>;
+}
+
+/// The architecture that `config` names. One line each.
+fn architecture(config: &Value) -> Result<Box<dyn Architecture>, String> {
+    Ok(match config["model_type"].as_str().ok_or("it names no model_type")? {
+        "llama" | "qwen2" => Box::new(llama::Config::read(config)?),
+        "codegen" => Box::new(codegen::Config::read(config)?),
+        other => {
+            return Err(format!(
+                "model_type {other:?} is not supported; supported: \"llama\", \"qwen2\", \"codegen\""
+            ));
+        }
+    })
+}
+
+/// How a folder is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Where the weights go.
+    pub device: Device,
+    /// What they are cast to.
+    pub kind: Kind,
+    /// Whether a checkpoint that brings Python code of its own is computed as the plain architecture that
+    /// its `model_type` names. Such a checkpoint is refused otherwise.
+    pub plain_architecture: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { device: Device::Cpu, kind: Kind::Float, plain_architecture: false }
+    }
+}
 
 /// A model with its tokenizer, checked against each other.
 pub struct Loaded {
@@ -20,56 +60,150 @@ pub struct Loaded {
     pub sha256: String,
     /// Tokens that end a sequence, as `config.json` and `generation_config.json` name them.
     pub ends: Vec<u32>,
+    /// How it was opened.
+    pub options: Options,
 }
 
-/// Loads the folder `path` (`config.json`, `tokenizer.json` and weights).
+/// Loads the folder `path` (`config.json`, `tokenizer.json` and weights). What a user should know of it
+/// is logged.
 ///
 /// # Errors
-/// If a file is missing or broken, the architecture is unknown, a tensor is missing, unknown or
-/// of the wrong shape, or the tokenizer belongs to another model.
-pub fn load(path: &Path, device: Device, kind: Kind) -> Result<Loaded> {
-    let config = read_config(path)?;
-    let tokenizer = Tokenizer::load(path)?;
-    let (model, sha256) = load_weights(path, &config, device, kind)?;
-    let mut ends = ends(&config);
-    tokenizer.check_against(model.spec(), &ends, path)?;
-    if let Ok(text) = std::fs::read_to_string(path.join("generation_config.json")) {
-        let more = serde_json::from_str(&text).map_err(|error| {
-            InputError::new(format!("{}/generation_config.json: {error}", path.display()))
-        })?;
-        ends.extend(self::ends(&more));
-    }
-    Ok(Loaded { model, tokenizer, sha256, ends })
+/// As [`check`]; or if a weight is NaN or infinite.
+pub fn load(path: &Path, options: Options) -> Result<Loaded> {
+    let (loaded, notes) = read(path, options)?;
+    notes.iter().for_each(|note| tracing::warn!("{note}"));
+    Ok(loaded)
 }
 
-/// Loads the network alone.
-pub fn load_weights(
-    path: &Path,
-    config: &Value,
-    device: Device,
-    kind: Kind,
-) -> Result<(Box<dyn CausalLm>, String)> {
-    #[derive(Deserialize)]
-    struct Family {
-        model_type: String,
+/// As [`load`], of a copy of a folder that was loaded before: nothing is logged again.
+pub(crate) fn load_again(path: &Path, options: Options) -> Result<Loaded> {
+    Ok(read(path, options)?.0)
+}
+
+fn read(path: &Path, options: Options) -> Result<(Loaded, Vec<String>)> {
+    let network = Network::open(path, options)?;
+    let words = Words::open(path, &network, options)?;
+    let (model, sha256, mut notes) = network.load()?;
+    let Words { tokenizer, ends, notes: more } = words;
+    notes.extend(more);
+    Ok((Loaded { model, tokenizer, sha256, ends, options }, notes))
+}
+
+/// Finds out from configs, tokenizer and the headers of the weights whether the folder `path` can be
+/// loaded; reads no weight.
+///
+/// # Errors
+/// If a file is missing or broken, the architecture or a setting of it is not computed, a tensor is
+/// missing, unknown or of the wrong shape, or the tokenizer belongs to another model.
+pub fn check(path: &Path, options: Options) -> Result<()> {
+    Words::open(path, &Network::open(path, options)?, options).map(drop)
+}
+
+/// Loads the network alone, and the hash of [`Loaded::sha256`].
+///
+/// # Errors
+/// As [`load`].
+pub fn load_weights(path: &Path, options: Options) -> Result<(Box<dyn CausalLm>, String)> {
+    let (model, sha256, _) = Network::open(path, options)?.load()?;
+    Ok((model, sha256))
+}
+
+/// A network whose config and headers fit each other.
+struct Network {
+    config: Value,
+    architecture: Box<dyn Architecture>,
+    checkpoint: Checkpoint,
+}
+
+impl Network {
+    /// The model type is told before anything else, then what else `config.json` shows, then the headers.
+    fn open(path: &Path, options: Options) -> Result<Self> {
+        let config = read_config(path)?;
+        let wrong = |error: String| InputError::new(format!("{}/config.json: {error}", path.display()));
+        let architecture = quantised(&config)
+            .map_or_else(|| architecture(&config), Err)
+            .map_err(wrong)?;
+        if let Some(code) = own_code(&config).filter(|_| !options.plain_architecture) {
+            return Err(wrong(format!(
+                "auto_map names Python code of the checkpoint's own ({code}), which may compute something \
+                 else than a plain {}. If you know that it does not, say --plain-architecture \
+                 (model.plain_architecture = true)",
+                config["model_type"]
+            )));
+        }
+        let mut checkpoint = Checkpoint::open(path, options.device, options.kind)?;
+        checkpoint.expect(&architecture.tensors())?;
+        Ok(Self { config, architecture, checkpoint })
     }
-    let family: Family = parse(path, config)?;
-    let mut from = Checkpoint::open(path, device, kind)?;
-    let sha256 = from.sha256(&["config.json"])?;
-    // One line an architecture.
-    let model: Box<dyn CausalLm> = match family.model_type.as_str() {
-        "llama" | "qwen2" => Box::new(llama::Llama::load(&parse(path, config)?, &mut from)?),
-        "codegen" => Box::new(codegen::CodeGen::load(&parse(path, config)?, &mut from)?),
-        other => {
+
+    fn load(self) -> Result<(Box<dyn CausalLm>, String, Vec<String>)> {
+        let Self { architecture, mut checkpoint, .. } = self;
+        let model = architecture.load(&mut checkpoint)?;
+        let sha256 = checkpoint.sha256(&["config.json"])?;
+        Ok((model, sha256, checkpoint.notes()))
+    }
+}
+
+/// A tokenizer that fits a network, and where it ends a text.
+struct Words {
+    tokenizer: Tokenizer,
+    ends: Vec<u32>,
+    notes: Vec<String>,
+}
+
+impl Words {
+    fn open(path: &Path, network: &Network, options: Options) -> Result<Self> {
+        let spec = network.architecture.spec(network.checkpoint.placement());
+        let tokenizer = Tokenizer::load(path)?;
+        if let Some(code) = tokenizer.own_code.as_ref().filter(|_| !options.plain_architecture) {
             return Err(InputError::new(format!(
-                "{}/config.json: model_type {other:?} is not supported; \
-                 supported: \"llama\", \"qwen2\", \"codegen\"",
+                "{}/{code}: Python code of the checkpoint's own cuts texts, perhaps otherwise than \
+                 tokenizer.json. If you know that it does not, say --plain-architecture \
+                 (model.plain_architecture = true)",
                 path.display()
             )));
         }
-    };
-    from.finish()?;
-    Ok((model, sha256))
+        tokenizer.check_against(&spec, path)?;
+        let mut ends = Vec::new();
+        let mut notes = tokenizer.notes.clone();
+        let more = path.join("generation_config.json");
+        let more = if more.is_file() { read_json(&more, "")? } else { Value::Null };
+        for (file, config) in [("config.json", &network.config), ("generation_config.json", &more)] {
+            for id in self::ends(config) {
+                let wrong = |what: &str| {
+                    let place = path.join(file);
+                    format!("{}: eos_token_id {id}, the end of sequence, {what}", place.display())
+                };
+                if id as usize >= spec.vocabulary {
+                    return Err(InputError::new(wrong("is no token of this model")));
+                }
+                if !tokenizer.is_special(id) && !ends.contains(&id) {
+                    let token = tokenizer.token(id)?;
+                    notes.push(wrong(&format!("is the ordinary token {token:?}: texts end before it")));
+                }
+                ends.push(id);
+            }
+        }
+        Ok(Self { tokenizer, ends, notes })
+    }
+}
+
+/// Why the weights are no plain numbers, where `config` says that they are quantised.
+fn quantised(config: &Value) -> Option<String> {
+    ["quantization_config", "compression_config"].iter().find_map(|key| {
+        let settings = config.get(key).filter(|settings| !settings.is_null())?;
+        let method = settings["quant_method"].as_str().unwrap_or("an unnamed method");
+        Some(format!(
+            "{key}: the weights are quantised by {method}, which is not computed; use the checkpoint that \
+             was quantised, or dequantise this one"
+        ))
+    })
+}
+
+/// The Python code of the checkpoint's own that a causal language model of it would run.
+fn own_code(config: &Value) -> Option<&str> {
+    let classes = ["AutoModelForCausalLM", "AutoModel", "AutoConfig"];
+    classes.iter().find_map(|class| config["auto_map"][class].as_str())
 }
 
 /// The hashes of [`Loaded::sha256`] and of the tokenizer, of what is in the folder `path` now.
@@ -81,31 +215,26 @@ pub(crate) fn checksums(path: &Path) -> Result<[String; 2]> {
     Ok([weights, Tokenizer::load(path)?.sha256])
 }
 
-/// Reads `config.json` of the folder `path`.
-pub fn read_config(path: &Path) -> Result<Value> {
-    let file = path.join("config.json");
-    let text = std::fs::read_to_string(&file).map_err(|error| {
-        InputError::new(format!(
-            "{}: cannot be read ({error}). The model must be a Hugging Face folder; \
-             `python3 scripts/setup.py` makes the default ones under .models/",
-            file.display()
-        ))
+fn read_config(path: &Path) -> Result<Value> {
+    let advice = ". The model must be a Hugging Face folder; `python3 scripts/setup.py` makes the default \
+                  ones under .models/";
+    read_json(&path.join("config.json"), advice)
+}
+
+/// Reads a JSON file; `advice` is what to do where it cannot be read.
+fn read_json(file: &Path, advice: &str) -> Result<Value> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        InputError::new(format!("{}: cannot be read ({error}){advice}", file.display()))
     })?;
     serde_json::from_str(&text)
         .map_err(|error| InputError::new(format!("{}: {error}", file.display())))
 }
 
-/// Ends of sequence, as far as `config.json` names them.
+/// Ends of sequence, as far as `config` names them.
 fn ends(config: &Value) -> Vec<u32> {
     let ids = match &config["eos_token_id"] {
         Value::Array(several) => several.iter().collect(),
         one => vec![one],
     };
     ids.into_iter().filter_map(|id| id.as_u64().map(|id| id as u32)).collect()
-}
-
-fn parse<T: DeserializeOwned>(path: &Path, config: &Value) -> Result<T> {
-    T::deserialize(config).map_err(|error| {
-        InputError::new(format!("{}: {error}", path.join("config.json").display()))
-    })
 }

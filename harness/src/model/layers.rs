@@ -13,15 +13,9 @@ pub(crate) struct Linear {
 
 impl Linear {
     /// Takes `{name}.weight` and, where `bias`, `{name}.bias`.
-    pub(crate) fn load(
-        from: &mut Checkpoint,
-        name: &str,
-        out: usize,
-        inner: usize,
-        bias: bool,
-    ) -> Result<Self> {
-        let weight = from.take(&format!("{name}.weight"), &[out, inner])?;
-        let bias = bias.then(|| from.take(&format!("{name}.bias"), &[out])).transpose()?;
+    pub(crate) fn load(from: &mut Checkpoint, name: &str, bias: bool) -> Result<Self> {
+        let weight = from.take(&format!("{name}.weight"))?;
+        let bias = bias.then(|| from.take(&format!("{name}.bias"))).transpose()?;
         Ok(Self { weight, bias })
     }
 
@@ -80,12 +74,9 @@ pub(crate) struct LayerNorm {
 
 impl LayerNorm {
     /// Takes `{name}.weight` and `{name}.bias`, each `[width]`.
-    pub(crate) fn load(from: &mut Checkpoint, name: &str, width: usize, eps: f64) -> Result<Self> {
-        Ok(Self {
-            weight: from.take(&format!("{name}.weight"), &[width])?,
-            bias: from.take(&format!("{name}.bias"), &[width])?,
-            eps,
-        })
+    pub(crate) fn load(from: &mut Checkpoint, name: &str, eps: f64) -> Result<Self> {
+        let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
+        Ok(Self { weight: from.take(&weight)?, bias: from.take(&bias)?, eps })
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {

@@ -2,12 +2,20 @@
 //! Fields are named as in the checkpoint; after `transformers`' `modeling_llama.py`.
 
 use super::attention::{Heads, Rotary, SelfAttention};
-use super::{CausalLm, Checkpoint, Linear, Spec};
-use crate::error::InputError;
+use super::hub::Architecture;
+use super::rope::Rope;
+use super::{CausalLm, Checkpoint, Linear, Spec, Tensors};
 use anyhow::Result;
 use serde::Deserialize;
+use serde_json::Value;
 use std::rc::Rc;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
+
+/// Base of the rotary frequencies where `config.json` names none.
+const THETA: f64 = 10_000.0;
+
+/// The output head.
+const HEAD: &str = "lm_head.weight";
 
 /// `config.json`; keys not named here do not change the computation.
 #[derive(Debug, Deserialize)]
@@ -22,10 +30,9 @@ pub(super) struct Config {
     head_dim: Option<usize>,
     max_position_embeddings: usize,
     rms_norm_eps: f64,
-    rope_theta: Option<f64>,
-    rope_scaling: Option<serde_json::Value>,
-    /// Where `transformers` 5 keeps theta and the scaling.
-    rope_parameters: Option<RopeParameters>,
+    /// Rotary settings, which have several spellings.
+    #[serde(skip)]
+    rope: Rope,
     #[serde(default)]
     tie_word_embeddings: bool,
     /// Llama's switch; Qwen2 has qkv bias by its `model_type`.
@@ -35,46 +42,39 @@ pub(super) struct Config {
     mlp_bias: bool,
     #[serde(default)]
     use_sliding_window: bool,
+    layer_types: Option<Vec<String>>,
     hidden_act: String,
 }
 
-#[derive(Debug, Deserialize)]
-struct RopeParameters {
-    rope_theta: Option<f64>,
-    rope_type: Option<String>,
-}
-
 impl Config {
-    /// Refuses what this file does not compute, before any weight is read.
-    fn check(&self) -> Result<()> {
-        let unsupported = |what: String| Err(InputError::new(format!("config.json: {what}")));
+    /// Reads `config`, and refuses what this file does not compute.
+    pub(super) fn read(config: &Value) -> Result<Self, String> {
+        let own = Self::deserialize(config).map_err(|error| error.to_string())?;
+        own.check()?;
+        Ok(Self { rope: Rope::read(config, THETA, &[])?, ..own })
+    }
+
+    fn check(&self) -> Result<(), String> {
         if self.hidden_act != "silu" {
-            return unsupported(format!("hidden_act {:?} (supported: \"silu\")", self.hidden_act));
-        }
-        if let Some(scaling) = self.rope_scaling.as_ref().filter(|value| !value.is_null()) {
-            return unsupported(format!("rope_scaling {scaling} is not supported (only null)"));
-        }
-        let rope_type = self.rope_parameters.as_ref().and_then(|rope| rope.rope_type.as_deref());
-        if !matches!(rope_type, None | Some("default")) {
-            return unsupported(format!("rope_type {rope_type:?} (supported: \"default\")"));
+            return Err(format!("hidden_act {:?} (supported: \"silu\")", self.hidden_act));
         }
         if self.use_sliding_window {
-            return unsupported("use_sliding_window = true is not supported".into());
+            return Err("use_sliding_window = true is not supported".into());
+        }
+        let mut types = self.layer_types.iter().flatten();
+        if let Some(other) = types.find(|kind| *kind != "full_attention") {
+            return Err(format!("layer_types: {other:?} (supported: \"full_attention\")"));
         }
         let (heads, kv_heads) = (self.num_attention_heads, self.kv_heads());
         if heads == 0 || kv_heads == 0 || !heads.is_multiple_of(kv_heads) {
-            return unsupported(format!(
-                "{heads} attention heads do not share {kv_heads} kv heads"
-            ));
+            return Err(format!("{heads} attention heads do not share {kv_heads} kv heads"));
         }
         if self.head_dim.is_none() && !self.hidden_size.is_multiple_of(heads) {
-            return unsupported(format!(
-                "hidden_size {} is not a multiple of {heads} heads",
-                self.hidden_size
-            ));
+            let size = self.hidden_size;
+            return Err(format!("hidden_size {size} is not a multiple of {heads} heads"));
         }
         if !self.head_dim().is_multiple_of(2) {
-            return unsupported(format!("head_dim {} is odd; rotary needs pairs", self.head_dim()));
+            return Err(format!("head_dim {} is odd; rotary needs pairs", self.head_dim()));
         }
         Ok(())
     }
@@ -92,9 +92,59 @@ impl Config {
         self.hidden_size * (attention + 3 * self.intermediate_size)
     }
 
-    fn theta(&self) -> f64 {
-        let nested = self.rope_parameters.as_ref().and_then(|rope| rope.rope_theta);
-        self.rope_theta.or(nested).unwrap_or(10_000.0)
+    /// Widths of all query heads, and of all key or value heads.
+    fn widths(&self) -> (usize, usize) {
+        (self.num_attention_heads * self.head_dim(), self.kv_heads() * self.head_dim())
+    }
+
+    /// Whether queries, keys and values have a bias: Qwen2's do by its `model_type`.
+    fn qkv_bias(&self) -> bool {
+        self.attention_bias || self.model_type == "qwen2"
+    }
+}
+
+impl Architecture for Config {
+    fn spec(&self, (device, kind): (Device, Kind)) -> Spec {
+        Spec {
+            family: if self.model_type == "qwen2" { "qwen2" } else { "llama" },
+            layers: self.num_hidden_layers,
+            d_model: self.hidden_size,
+            d_ff: self.intermediate_size,
+            block_parameters: self.block_parameters(),
+            vocabulary: self.vocab_size,
+            context: self.max_position_embeddings,
+            device,
+            kind,
+        }
+    }
+
+    fn tensors(&self) -> Tensors {
+        let (d, f, (q, kv)) = (self.hidden_size, self.intermediate_size, self.widths());
+        let mut tensors = Tensors::default();
+        tensors.add("model.embed_tokens.weight", &[self.vocab_size, d]);
+        for layer in (0..self.num_hidden_layers).map(|index| format!("model.layers.{index}")) {
+            tensors.norm(&format!("{layer}.input_layernorm"), d, false);
+            for (part, out) in [("q_proj", q), ("k_proj", kv), ("v_proj", kv)] {
+                tensors.linear(&format!("{layer}.self_attn.{part}"), [out, d], self.qkv_bias());
+            }
+            tensors.linear(&format!("{layer}.self_attn.o_proj"), [d, q], self.attention_bias);
+            tensors.norm(&format!("{layer}.post_attention_layernorm"), d, false);
+            for part in ["gate_proj", "up_proj"] {
+                tensors.linear(&format!("{layer}.mlp.{part}"), [f, d], self.mlp_bias);
+            }
+            tensors.linear(&format!("{layer}.mlp.down_proj"), [d, f], self.mlp_bias);
+        }
+        tensors.norm("model.norm", d, false);
+        if self.tie_word_embeddings {
+            tensors.add_optional(HEAD, &[self.vocab_size, d]); // some writers store the tied copy
+        } else {
+            tensors.add(HEAD, &[self.vocab_size, d]);
+        }
+        tensors
+    }
+
+    fn load(&self, from: &mut Checkpoint) -> Result<Box<dyn CausalLm>> {
+        Ok(Box::new(Llama::load(self, from)?))
     }
 }
 
@@ -106,8 +156,8 @@ struct RmsNorm {
 }
 
 impl RmsNorm {
-    fn load(from: &mut Checkpoint, name: &str, width: usize, eps: f64) -> Result<Self> {
-        Ok(Self { weight: from.take(&format!("{name}.weight"), &[width])?, eps })
+    fn load(from: &mut Checkpoint, name: &str, eps: f64) -> Result<Self> {
+        Ok(Self { weight: from.take(&format!("{name}.weight"))?, eps })
     }
 
     /// In f32 whatever the dtype, as the reference does.
@@ -127,19 +177,13 @@ fn attention(
     config: &Config,
     rotary: &Rc<Rotary>,
 ) -> Result<SelfAttention> {
-    let (d, head_dim) = (config.hidden_size, config.head_dim());
-    let (q, kv) = (config.num_attention_heads * head_dim, config.kv_heads() * head_dim);
-    let qkv_bias = config.attention_bias || config.model_type == "qwen2";
-    let mut linear =
-        |part, out, inner, bias| Linear::load(from, &format!("{name}.{part}"), out, inner, bias);
-    let projections = [
-        linear("q_proj", q, d, qkv_bias)?,
-        linear("k_proj", kv, d, qkv_bias)?,
-        linear("v_proj", kv, d, qkv_bias)?,
-    ];
-    let o_proj = linear("o_proj", d, q, config.attention_bias)?;
+    let mut linear = |part, bias| Linear::load(from, &format!("{name}.{part}"), bias);
+    let qkv_bias = config.qkv_bias();
+    let projections =
+        [linear("q_proj", qkv_bias)?, linear("k_proj", qkv_bias)?, linear("v_proj", qkv_bias)?];
+    let o_proj = linear("o_proj", config.attention_bias)?;
     let heads =
-        Heads { query: config.num_attention_heads, key_value: config.kv_heads(), dim: head_dim };
+        Heads { query: config.num_attention_heads, key_value: config.kv_heads(), dim: config.head_dim() };
     Ok(SelfAttention::new(projections, o_proj, heads, rotary))
 }
 
@@ -153,13 +197,12 @@ struct Mlp {
 
 impl Mlp {
     fn load(from: &mut Checkpoint, name: &str, config: &Config) -> Result<Self> {
-        let (d, f, bias) = (config.hidden_size, config.intermediate_size, config.mlp_bias);
         let mut linear =
-            |part, out, inner| Linear::load(from, &format!("{name}.{part}"), out, inner, bias);
+            |part| Linear::load(from, &format!("{name}.{part}"), config.mlp_bias);
         Ok(Self {
-            gate_up: Linear::stack(&[linear("gate_proj", f, d)?, linear("up_proj", f, d)?]),
-            down_proj: linear("down_proj", d, f)?,
-            width: f as i64,
+            gate_up: Linear::stack(&[linear("gate_proj")?, linear("up_proj")?]),
+            down_proj: linear("down_proj")?,
+            width: config.intermediate_size as i64,
         })
     }
 
@@ -189,67 +232,40 @@ pub(super) struct Llama {
     embed_tokens: Tensor,
     layers: Vec<Layer>,
     norm: RmsNorm,
-    /// `None`: tied to the embedding.
+    /// `None`: the embedding serves as head.
     lm_head: Option<Tensor>,
 }
 
 impl Llama {
-    pub(super) fn load(config: &Config, from: &mut Checkpoint) -> Result<Self> {
-        config.check()?;
-        let (d, eps) = (config.hidden_size, config.rms_norm_eps);
-        let ((device, kind), context) = (from.placement(), config.max_position_embeddings);
-        let head_dim = config.head_dim();
-        let rotary = Rotary::new(head_dim, head_dim, config.theta(), context, (device, kind));
+    fn load(config: &Config, from: &mut Checkpoint) -> Result<Self> {
+        let (placement, eps, head_dim) = (from.placement(), config.rms_norm_eps, config.head_dim());
+        let context = config.max_position_embeddings;
+        let rotary = Rotary::new(head_dim, head_dim, config.rope.theta, context, placement);
         let rotary = Rc::new(rotary);
-        let embed_tokens = from.take("model.embed_tokens.weight", &[config.vocab_size, d])?;
+        let embed_tokens = from.take("model.embed_tokens.weight")?;
         let layers = (0..config.num_hidden_layers)
             .map(|index| {
                 let name = format!("model.layers.{index}");
-                let attention = format!("{name}.post_attention_layernorm");
+                let (input, post) =
+                    (format!("{name}.input_layernorm"), format!("{name}.post_attention_layernorm"));
                 Ok(Layer {
-                    input_layernorm: RmsNorm::load(
-                        from,
-                        &format!("{name}.input_layernorm"),
-                        d,
-                        eps,
-                    )?,
-                    self_attn: self::attention(
-                        from,
-                        &format!("{name}.self_attn"),
-                        config,
-                        &rotary,
-                    )?,
-                    post_attention_layernorm: RmsNorm::load(from, &attention, d, eps)?,
+                    input_layernorm: RmsNorm::load(from, &input, eps)?,
+                    self_attn: attention(from, &format!("{name}.self_attn"), config, &rotary)?,
+                    post_attention_layernorm: RmsNorm::load(from, &post, eps)?,
                     mlp: Mlp::load(from, &format!("{name}.mlp"), config)?,
                 })
             })
             .collect::<Result<_>>()?;
-        let norm = RmsNorm::load(from, "model.norm", d, eps)?;
-        let lm_head = if config.tie_word_embeddings {
-            from.ignore(|name| name == "lm_head.weight"); // some writers store the tied copy
-            None
-        } else {
-            Some(from.take("lm_head.weight", &[config.vocab_size, d])?)
-        };
-        from.ignore(|name| name.ends_with(".rotary_emb.inv_freq")); // a buffer, recomputed
-
-        Ok(Self {
-            spec: Spec {
-                family: if config.model_type == "qwen2" { "qwen2" } else { "llama" },
-                layers: config.num_hidden_layers,
-                d_model: d,
-                d_ff: config.intermediate_size,
-                block_parameters: config.block_parameters(),
-                vocabulary: config.vocab_size,
-                context,
-                device,
-                kind,
-            },
-            embed_tokens,
-            layers,
-            norm,
-            lm_head,
-        })
+        let norm = RmsNorm::load(from, "model.norm", eps)?;
+        let lm_head = from.take_optional(HEAD)?.filter(|head| !head.equal(&embed_tokens));
+        if config.tie_word_embeddings && lm_head.is_some() {
+            from.note(format!(
+                "config.json ties the output head to the embedding (tie_word_embeddings), and the weights \
+                 hold another `{HEAD}`; `{HEAD}` is used, as transformers 5 does. If that is wrong, remove \
+                 it; if it is right, set tie_word_embeddings to false"
+            ));
+        }
+        Ok(Self { spec: config.spec(placement), embed_tokens, layers, norm, lm_head })
     }
 }
 

@@ -12,16 +12,19 @@ mod llama;
 mod past;
 mod pickle;
 mod positions;
+mod rope;
+mod tensors;
 pub mod tokenizer;
 mod weights;
 
 pub use self::attention::{KeysValues, SelfAttention};
-pub(crate) use self::hub::checksums;
-pub use self::hub::{Loaded, load, load_weights, read_config};
+pub(crate) use self::hub::{checksums, load_again};
+pub use self::hub::{Loaded, Options, check, load, load_weights};
 pub(crate) use self::layers::{LayerNorm, Linear};
 pub use self::past::Past;
 pub(crate) use self::pickle::Checksums;
 pub use self::positions::{Positions, Sequences, Tree};
+pub(crate) use self::tensors::Tensors;
 pub(crate) use self::weights::{Checkpoint, Stored, weight_files};
 
 use tch::{Device, Kind, Tensor};

@@ -1,12 +1,13 @@
-//! Checked reading of a checkpoint's weight files: every tensor asked for must be there with the
-//! right shape, and every tensor there must have been asked for.
+//! Checked reading of a checkpoint's weight files. The headers are held against what the architecture
+//! declares ([`Checkpoint::expect`]) before a weight is read; then tensors leave one by one.
 
 use super::pickle;
+use super::tensors::Tensors;
 use crate::error::InputError;
 use anyhow::{Context, Result};
 use memmap2::Mmap;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,12 @@ use tch::{Device, Kind, Tensor};
 const SINGLE: &str = "model.safetensors";
 const SHARDED: &str = "model.safetensors.index.json";
 const PICKLED: &str = "pytorch_model.bin";
+const PICKLED_SHARDED: &str = "pytorch_model.bin.index.json";
+
+/// Buffers that some writers store beside the weights (causal masks, rotary frequencies), by the end of
+/// their names. They follow from `config.json`, so they are ignored unless an architecture declares them.
+const BUFFERS: [&str; 4] =
+    [".attn.bias", ".attn.masked_bias", ".attn.causal_mask", ".rotary_emb.inv_freq"];
 
 /// Where one tensor lies in one of the mapped files.
 struct Entry {
@@ -40,7 +47,7 @@ pub(crate) struct Stored {
 impl Stored {
     /// Whether the file is a zip archive.
     pub(crate) fn is_archived(&self) -> bool {
-        self.path.file_name() == Some(OsStr::new(PICKLED))
+        self.path.extension() == Some(OsStr::new("bin"))
     }
 }
 
@@ -48,33 +55,43 @@ impl Stored {
 pub(crate) struct Checkpoint {
     folder: PathBuf,
     files: Vec<(PathBuf, Mmap)>,
+    /// The index of a sharded checkpoint: its name, and the file of each tensor.
+    index: Option<(&'static str, BTreeMap<String, String>)>,
     entries: BTreeMap<String, Entry>,
     device: Device,
     kind: Kind,
+    notes: Vec<String>,
 }
 
 impl Checkpoint {
-    /// Opens `model.safetensors`, its sharded form, or `pytorch_model.bin`, in this order.
-    /// Tensors are cast to `kind` and moved to `device` as they are taken.
+    /// Opens what `transformers` would: `model.safetensors`, its sharded form, `pytorch_model.bin`, or its
+    /// sharded form, in this order. Of shards, the index says which file each tensor is read from. Tensors
+    /// are cast to `kind` and moved to `device` as they are taken.
+    ///
+    /// # Errors
+    /// If there are no weights, a file is missing or broken, or shards and their index disagree.
     pub(crate) fn open(folder: &Path, device: Device, kind: Kind) -> Result<Self> {
         let mut checkpoint = Self {
             folder: folder.to_path_buf(),
             files: Vec::new(),
+            index: None,
             entries: BTreeMap::new(),
             device,
             kind,
+            notes: Vec::new(),
         };
-        if folder.join(SINGLE).is_file() {
+        let has = |name: &str| folder.join(name).is_file();
+        if has(SINGLE) {
             checkpoint.add_safetensors(SINGLE)?;
-        } else if folder.join(SHARDED).is_file() {
-            for shard in shards(&folder.join(SHARDED))? {
-                checkpoint.add_safetensors(&shard)?;
-            }
-        } else if folder.join(PICKLED).is_file() {
+        } else if has(SHARDED) {
+            checkpoint.add_shards(SHARDED, Self::add_safetensors)?;
+        } else if has(PICKLED) {
             checkpoint.add_pickled(PICKLED)?;
+        } else if has(PICKLED_SHARDED) {
+            checkpoint.add_shards(PICKLED_SHARDED, Self::add_pickled)?;
         } else {
             return Err(InputError::new(format!(
-                "{}: no weights; expected {SINGLE}, {SHARDED} or {PICKLED}",
+                "{}: no weights; expected {SINGLE}, {SHARDED}, {PICKLED} or {PICKLED_SHARDED}",
                 folder.display()
             )));
         }
@@ -86,34 +103,87 @@ impl Checkpoint {
         (self.device, self.kind)
     }
 
-    /// Removes tensor `name` from the checkpoint and returns it.
+    /// Holds the headers against the tensors that an architecture declares.
     ///
     /// # Errors
-    /// If it is missing, or not of `shape`.
-    pub(crate) fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let Some(entry) = self.entries.remove(name) else {
-            return Err(self.error(format!(
-                "tensor `{name}` is missing; config.json asks for it with shape {shape:?}"
-            )));
+    /// If a tensor is missing, of another shape, or of a dtype that holds no weights; or if there is one
+    /// that the architecture does not have: `config.json` then describes other weights.
+    pub(crate) fn expect(&mut self, declared: &Tensors) -> Result<()> {
+        let is_buffer = |name: &str| BUFFERS.iter().any(|buffer| name.ends_with(buffer));
+        self.entries.retain(|name, _| declared.get(name).is_some() || !is_buffer(name));
+        for (name, wanted) in declared.iter() {
+            let shape = &wanted.shape;
+            let Some(entry) = self.entries.get(name) else {
+                if wanted.optional {
+                    continue;
+                }
+                return Err(self.error(format!(
+                    "tensor `{name}` is missing; config.json asks for it with shape {shape:?}"
+                )));
+            };
+            if entry.shape != *shape {
+                return Err(self.error(format!(
+                    "tensor `{name}` has shape {:?}, but config.json asks for {shape:?}",
+                    entry.shape
+                )));
+            }
+            if entry.kind.is_none() {
+                return Err(self.error(format!(
+                    "tensor `{name}` has dtype {}; supported: F32, F16, BF16, F64 (a quantised \
+                     checkpoint must be dequantised first)",
+                    entry.dtype
+                )));
+            }
+        }
+        let mut unknown = self.entries.keys().filter(|name| declared.get(name).is_none());
+        let Some(name) = unknown.next() else { return Ok(()) };
+        let more = match unknown.count() {
+            0 => String::new(),
+            n => format!(" (and {n} more)"),
         };
-        if entry.shape != shape {
-            return Err(self.error(format!(
-                "tensor `{name}` has shape {:?}, but config.json asks for {shape:?}",
-                entry.shape
+        Err(self.error(format!(
+            "tensor `{name}`{more} is not part of the architecture that config.json describes"
+        )))
+    }
+
+    /// Removes the tensor `name`, which [`Checkpoint::expect`] has found fit, and returns it.
+    ///
+    /// # Errors
+    /// If an element of it is NaN or infinite, or it is not there.
+    pub(crate) fn take(&mut self, name: &str) -> Result<Tensor> {
+        self.take_optional(name)?
+            .ok_or_else(|| self.error(format!("tensor `{name}` was not declared, or taken before")))
+    }
+
+    /// As [`Checkpoint::take`]; `None` where there is no such tensor.
+    ///
+    /// # Errors
+    /// If an element of it is NaN or infinite.
+    pub(crate) fn take_optional(&mut self, name: &str) -> Result<Option<Tensor>> {
+        let Some(entry) = self.entries.remove(name) else { return Ok(None) };
+        let (path, map) = &self.files[entry.file];
+        let bytes = &map[entry.offset..entry.offset + entry.len];
+        let size: Vec<i64> = entry.shape.iter().map(|&n| n as i64).collect();
+        let kind = entry.kind.context("only dtypes of weights are taken")?;
+        let tensor = Tensor::f_from_data_size(bytes, &size, kind)?.to_kind(self.kind);
+        if !is_finite(&tensor)? {
+            return Err(InputError::new(format!(
+                "{}: tensor `{name}` holds NaN or infinite numbers; the model would predict nothing. \
+                 Fetch it again, or use another checkpoint",
+                path.display()
             )));
         }
-        let Some(kind) = entry.kind else {
-            return Err(self.error(format!(
-                "tensor `{name}` has dtype {}; supported: F32, F16, BF16, F64 (a quantised \
-                 checkpoint must be dequantised first)",
-                entry.dtype
-            )));
-        };
-        let (_, map) = &self.files[entry.file];
-        let bytes = &map[entry.offset..entry.offset + entry.len];
-        let size: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
-        let tensor = Tensor::f_from_data_size(bytes, &size, kind)?;
-        Ok(tensor.to_kind(self.kind).to_device(self.device))
+        Ok(Some(tensor.to_device(self.device)))
+    }
+
+    /// Notes what a user should know of this checkpoint.
+    pub(crate) fn note(&mut self, note: String) {
+        self.notes.push(format!("{}: {note}", self.folder.display()));
+    }
+
+    /// What a user should know of this checkpoint, a sentence each.
+    pub(crate) fn notes(self) -> Vec<String> {
+        self.notes
     }
 
     /// Where tensor `name` of `shape` lies.
@@ -137,21 +207,6 @@ impl Checkpoint {
     /// Drops every tensor that `named` accepts; for buffers that are recomputed.
     pub(crate) fn ignore(&mut self, named: impl Fn(&str) -> bool) {
         self.entries.retain(|name, _| !named(name));
-    }
-
-    /// Ends the reading.
-    ///
-    /// # Errors
-    /// If a tensor was never asked for: the config does not describe these weights.
-    pub(crate) fn finish(self) -> Result<()> {
-        let Some(name) = self.entries.keys().next() else { return Ok(()) };
-        let more = match self.entries.len() - 1 {
-            0 => String::new(),
-            n => format!(" (and {n} more)"),
-        };
-        Err(self.error(format!(
-            "tensor `{name}`{more} is not part of the architecture that config.json describes"
-        )))
     }
 
     /// SHA-256 over the `other` files of the folder that shape the computation and the weight
@@ -187,6 +242,53 @@ impl Checkpoint {
         Ok(self.files.len() - 1)
     }
 
+    /// Adds the files that the index `name` lists, by `add`.
+    fn add_shards(
+        &mut self,
+        name: &'static str,
+        add: fn(&mut Self, &str) -> Result<()>,
+    ) -> Result<()> {
+        let places = weight_map(&self.folder.join(name))?;
+        let shards: BTreeSet<String> = places.values().cloned().collect();
+        self.index = Some((name, places));
+        for shard in &shards {
+            add(self, shard)?;
+        }
+        let (_, places) = self.index.as_ref().expect("it was set");
+        match places.iter().find(|(tensor, _)| !self.entries.contains_key(*tensor)) {
+            None => Ok(()),
+            Some((tensor, shard)) => {
+                Err(self.error(format!("{name} places tensor `{tensor}` in {shard}, which lacks it")))
+            }
+        }
+    }
+
+    /// Takes in a tensor of the file `name`. What the index of shards does not list is passed over.
+    ///
+    /// # Errors
+    /// If the index places the tensor in another file: readers would disagree on which copy counts.
+    fn add(&mut self, name: &str, tensor: String, entry: Entry) -> Result<()> {
+        let Some((index, places)) = &self.index else {
+            self.entries.insert(tensor, entry);
+            return Ok(());
+        };
+        match places.get(&tensor) {
+            Some(shard) if shard == name => {
+                self.entries.insert(tensor, entry);
+                Ok(())
+            }
+            Some(shard) => Err(self.error(format!(
+                "{name} holds tensor `{tensor}` too, which {index} places in {shard}; programs disagree \
+                 on which of the two counts. Remove the copy in {name}"
+            ))),
+            None => {
+                let what = format!("{name} holds tensor `{tensor}`, which {index} does not list");
+                self.note(what + "; ignored");
+                Ok(())
+            }
+        }
+    }
+
     fn add_safetensors(&mut self, name: &str) -> Result<()> {
         let file = self.map(name)?;
         let (path, map) = &self.files[file];
@@ -205,7 +307,7 @@ impl Checkpoint {
             return Err(broken(&error));
         }
         let mut entries = Vec::new();
-        for (name, info) in metadata.tensors() {
+        for (tensor, info) in metadata.tensors() {
             let (start, stop) = info.data_offsets;
             let entry = Entry {
                 file,
@@ -215,10 +317,9 @@ impl Checkpoint {
                 offset: data + start,
                 len: stop - start,
             };
-            entries.push((name, entry));
+            entries.push((tensor, entry));
         }
-        self.entries.extend(entries);
-        Ok(())
+        entries.into_iter().try_for_each(|(tensor, entry)| self.add(name, tensor, entry))
     }
 
     fn add_pickled(&mut self, name: &str) -> Result<()> {
@@ -242,7 +343,7 @@ impl Checkpoint {
                 offset: tensor.offset as usize,
                 len: tensor.len,
             };
-            self.entries.insert(tensor.name, entry);
+            self.add(name, tensor.name, entry)?;
         }
         Ok(())
     }
@@ -253,34 +354,36 @@ impl Checkpoint {
 /// # Errors
 /// If there is none, or one is broken.
 pub(crate) fn weight_files(folder: &Path) -> Result<Vec<String>> {
-    let mut names = Checkpoint::open(folder, Device::Cpu, Kind::Float)?.names();
-    if names != [SINGLE] && names != [PICKLED] {
-        names.push(SHARDED.into());
-    }
-    Ok(names)
+    let checkpoint = Checkpoint::open(folder, Device::Cpu, Kind::Float)?;
+    let index = checkpoint.index.as_ref().map(|(name, _)| (*name).to_string());
+    Ok(checkpoint.names().into_iter().chain(index).collect())
 }
 
-/// The shard files an index names, each once, sorted.
-fn shards(index: &Path) -> Result<Vec<String>> {
+/// The shard of each tensor, as the file `index` lists them.
+fn weight_map(index: &Path) -> Result<BTreeMap<String, String>> {
     #[derive(serde::Deserialize)]
     struct Index {
         weight_map: BTreeMap<String, String>,
     }
     let text = std::fs::read_to_string(index)
         .with_context(|| format!("{}: cannot be read", index.display()))?;
-    let parsed: Index = serde_json::from_str(&text)
+    let Index { weight_map } = serde_json::from_str(&text)
         .map_err(|error| InputError::new(format!("{}: {error}", index.display())))?;
-    let mut files: Vec<String> = parsed.weight_map.into_values().collect();
-    files.sort();
-    files.dedup();
     let is_name = |file: &&String| Path::new(file).file_name() == Some(OsStr::new(file.as_str()));
-    if let Some(file) = files.iter().find(|file| !is_name(file)) {
+    if let Some(file) = weight_map.values().find(|file| !is_name(file)) {
         return Err(InputError::new(format!(
             "{}: {file:?} is not the name of a file beside it",
             index.display()
         )));
     }
-    Ok(files)
+    Ok(weight_map)
+}
+
+/// Whether all elements are numbers. A sum is the fastest test; where it is none, because an element is
+/// none or because the sum overflows, each element is looked at.
+fn is_finite(tensor: &Tensor) -> Result<bool> {
+    let sum = f64::try_from(tensor.sum(tensor.kind()))?;
+    Ok(sum.is_finite() || bool::try_from(tensor.isfinite().all())?)
 }
 
 fn kind_of(dtype: safetensors::Dtype) -> Option<Kind> {

@@ -5,9 +5,9 @@
 use super::columns::Columns;
 use super::file::{PatchFile, is_there};
 use super::stack::{Stack, short};
-use crate::edit::Neuron;
+use crate::edit::{ColumnDelta, Edit, Neuron};
 use crate::error::InputError;
-use crate::model::{self, Loaded};
+use crate::model::{self, CausalLm, Loaded};
 use crate::signal;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -99,6 +99,16 @@ impl Origin {
         let columns = saved.into_iter().map(named).collect::<Result<_>>()?;
         Ok(Self { base: history.base, stack, columns })
     }
+
+    /// The edit that takes the patches out of `model`, whose weights hold them, but for rounding.
+    pub fn undo(&self, model: &dyn CausalLm) -> Edit {
+        let column = |(neuron, was): (&Neuron, &Tensor)| {
+            let now = model.ffn_output_matrix(neuron.layer).select(1, neuron.index as i64);
+            let delta = was.to_device(now.device()).to_kind(now.kind()) - now;
+            ColumnDelta { neuron: *neuron, delta }
+        };
+        Edit(self.columns.iter().map(column).collect())
+    }
 }
 
 /// What was written.
@@ -160,10 +170,10 @@ pub fn write(
         let history = History { base, sha256, patches: Vec::new() };
         write_history(&copy.join(FOLDER), history, &stack, &columns)?;
     }
-    let (device, kind) = (loaded.model.spec().device, loaded.model.spec().kind);
+    let options = loaded.options;
     drop(files);
     drop(loaded); // one model in memory at a time
-    let loaded = model::load(&copy, device, kind)?;
+    let loaded = model::load_again(&copy, options)?;
     fs::rename(&copy, out).with_context(failed)?;
     Ok(Written { loaded, stack, left_out })
 }

@@ -5,10 +5,9 @@ use super::repair::argmaxes;
 use crate::edit::Edit;
 use crate::engine::forward;
 use crate::error::InputError;
-use crate::method::finite;
 use crate::model::Loaded;
 use crate::signal;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -83,7 +82,7 @@ impl Kept {
     /// What the model makes of them under `edit`.
     ///
     /// # Errors
-    /// If the user stops.
+    /// If the edit makes logits that are not finite, or the user stops.
     pub fn under(&self, loaded: &Loaded, edit: &Edit) -> Result<Reading> {
         let (mut sum, mut tokens, mut said) = (0.0, 0, Vec::new());
         for text in &self.texts {
@@ -91,8 +90,8 @@ impl Kept {
             let ids: Vec<i64> = text.iter().map(|&id| i64::from(id)).collect();
             let ids = Tensor::from_slice(&ids).to_device(loaded.model.spec().device);
             let logits = forward::logits(loaded.model.as_ref(), &ids.unsqueeze(0), edit);
-            let logits = finite(&logits.squeeze_dim(0));
-            said.extend(argmaxes(&logits)?);
+            let logits = logits.squeeze_dim(0).to_kind(Kind::Float);
+            said.extend(argmaxes(&logits).context("a kept text")?);
             let next = ids.narrow(0, 1, text.len() as i64 - 1).unsqueeze(-1);
             let all = logits.narrow(0, 0, text.len() as i64 - 1).log_softmax(-1, Kind::Float);
             sum -= f64::try_from(all.gather(-1, &next, false).sum(Kind::Double))?;
@@ -103,7 +102,7 @@ impl Kept {
 }
 
 impl Reading {
-    /// exp of the mean; a number also where an edit has broken the model.
+    /// exp of the mean, at most e^700: a number also where an edit has all but broken the model.
     fn perplexity(&self) -> f64 {
         self.nll.min(700.0).exp()
     }

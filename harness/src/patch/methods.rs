@@ -1,34 +1,68 @@
 //! The methods that `ment patch` knows.
 
-use crate::config::Config;
+use crate::config::{Config, Key, METHOD_KINDS};
 use crate::error::InputError;
 use anyhow::Result;
 use serde_json::Value;
 
 const METHODS: &str = include_str!("methods.toml");
 
+/// Keys that a patch does not read: of what an experiment does with other data and other errors.
+const UNREAD: [&str; 5] = [
+    "kn.parallel",
+    "ment.across_errors",
+    "execution.too_long",
+    "execution.unrelated_probes",
+    "execution.strict",
+];
+
 /// A config with no method but the one called `label`, under its settings of `methods.toml` with the
 /// lines `set` laid over them.
 ///
 /// # Errors
-/// If there is no such method, or a line sets nothing.
+/// If there is no such method, or a line sets nothing that it reads.
 pub fn one(label: &str, set: &[String]) -> Result<Config> {
-    let wrong = |error| InputError::new(format!("--set: {error}"));
+    let wrong = |error: String| InputError::new(format!("--set: {error}"));
     let mut table: toml::Table = toml::from_str(METHODS).expect("the methods are TOML");
-    set.iter().try_for_each(|line| crate::config::set(&mut table, line)).map_err(wrong)?;
-    let mut config = Config::of_methods(table).map_err(wrong)?;
-    let plain: Config = toml::from_str(METHODS).expect("the methods are a config");
-    let (model, execution) = (plain.model, config.execution.clone());
-    let kinds = Config { no_edit: Vec::new(), kn: Vec::new(), ment: Vec::new(), ..config.clone() };
-    let bare =
-        Config { no_edit: Vec::new(), kn: Vec::new(), ment: Vec::new(), model, execution, ..plain };
-    if kinds != bare {
-        return Err(wrong("only keys of methods and of execution mean something here".into()));
+    let mut read = vec!["execution"];
+    let kinds = METHOD_KINDS.iter().filter(|kind| {
+        let entries = table.get(**kind).and_then(toml::Value::as_array);
+        entries.is_some_and(|entries| entries.iter().any(|entry| is_called(entry, label)))
+    });
+    read.extend(kinds);
+    let known: Config = toml::from_str(METHODS).expect("the methods are a config");
+    let labels: Vec<&String> = known.labels().collect();
+    if !labels.iter().any(|own| *own == label) {
+        let own: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+        return Err(InputError::new(format!(
+            "--method: no method is called `{label}`; there are {}",
+            own.join(", ")
+        )));
     }
-    config
-        .keep_only(&[label.to_string()])
-        .map_err(|error| InputError::new(format!("--method: {error}")))?;
+    for line in set {
+        let key = Key::of(line).map_err(wrong)?;
+        if !read.contains(&key.table.as_str()) || UNREAD.iter().any(|unread| key.is_below(unread)) {
+            return Err(wrong(format!(
+                "`{line}`: `ment patch --method {label}` reads only {} here",
+                read.iter().map(|key| format!("{key}.*")).collect::<Vec<_>>().join(" and ")
+            )));
+        }
+        crate::config::set(&mut table, line).map_err(wrong)?;
+    }
+    for kind in METHOD_KINDS {
+        if let Some(entries) = table.get_mut(kind).and_then(toml::Value::as_array_mut) {
+            entries.retain(|entry| is_called(entry, label));
+        }
+    }
+    let config = Config::of_methods(table).map_err(wrong)?;
+    if config.labels().next().is_none() {
+        return Err(wrong("a method that is called otherwise is another one; leave `label` out".into()));
+    }
     Ok(config)
+}
+
+fn is_called(entry: &toml::Value, label: &str) -> bool {
+    entry.get("label").and_then(toml::Value::as_str) == Some(label)
 }
 
 /// The settings of the only method of `config`, as JSON.
@@ -54,8 +88,29 @@ mod tests {
         let error = one("rome", &[]).unwrap_err().to_string();
         assert!(error.contains("no method is called `rome`; there are"), "{error}");
         let error = one("ment", &["model.dtype=bf16".into()]).unwrap_err().to_string();
-        assert!(error.contains("only keys of methods"), "{error}");
+        assert!(error.contains("reads only execution.* and ment.* here"), "{error}");
         let error = one("ment", &["ment.quotas=3".into()]).unwrap_err().to_string();
         assert!(error.contains("quotas"), "{error}");
+    }
+
+    /// A line that the method would pass over is refused, and a line for one method is no matter of
+    /// another one's: a quota that `plan-score` could not fill is fine for `ment`.
+    #[test]
+    fn what_the_method_does_not_read_is_refused() {
+        assert_eq!(one("ment", &["ment.quota=20".into()]).unwrap().ment[0].quota.0, 20);
+        for (method, line) in [
+            ("kn", "ment.quota=3"),
+            ("ment", "kn.quota=3"),
+            ("kn", "kn.parallel.prompts=3"),
+            ("ment", "ment.across_errors=keep"),
+            ("ment", "ment.ment.across_errors=keep"),
+            ("ment", "execution.unrelated_probes=3"),
+            ("ment", "model.dtype=bf16"),
+            ("ment", "ment.plan-rank.quota=3"),
+        ] {
+            let error = one(method, &[line.into()]).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{line}`")), "{error}");
+        }
+        assert!(one("ment", &["execution.seed=3".into(), "ment.ment.quota=2".into()]).is_ok());
     }
 }

@@ -1,10 +1,12 @@
 //! Repairs and their side effects as text for people.
 
 use super::file::PatchFile;
+use super::free::Free;
 use super::kept::Drift;
-use super::repair::{Failed, Repairs, Shown, Task};
+use super::repair::{Cause, Failed, Held, Repairs, Shown, Task};
 use crate::edit::Neuron;
 use crate::model::Loaded;
+use crate::model::tokenizer::{Border, quoted};
 use crate::predict::NextToken;
 use anyhow::Result;
 use std::collections::BTreeSet;
@@ -13,17 +15,28 @@ use std::fmt::Write as _;
 /// Columns of a token between quotes.
 const TOKEN: usize = 22;
 
-/// What was asked for: the target's tokens.
+/// What was asked for: the target's tokens, and how they meet the prompt where that needs a word.
 ///
 /// # Errors
 /// If a token cannot be decoded.
 pub fn task(loaded: &Loaded, task: &Task) -> Result<String> {
-    let tokens =
-        task.ids.gold.iter().map(|&id| Ok(format!("{:?}", loaded.tokenizer.decode(&[id])?)));
-    let tokens: Vec<String> = tokens.collect::<Result<_>>()?;
+    let tokens: Vec<String> =
+        task.ids.gold.iter().map(|&id| loaded.tokenizer.token(id)).collect::<Result<_>>()?;
     let (prompt, target) = (task.ids.prompt.len(), tokens.len());
     let many = |count| many(count, "token", "tokens");
-    Ok(format!("prompt   {}\ntarget   {}: {}\n", many(prompt), many(target), tokens.join(" ")))
+    let mut out =
+        format!("prompt   {}\ntarget   {}: {}\n", many(prompt), many(target), quoted(&tokens));
+    if let Some(Border { together, apart }) = &task.border {
+        let _ = writeln!(
+            out,
+            "note     prompt and target meet within a token. Cut together they are … {} …; a model that is \
+             given the prompt meets … {} …, and that is what is repaired. A prompt that ends where a word \
+             ends (spaces belong to the target) is what models are trained on",
+            quoted(together),
+            quoted(apart)
+        );
+    }
+    Ok(out)
 }
 
 /// A count with what is counted.
@@ -31,8 +44,8 @@ fn many(count: usize, one: &str, more: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { more })
 }
 
-/// Every repair, before and after, and how it ended.
-pub fn repairs(task: &Task, repairs: &Repairs) -> String {
+/// Every repair, before and after, and how it ended; `advice` is what to do where it failed.
+pub fn repairs(task: &Task, repairs: &Repairs, advice: &str) -> String {
     let mut out = String::new();
     let tokens = task.ids.gold.len();
     for shown in &repairs.done {
@@ -40,17 +53,22 @@ pub fn repairs(task: &Task, repairs: &Repairs) -> String {
     }
     let (patches, count) = (repairs.edit.0.len(), repairs.done.len());
     let neurons: BTreeSet<Neuron> = repairs.edit.0.iter().map(|column| column.neuron).collect();
-    if let Some(Failed { tried, reason }) = &repairs.failed {
+    if let Some(Failed { tried, reason, cause }) = &repairs.failed {
         one(&mut out, tried, tokens);
         let _ = writeln!(
             out,
-            "\ntoken {} of {tokens} could not be repaired: {reason} (rank of the target {} → {}); \
-             what was tried is undone. A larger ment.estimate.coefficient (0.25) pushes further and changes \
-             more elsewhere; a larger ment.quota (10) tries more neurons",
+            "\ntoken {} of {tokens} could not be repaired: {reason} (rank of the target {} → {}). Nothing is \
+             kept{}.",
             tried.repaired.position + 1,
             tried.repaired.before.target_rank,
-            tried.repaired.after.target_rank
+            tried.repaired.after.target_rank,
+            if count > 0 { ", the repairs of earlier tokens neither" } else { "" }
         );
+        if let Cause::Undone { by: Some(by) } = cause {
+            let (token, by) = (tried.repaired.position + 1, by + 1);
+            let _ = writeln!(out, "Repairing token {by} undoes token {token}, and back.");
+        }
+        let _ = writeln!(out, "{advice}");
     } else {
         let _ = writeln!(
             out,
@@ -95,23 +113,47 @@ fn one(out: &mut String, shown: &Shown, tokens: usize) {
     }
 }
 
-/// Side effects on `texts` kept texts.
-pub fn drift(drift: &Drift, texts: usize) -> String {
-    let Drift { perplexity_before, perplexity_after, changed, positions } = *drift;
-    format!(
-        "kept     {texts} texts: perplexity {perplexity_before:.3} → {perplexity_after:.3} ({:+.2} %), \
-         another token at {changed} of {positions} positions ({:.2} %)\n",
-        100.0 * (perplexity_after / perplexity_before - 1.0),
-        100.0 * changed as f64 / positions as f64
-    )
+/// What the model writes after the prompt alone.
+pub fn free(free: &Free) -> String {
+    let mut out = format!("writes   {:?} (greedily, after the prompt alone)\n", free.text);
+    if let Some(word) = &free.longer_word {
+        let _ = writeln!(
+            out,
+            "note     the word goes on: {word:?}. A target that includes what should follow it, such as a \
+             bracket or a line end, ends it"
+        );
+    }
+    out
 }
 
-/// Whether a patch still does what it was made for: `held` of `all` tokens of its target.
-pub fn held(file: &PatchFile, (held, all): (usize, usize)) -> String {
-    let lost = if held < all { ": it does not hold as it was made" } else { "" };
-    format!(
-        "{}: {held} of {all} tokens of {:?} are said{lost}\n",
-        file.name(),
-        file.patch.card.target
-    )
+/// Perplexity (a factor) and share of other predictions from which side effects are large.
+const LARGE: (f64, f64) = (1.1, 0.1);
+
+/// Side effects on `texts` kept texts, against the model without any patch.
+pub fn drift(drift: &Drift, texts: usize) -> String {
+    let Drift { perplexity_before, perplexity_after, changed, positions } = *drift;
+    let (factor, share) =
+        (perplexity_after / perplexity_before, changed as f64 / positions as f64);
+    let mut out = format!(
+        "kept     {texts} texts: perplexity {perplexity_before:.3} → {perplexity_after:.3} ({:+.2} %), \
+         another token at {changed} of {positions} positions ({:.2} %)\n",
+        100.0 * (factor - 1.0),
+        100.0 * share
+    );
+    if factor > LARGE.0 || share > LARGE.1 {
+        out += "warning  these side effects are large: much that has nothing to do with the prompt changes. \
+                A smaller push (--set ment.estimate.coefficient) changes less\n";
+    }
+    out
+}
+
+/// Whether a patch still does what it was made for.
+pub fn held(file: &PatchFile, held: &Held) -> String {
+    let Held { tokens, of, free } = held;
+    let lost = match (held.all(), tokens == of) {
+        (true, _) => String::new(),
+        (false, true) => format!(", but the model writes {:?} after the prompt alone", free.text),
+        (false, false) => ": it does not hold as it was made".into(),
+    };
+    format!("{}: {tokens} of {of} tokens of {:?} are said{lost}\n", file.name(), file.patch.card.target)
 }

@@ -2,13 +2,14 @@
 //! method's edit on top of those before.
 
 use super::file::{Card, Repaired};
+use super::free::{self, Free};
 use crate::config::Config;
 use crate::device::Clock;
 use crate::edit::Edit;
 use crate::error::InputError;
-use crate::method::{Method, NoParallelPrompts};
+use crate::method::{Method, NoParallelPrompts, check_finite};
 use crate::model::Loaded;
-use crate::model::tokenizer::Joint;
+use crate::model::tokenizer::{Border, Joint};
 use crate::predict::{self, NextToken};
 use crate::record::Outcome;
 use crate::run::attempt::{Attempt, Traces, Workbench, attempt};
@@ -30,17 +31,20 @@ pub struct Task {
     pub prompt: String,
     /// The target as text.
     pub target: String,
-    /// Both as ids.
+    /// Both as ids: the prompt as it is cut alone, so that what is repaired is what the model meets.
     pub ids: Joint,
+    /// Where they meet within a token.
+    pub border: Option<Border>,
 }
 
 impl Task {
     /// `target` after `prompt`, for that model.
     ///
     /// # Errors
-    /// If one of them is empty, or both are longer than the model's context.
+    /// If one of them is empty, both are longer than the model's context, they meet where the tokenizer
+    /// cannot part them, or the target holds an end of sequence.
     pub fn new(loaded: &Loaded, prompt: &str, target: &str) -> Result<Self> {
-        let ids = loaded.tokenizer.encode_joint(prompt, target)?;
+        let (ids, border) = loaded.tokenizer.encode_after(prompt, target)?;
         if target.is_empty() || ids.gold.is_empty() {
             return Err(InputError::new("the target is empty; say what the model should say"));
         }
@@ -55,7 +59,13 @@ impl Task {
                 "prompt and target have {tokens} tokens, the model's context holds {context}"
             )));
         }
-        Ok(Self { prompt: prompt.into(), target: target.into(), ids })
+        if let Some(&end) = ids.gold.iter().find(|id| loaded.ends.contains(id)) {
+            return Err(InputError::new(format!(
+                "the target holds {:?}, an end of sequence: the model writes nothing there. Leave it out",
+                loaded.tokenizer.token(end)?
+            )));
+        }
+        Ok(Self { prompt: prompt.into(), target: target.into(), ids, border })
     }
 
     /// The tokens of the target that the unedited model does not say.
@@ -76,14 +86,14 @@ impl Task {
         let Joint { prompt, gold } = &self.ids;
         let ids = Joint { prompt: prompt.clone(), gold: gold[..=position].to_vec() };
         let target = loaded.tokenizer.continuation(prompt, &ids.gold)?;
-        Ok(Self { prompt: self.prompt.clone(), target, ids })
+        Ok(Self { prompt: self.prompt.clone(), target, ids, border: self.border.clone() })
     }
 
     /// What the patch of that `card` was made for.
     pub fn of(card: &Card) -> Self {
         let Card { prompt, target, prompt_ids, target_ids, .. } = card;
         let ids = Joint { prompt: prompt_ids.clone(), gold: target_ids.clone() };
-        Self { prompt: prompt.clone(), target: target.clone(), ids }
+        Self { prompt: prompt.clone(), target: target.clone(), ids, border: None }
     }
 
     /// Prompt and target without its last token, whose own prediction nobody needs, `[T]`.
@@ -107,18 +117,42 @@ impl Task {
     }
 }
 
-/// How many tokens of the target of that `card` the model says under `edit`, and of how many.
-///
-/// # Errors
-/// If libtorch fails.
-pub fn held(loaded: &Loaded, card: &Card, edit: &Edit) -> Result<(usize, usize)> {
-    let said = Task::of(card).said(loaded, edit)?;
-    let held = said.iter().zip(&card.target_ids).filter(|(said, target)| said == target).count();
-    Ok((held, card.target_ids.len()))
+/// Whether a patch does what it was made for.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// How many tokens of the target are said, those before each given.
+    pub tokens: usize,
+    /// Of how many.
+    pub of: usize,
+    /// What is written after the prompt alone.
+    pub free: Free,
+}
+
+impl Held {
+    /// Of the patch of that `card`, on a model under `edit`.
+    ///
+    /// # Errors
+    /// If logits are not finite, or libtorch fails.
+    pub fn new(loaded: &Loaded, card: &Card, edit: &Edit) -> Result<Self> {
+        let task = Task::of(card);
+        let said = task.said(loaded, edit)?;
+        let pairs = said.iter().zip(&card.target_ids);
+        let tokens = pairs.filter(|(said, target)| said == target).count();
+        Ok(Self { tokens, of: said.len(), free: free::write(loaded, &task, edit)? })
+    }
+
+    /// Whether the whole target is said, and written after the prompt alone.
+    pub fn all(&self) -> bool {
+        self.tokens == self.of && self.free.says_target
+    }
 }
 
 /// The largest logit of each row of `[N,V]`, the first of equals.
+///
+/// # Errors
+/// If a logit is NaN or infinite.
 pub(super) fn argmaxes(logits: &Tensor) -> Result<Vec<u32>> {
+    check_finite(logits)?;
     let best = logits.max_dim(-1, true).0;
     let ids = logits.eq_tensor(&best).to_kind(Kind::Int8).argmax(-1, false);
     Ok(Vec::<i64>::try_from(ids)?.into_iter().map(|id| id as u32).collect())
@@ -149,7 +183,7 @@ impl Shown {
         position: usize,
         attempt: &Attempt,
     ) -> Result<Self> {
-        let text = |id: u32| loaded.tokenizer.decode(&[id]);
+        let text = |id: u32| loaded.tokenizer.token(id);
         let repaired = Repaired {
             position,
             target: text(task.ids.gold[position])?,
@@ -163,13 +197,50 @@ impl Shown {
     }
 }
 
+/// Why a token could not be repaired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The method named no neuron to patch.
+    NoNeuron,
+    /// So many patches did not suffice.
+    NotEnough {
+        /// How many.
+        tried: usize,
+    },
+    /// It was repaired again and again, and the repair of another token undid it.
+    Undone {
+        /// Which token of the target, from 0, was repaired last.
+        by: Option<usize>,
+    },
+}
+
+impl Cause {
+    fn reason(self) -> String {
+        match self {
+            Self::NoNeuron => "no neuron was found to patch".into(),
+            Self::NotEnough { tried: 1 } => "one patch did not suffice".into(),
+            Self::NotEnough { tried } => format!("{tried} patches did not suffice"),
+            Self::Undone { .. } => format!("it was repaired {TRIES} times, and did not last"),
+        }
+    }
+}
+
 /// A token that could not be repaired.
 #[derive(Clone, Debug, Serialize)]
 pub struct Failed {
     /// What was tried, all undone.
     pub tried: Shown,
-    /// Why.
+    /// Why, in words.
     pub reason: String,
+    /// Why.
+    #[serde(skip)]
+    pub cause: Cause,
+}
+
+impl Failed {
+    fn new(tried: Shown, cause: Cause) -> Option<Self> {
+        Some(Self { tried, reason: cause.reason(), cause })
+    }
 }
 
 /// What became of a task.
@@ -225,18 +296,17 @@ pub fn repair(
             Shown { top_before: top(position)?, ..Shown::of(loaded, task, position, &attempt)? };
         tries[position] += 1;
         if attempt.outcome != Outcome::Solved {
-            let tried = shown.repaired.neurons.len();
-            let reason = match tried {
-                0 => "no neuron was found to patch".into(),
-                1 => "one patch did not suffice".into(),
-                tried => format!("{tried} patches did not suffice"),
+            let cause = match shown.repaired.neurons.len() {
+                0 => Cause::NoNeuron,
+                tried => Cause::NotEnough { tried },
             };
-            repairs.failed = Some(Failed { tried: shown, reason });
+            repairs.failed = Failed::new(shown, cause);
             break;
         }
         if tries[position] > TRIES {
-            let reason = format!("it was repaired {TRIES} times, and did not last");
-            repairs.failed = Some(Failed { tried: shown, reason });
+            let by = repairs.done.last().map(|last| last.repaired.position);
+            let by = by.filter(|by| *by != position);
+            repairs.failed = Failed::new(shown, Cause::Undone { by });
             break;
         }
         repairs.done.push(shown);

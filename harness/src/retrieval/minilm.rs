@@ -2,7 +2,7 @@
 //! Fields are named as in the checkpoint; equal to `sentence-transformers` (a golden test).
 
 use crate::error::InputError;
-use crate::model::{Checkpoint, LayerNorm, Linear, tokenizer};
+use crate::model::{Checkpoint, LayerNorm, Linear, Tensors, tokenizer};
 use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 use std::path::Path;
@@ -25,6 +25,31 @@ struct Config {
     hidden_act: String,
 }
 
+impl Config {
+    fn tensors(&self) -> Tensors {
+        let (d, f) = (self.hidden_size, self.intermediate_size);
+        let mut tensors = Tensors::default();
+        for (part, rows) in [
+            ("word", self.vocab_size),
+            ("position", self.max_position_embeddings),
+            ("token_type", self.type_vocab_size),
+        ] {
+            tensors.add(format!("embeddings.{part}_embeddings.weight"), &[rows, d]);
+        }
+        tensors.norm("embeddings.LayerNorm", d, true);
+        for layer in (0..self.num_hidden_layers).map(|index| format!("encoder.layer.{index}")) {
+            for part in ["self.query", "self.key", "self.value", "output.dense"] {
+                tensors.linear(&format!("{layer}.attention.{part}"), [d, d], true);
+            }
+            tensors.linear(&format!("{layer}.intermediate.dense"), [f, d], true);
+            tensors.linear(&format!("{layer}.output.dense"), [d, f], true);
+            tensors.norm(&format!("{layer}.attention.output.LayerNorm"), d, true);
+            tensors.norm(&format!("{layer}.output.LayerNorm"), d, true);
+        }
+        tensors
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct SentenceConfig {
     max_seq_length: usize,
@@ -43,20 +68,17 @@ struct Layer {
 }
 
 impl Layer {
-    fn load(from: &mut Checkpoint, name: &str, config: &Config) -> Result<Self> {
-        let (d, f, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
-        let attention = format!("{name}.attention");
-        let attention_norm = format!("{attention}.output.LayerNorm");
-        let mut linear = |part: String, out, inner| Linear::load(from, &part, out, inner, true);
+    fn load(from: &mut Checkpoint, name: &str, eps: f64) -> Result<Self> {
+        let mut linear = |part| Linear::load(from, &format!("{name}.{part}"), true);
         Ok(Self {
-            query: linear(format!("{attention}.self.query"), d, d)?,
-            key: linear(format!("{attention}.self.key"), d, d)?,
-            value: linear(format!("{attention}.self.value"), d, d)?,
-            attention_output: linear(format!("{attention}.output.dense"), d, d)?,
-            intermediate: linear(format!("{name}.intermediate.dense"), f, d)?,
-            output: linear(format!("{name}.output.dense"), d, f)?,
-            attention_norm: LayerNorm::load(from, &attention_norm, d, eps)?,
-            output_norm: LayerNorm::load(from, &format!("{name}.output.LayerNorm"), d, eps)?,
+            query: linear("attention.self.query")?,
+            key: linear("attention.self.key")?,
+            value: linear("attention.self.value")?,
+            attention_output: linear("attention.output.dense")?,
+            intermediate: linear("intermediate.dense")?,
+            output: linear("output.dense")?,
+            attention_norm: LayerNorm::load(from, &format!("{name}.attention.output.LayerNorm"), eps)?,
+            output_norm: LayerNorm::load(from, &format!("{name}.output.LayerNorm"), eps)?,
         })
     }
 
@@ -122,20 +144,19 @@ impl MiniLm {
             )));
         }
         let mut from = Checkpoint::open(path, device, Kind::Float)?;
-        let d = config.hidden_size;
-        let sha256 = from.sha256(&SHAPING)?;
         from.ignore(|name| name == "embeddings.position_ids" || name.starts_with("pooler."));
-        let mut embedding = |part: &str, rows| {
-            from.take(&format!("embeddings.{part}_embeddings.weight"), &[rows, d])
-        };
-        let word_embeddings = embedding("word", config.vocab_size)?;
-        let position_embeddings = embedding("position", config.max_position_embeddings)?;
-        let token_type_embeddings = embedding("token_type", config.type_vocab_size)?;
-        let norm = LayerNorm::load(&mut from, "embeddings.LayerNorm", d, config.layer_norm_eps)?;
+        from.expect(&config.tensors())?;
+        let sha256 = from.sha256(&SHAPING)?;
+        let mut embedding =
+            |part: &str| from.take(&format!("embeddings.{part}_embeddings.weight"));
+        let word_embeddings = embedding("word")?;
+        let position_embeddings = embedding("position")?;
+        let token_type_embeddings = embedding("token_type")?;
+        let eps = config.layer_norm_eps;
+        let norm = LayerNorm::load(&mut from, "embeddings.LayerNorm", eps)?;
         let layers = (0..config.num_hidden_layers)
-            .map(|index| Layer::load(&mut from, &format!("encoder.layer.{index}"), &config))
+            .map(|index| Layer::load(&mut from, &format!("encoder.layer.{index}"), eps))
             .collect::<Result<_>>()?;
-        from.finish()?;
         Ok(Self {
             tokenizer: tokenizer::truncating(path, sentence.max_seq_length)?,
             word_embeddings,

@@ -104,6 +104,12 @@ fn of_model(config: &Config, loaded: &Loaded) -> Vec<String> {
     if (spec.family, spec.layers, spec.d_model) != ("codegen", 20, 1024) {
         found.push(format!("model: {}, where the paper has CodeGen-350M-mono", config.model.label));
     }
+    if config.model.plain_architecture {
+        found.push(format!(
+            "the checkpoint's own Python code, if it has some, is not run; it is computed as a plain {}",
+            spec.family
+        ));
+    }
     if config.model.dtype == Dtype::Bf16 {
         found.push(
             "weights and activations are bfloat16; whether an edit solves its error is decided on \

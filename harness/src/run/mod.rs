@@ -2,6 +2,7 @@
 
 pub(crate) mod attempt;
 mod deviations;
+mod failed;
 mod forecast;
 mod parallel;
 mod patching;
@@ -12,6 +13,7 @@ mod strict;
 
 pub use self::probing::{Case, Fit, describe_fit, fit};
 
+use self::failed::FailedTrials;
 use self::forecast::Forecast;
 use self::parallel::Corpus;
 use self::patching::Patching;
@@ -81,6 +83,9 @@ enum Purpose {
 /// A [`Forecast`], if it is prepared for one.
 fn experiment(config: &Config, place: &Place<'_>, purpose: Purpose) -> Result<Option<Forecast>> {
     let device = device::open(place.device)?;
+    // What config and headers tell comes before data are read and embedded.
+    model::check(&config.model.path, device::options(&config.model, device))
+        .with_context(|| unloadable(config))?;
     device::set_up_cpu(place.threads);
     device::set_tf32(config.execution.tf32);
     if let Some(warning) = device::warning(device, config.model.dtype) {
@@ -101,10 +106,11 @@ fn patch(
 ) -> Result<Option<Forecast>> {
     let datasets = check::datasets(config)?;
     let planned = plan(config, &datasets);
+    let loaded = load(config, device)?;
+    signal::check()?;
     let prepare::Retrieved { demonstrations, embeddings, encoder } =
         prepare::retrieve(config, &datasets, &planned, device)?;
     signal::check()?;
-    let loaded = load(config, device)?;
     let prompts = prepare::prompts(config, &datasets, &planned, demonstrations, &loaded)?;
     let queries: Vec<Tensor> = embeddings.iter().map(|of| of.queries.shallow_clone()).collect();
     let corpora = corpora(config, &datasets, embeddings, &loaded)?;
@@ -129,8 +135,20 @@ fn patch(
     let hashes = manifest.identity.settings();
     let parallel = patching::Parallel { corpora: &corpora, queries };
     let weights = Weights::of(config, loaded.model.as_ref())?;
-    let patching =
-        Patching { config, loaded, methods, prompts, own, hashes, parallel, weights, store, done };
+    let failed = FailedTrials::default();
+    let patching = Patching {
+        config,
+        loaded,
+        methods,
+        prompts,
+        own,
+        hashes,
+        parallel,
+        weights,
+        store,
+        done,
+        failed,
+    };
     match rehearsal {
         None => patching.run().map(|()| None),
         Some(rehearsal) => patching.forecast(&rehearsal.there).map(Some),
@@ -184,6 +202,7 @@ fn probe(
         weights,
         store,
         done,
+        failed: FailedTrials::default(),
     };
     match rehearsal {
         None => probing.run().map(|()| None),
@@ -225,8 +244,12 @@ impl Opened {
 }
 
 fn load(config: &Config, device: Device) -> Result<Loaded> {
-    model::load(&config.model.path, device, device::kind(config.model.dtype))
-        .with_context(|| format!("model `{}` cannot be loaded", config.model.label))
+    model::load(&config.model.path, device::options(&config.model, device))
+        .with_context(|| unloadable(config))
+}
+
+fn unloadable(config: &Config) -> String {
+    format!("model `{}` cannot be loaded", config.model.label)
 }
 
 /// One line on what begins.

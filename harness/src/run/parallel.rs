@@ -128,7 +128,7 @@ mod tests {
     use crate::method::ParallelPrompts;
     use crate::model::{self, Loaded};
     use std::path::{Path, PathBuf};
-    use tch::{Device, Kind, Tensor};
+    use tch::Tensor;
 
     fn root() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -158,7 +158,7 @@ mod tests {
         let angles = Tensor::from_slice(&[0.0_f32, 0.3, 0.1, 0.2, 0.0]);
         let embeddings = Tensor::stack(&[angles.cos(), angles.sin()], 1);
         let tiny = root().join("scripts/goldens/tiny");
-        let loaded = model::load(&tiny, Device::Cpu, Kind::Float).expect("the tiny checkpoint");
+        let loaded = model::load(&tiny, model::Options::default()).expect("the tiny checkpoint");
         (toml::from_str(&text).expect("a config"), dataset, embeddings, loaded)
     }
 

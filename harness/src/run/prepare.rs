@@ -161,10 +161,17 @@ pub(super) fn prompts<'a>(
     let Some((longest, tokens)) = too_long.iter().max_by_key(|(_, tokens)| *tokens) else {
         return Ok(prompts);
     };
+    // Where demonstrations are left out already, these prompts have none left.
+    let remedy = match config.execution.too_long {
+        TooLong::Refuse => {
+            "Lower retrieval.demonstrations, set execution.too_long = \"fewer_demonstrations\", or take \
+             the pair out"
+        }
+        TooLong::FewerDemonstrations => "It is too long without any demonstration; take the pair out",
+    };
     Err(InputError::new(format!(
         "{} of {} prompts are longer than the {context} tokens of the model's context; the longest \
-         is datum {} of {} with {tokens}. Lower retrieval.demonstrations, set \
-         execution.too_long = \"fewer_demonstrations\", or take the pair out",
+         is datum {} of {} with {tokens}. {remedy}",
         too_long.len(),
         prompts.len(),
         longest.datum,

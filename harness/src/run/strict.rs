@@ -43,15 +43,13 @@ fn hash(model: &dyn CausalLm) -> Result<String> {
 mod tests {
     use super::Weights;
     use crate::config::Config;
-    use crate::model::{load_weights, read_config};
+    use crate::model::{Options, load_weights};
     use std::path::Path;
-    use tch::{Device, Kind};
 
     #[test]
     fn a_changed_weight_is_found() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/goldens/tiny");
-        let read = read_config(&folder).unwrap();
-        let (model, _) = load_weights(&folder, &read, Device::Cpu, Kind::Float).unwrap();
+        let (model, _) = load_weights(&folder, Options::default()).unwrap();
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/patching.toml");
         let mut config = Config::read(&root).unwrap();
         let carefree = Weights::of(&config, model.as_ref()).unwrap();

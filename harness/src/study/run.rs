@@ -26,7 +26,7 @@ pub fn run(
     let device = device::open(device)?;
     device::set_up_cpu(threads);
     device::set_tf32(config.execution.tf32);
-    let loaded = model::load(&config.model.path, device, device::kind(config.model.dtype))?;
+    let loaded = model::load(&config.model.path, device::options(&config.model, device))?;
     if !Origin::of(&config.model.path, &loaded.sha256)?.stack.files.is_empty() {
         return Err(InputError::new(format!(
             "{}: has patches in its weights; a study begins with a model without any",

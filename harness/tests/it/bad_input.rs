@@ -100,7 +100,7 @@ proptest! {
             bytes.truncate((end * bytes.len() as f64) as usize);
         }
         fs::write(&path, bytes).unwrap();
-        drop(ment::model::load(folder.path(), tch::Device::Cpu, Kind::Float));
+        drop(ment::model::load(folder.path(), ment::model::Options::default()));
     }
 }
 

@@ -12,6 +12,25 @@ fn help() {
     insta::assert_snapshot!("help", stdout(&["--help"]));
 }
 
+/// Threads that wait do not spin, unless the user wants them to: the policy is in the environment before
+/// libtorch is loaded.
+#[cfg(all(feature = "torch", target_os = "linux"))]
+#[test]
+fn threads_wait_passively_unless_the_user_says_otherwise() {
+    let policy = |set: &[(&str, &str)]| {
+        let mut command = ment();
+        command.env_remove("OMP_WAIT_POLICY").env_remove("GOMP_SPINCOUNT");
+        command.env("OMP_DISPLAY_ENV", "verbose").envs(set.iter().copied()).arg("--version");
+        let assert = command.assert().success().stdout("ment 0.1.0\n");
+        String::from_utf8_lossy(&assert.get_output().stderr).into_owned()
+    };
+    let said = policy(&[]);
+    assert!(said.contains("OMP_WAIT_POLICY = 'PASSIVE'"), "{said}");
+    assert_eq!(said.matches("OMP_WAIT_POLICY = ").count(), 1, "libtorch is loaded once: {said}");
+    assert!(policy(&[("OMP_WAIT_POLICY", "active")]).contains("OMP_WAIT_POLICY = 'ACTIVE'"));
+    assert!(policy(&[("GOMP_SPINCOUNT", "1234")]).contains("GOMP_SPINCOUNT = '1234'"));
+}
+
 #[test]
 fn help_of_run() {
     insta::assert_snapshot!("help_of_run", stdout(&["run", "--help"]));

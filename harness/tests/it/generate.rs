@@ -103,7 +103,8 @@ fn a_prompt_may_be_a_file_and_chance_has_a_seed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("prompt.txt");
     std::fs::write(&file, format!("{PROMPT}\n")).unwrap();
-    let by_file = generate(&["--tokens", "8", "--prompt", file.to_str().unwrap()]).success();
+    let file = format!("@{}", file.display());
+    let by_file = generate(&["--tokens", "8", "--prompt", &file]).success();
     assert_eq!(by_file.get_output().stdout, said(&["--tokens", "8"]).into_bytes());
     let drawn = |seed| said(&["--tokens", "40", "--temperature", "3", "--seed", seed]);
     assert_eq!(drawn("1"), drawn("1"));
@@ -117,7 +118,7 @@ fn the_context_is_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("long.txt");
     std::fs::write(&file, &long).unwrap();
-    let assert = generate(&["--prompt", file.to_str().unwrap()]).code(2);
+    let assert = generate(&["--prompt", &format!("@{}", file.display())]).code(2);
     let stderr = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
     assert!(stderr.contains("the model's context holds 512"), "{stderr}");
     let json: Value =

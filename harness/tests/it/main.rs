@@ -24,6 +24,8 @@ mod methods;
 #[cfg(feature = "torch")]
 mod model_parity;
 #[cfg(feature = "torch")]
+mod odd_folders;
+#[cfg(feature = "torch")]
 mod patch;
 #[cfg(feature = "torch")]
 mod predict;

@@ -2,10 +2,10 @@
 use crate::support::{golden, set_up_model, tensors};
 use ment::edit::Edit;
 use ment::engine::forward;
-use ment::model::load;
+use ment::model::{Options, load};
 use ment::retrieval::MiniLm;
 use serde::Deserialize;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 #[derive(Deserialize)]
 struct Prompts {
@@ -30,7 +30,7 @@ struct Top {
 /// Ids, the argmax at every position and the best logits equal `transformers`'.
 #[test]
 fn smollm2_predicts_as_transformers_does() {
-    let loaded = load(&set_up_model("smollm2-135m-instruct"), Device::Cpu, Kind::Float).unwrap();
+    let loaded = load(&set_up_model("smollm2-135m-instruct"), Options::default()).unwrap();
     let text = std::fs::read_to_string(golden("smollm2.json")).unwrap();
     let golden: Prompts = serde_json::from_str(&text).unwrap();
     assert!(golden.prompts.len() >= 20);

@@ -22,10 +22,12 @@ fn said(folder: &Path, arguments: &[&str]) -> String {
 /// A folder with a config that is right: model, encoder and data are there as far as `ment check` looks.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for file in ["model/config.json", "model/tokenizer.json", "encoder/config.json"] {
-        let path = folder.path().join(file);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("writable");
-        fs::write(path, "{}").expect("writable");
+    fs::create_dir(folder.path().join("encoder")).expect("writable");
+    fs::write(folder.path().join("encoder/config.json"), "{}").expect("writable");
+    fs::create_dir(folder.path().join("model")).expect("writable");
+    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+        let tiny = root().join("scripts/goldens/tiny").join(file);
+        fs::copy(tiny, folder.path().join("model").join(file)).expect("copied");
     }
     let data = folder.path().join("data");
     fs::create_dir_all(&data).expect("writable");
@@ -262,6 +264,7 @@ fn records_and_manifests() {
 #[test]
 fn command_lines() {
     let folder = folder();
+    fs::write(folder.path().join("two.toml"), config("", "[[kn]]")).expect("writable");
     let run = root().join("harness/tests/runs/patching");
     let probing = root().join("harness/tests/runs/probing");
     let (run, probing) = (run.to_str().unwrap(), probing.to_str().unwrap());
@@ -279,6 +282,8 @@ fn command_lines() {
         &["check", "config.toml", "--set", "ment.quotta=3"],
         &["check", "config.toml", "--set", "model=3"],
         &["check", "config.toml", "--only", "KN"],
+        &["check", "two.toml", "--only", "MENT", "--set", "kn.quota=3"],
+        &["check", "two.toml", "--only", "MENT", "--set", "kn.\"KN (step=20)\".steps=3"],
         &["check", "config.toml", "--seed", "-1"],
         &["check", "data"],
         &["run", "config.toml", "--shard", "3/2"],

@@ -37,9 +37,9 @@ pub(crate) use self::tensors::*;
 #[cfg(feature = "torch")]
 mod tensors {
     use super::golden;
-    use ment::model::{CausalLm, load_weights, read_config};
+    use ment::model::{CausalLm, Options, load_weights};
     use std::collections::HashMap;
-    use tch::{Device, Kind, Tensor};
+    use tch::Tensor;
 
     /// The tensors of a golden file by name.
     pub(crate) fn tensors(name: &str) -> HashMap<String, Tensor> {
@@ -49,9 +49,7 @@ mod tensors {
     /// A golden checkpoint as a model, on the CPU in f32.
     pub(crate) fn model(name: &str) -> Box<dyn CausalLm> {
         tch::set_num_threads(1); // tests run side by side
-        let folder = golden(name);
-        let config = read_config(&folder).expect("a config");
-        load_weights(&folder, &config, Device::Cpu, Kind::Float).expect("a checkpoint").0
+        load_weights(&golden(name), Options::default()).expect("a checkpoint").0
     }
 
     /// Largest difference, relative to the largest entry of the reference.

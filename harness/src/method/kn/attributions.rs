@@ -131,7 +131,7 @@ mod tests {
     use crate::method::{NoParallelPrompts, Scene};
     use crate::model::{self, Sequences};
     use std::path::Path;
-    use tch::{Device, Kind, Tensor};
+    use tch::Tensor;
 
     /// With 200 steps of 3 layers each prompt has its own pass: the scores are those of one pass of all,
     /// and the very same whatever was attributed before, or was thrown out meanwhile.
@@ -139,7 +139,7 @@ mod tests {
     fn a_prompt_with_many_steps_has_its_own_pass() {
         tch::set_num_threads(1);
         let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/goldens/tiny");
-        let loaded = model::load(&tiny, Device::Cpu, Kind::Float).unwrap();
+        let loaded = model::load(&tiny, model::Options::default()).unwrap();
         let model = loaded.model.as_ref();
         let ids = Tensor::from_slice(&[5_i64, 6]);
         let trace = Trace::new(model, &Sequences::one(&ids), Edit::none());

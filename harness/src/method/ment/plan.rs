@@ -1,7 +1,7 @@
 //! Step 3 (II-C): which of the located neurons are patched, in which order.
 
 use super::super::in_order::{Patches, patch};
-use super::super::observe::log_ratio;
+use super::super::observe::{Simulated, log_ratio, observe_candidates};
 use super::super::simulate::Simulation;
 use super::super::{LlmError, Repair, Scene, observe};
 use crate::config::{MentConfig, Plan};
@@ -37,7 +37,7 @@ pub(super) fn plan(
 }
 
 /// Tries every candidate on top of the edits so far and commits the best, again and again. A neuron
-/// may be chosen more than once.
+/// may be chosen more than once; one that breaks the model is not chosen.
 fn simulated(
     scene: &Scene<'_>,
     error: &LlmError,
@@ -59,18 +59,16 @@ fn simulated(
 
     while now.target_rank > 1 && neurons.len() < quota {
         let clock = Clock::start(device);
-        let logits = simulation.logits();
-        let after = observe(&logits, error.target)?;
-        let ratios = log_ratio(&logits, error.target, error.argmax)?;
-        let states = after.iter().map(|seen| seen.target_rank).zip(ratios.iter().copied());
-        let best = best(plan, states);
+        let after = observe_candidates(&simulation.logits(), error)?;
+        let sound = after.iter().enumerate().filter_map(|(index, after)| Some((index, (*after)?)));
+        let Some((best, after)) = best(plan, sound) else { break };
         neurons.push(Patched {
             neuron: candidates[best].neuron,
             candidate: best,
-            rank_gain: i64::from(now.target_rank) - i64::from(after[best].target_rank),
-            log_ratio_gain: ratios[best] - ratio,
+            rank_gain: i64::from(now.target_rank) - i64::from(after.seen.target_rank),
+            log_ratio_gain: after.ratio - ratio,
         });
-        (now, ratio) = (after[best], ratios[best]);
+        (now, ratio) = (after.seen, after.ratio);
         edit = edit.and(&edits[best]);
         seconds.plan += clock.seconds();
 
@@ -86,38 +84,53 @@ fn simulated(
 /// Equation 3, lexicographic: the lowest rank of the target, then its largest log-ratio to the
 /// argmax, or one of the two; the first in attribution order among equals. The state before is the
 /// same for all candidates, so comparing the states after compares the gains.
-fn best(plan: Plan, after: impl Iterator<Item = (u32, f64)>) -> usize {
-    let mut best = (0, u32::MAX, f64::NEG_INFINITY);
-    for (index, (rank, ratio)) in after.enumerate() {
-        let (rank, ratio) = match plan {
-            Plan::Rank => (rank, 0.0),
-            Plan::Probability => (0, ratio),
-            Plan::Gain | Plan::Score => (rank, ratio),
-        };
-        if rank < best.1 || (rank == best.1 && ratio > best.2) {
-            best = (index, rank, ratio);
-        }
-    }
-    best.0
+fn best(
+    plan: Plan,
+    candidates: impl Iterator<Item = (usize, Simulated)>,
+) -> Option<(usize, Simulated)> {
+    let key = |of: &Simulated| match plan {
+        Plan::Rank => (of.seen.target_rank, 0.0),
+        Plan::Probability => (0, of.ratio),
+        Plan::Gain | Plan::Score => (of.seen.target_rank, of.ratio),
+    };
+    candidates.reduce(|best, next| {
+        let ((rank, ratio), (next_rank, next_ratio)) = (key(&best.1), key(&next.1));
+        let is_better = next_rank < rank || (next_rank == rank && next_ratio > ratio);
+        if is_better { next } else { best }
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::best;
+    use super::{Simulated, best};
     use crate::config::Plan;
+    use crate::record::Observation;
+
+    fn pick(plan: Plan, states: &[(u32, f64)]) -> Option<usize> {
+        let candidate = |(index, &(target_rank, ratio)): (usize, &(u32, f64))| {
+            let seen = Observation {
+                argmax: 0,
+                argmax_probability: 0.0,
+                target_rank,
+                target_probability: 0.0,
+            };
+            (index, Simulated { seen, ratio })
+        };
+        best(plan, states.iter().enumerate().map(candidate)).map(|(index, _)| index)
+    }
 
     #[test]
     fn rank_decides_then_ratio_then_attribution_order() {
-        let pick = |states: &[(u32, f64)]| best(Plan::Gain, states.iter().copied());
-        assert_eq!(pick(&[(3, 9.0), (2, -4.0), (5, 100.0)]), 1);
-        assert_eq!(pick(&[(2, 0.1), (2, 0.3), (2, 0.2)]), 1);
-        assert_eq!(pick(&[(2, 0.3), (2, 0.3)]), 0);
+        assert_eq!(pick(Plan::Gain, &[(3, 9.0), (2, -4.0), (5, 100.0)]), Some(1));
+        assert_eq!(pick(Plan::Gain, &[(2, 0.1), (2, 0.3), (2, 0.2)]), Some(1));
+        assert_eq!(pick(Plan::Gain, &[(2, 0.3), (2, 0.3)]), Some(0));
+        assert_eq!(pick(Plan::Gain, &[]), None);
     }
 
     #[test]
     fn one_part_of_the_gain_decides_alone() {
         let states = [(3, 9.0), (2, -4.0), (2, 1.0)];
-        assert_eq!(best(Plan::Rank, states.into_iter()), 1);
-        assert_eq!(best(Plan::Probability, states.into_iter()), 0);
+        assert_eq!(pick(Plan::Rank, &states), Some(1));
+        assert_eq!(pick(Plan::Probability, &states), Some(0));
     }
 }

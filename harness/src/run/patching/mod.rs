@@ -6,6 +6,7 @@ mod forecast;
 mod predict;
 mod repair;
 
+use super::failed::FailedTrials;
 use super::parallel::{Corpus, Neighbourhood};
 use super::prepare::Prompt;
 use super::resume::Done;
@@ -36,6 +37,7 @@ pub(super) struct Patching<'a> {
     pub(super) weights: Weights,
     pub(super) store: Store,
     pub(super) done: Done,
+    pub(super) failed: FailedTrials,
 }
 
 /// What parallel prompts are found in.
@@ -62,7 +64,8 @@ impl<'a> Parallel<'a> {
 impl<'a> Patching<'a> {
     pub(super) fn run(mut self) -> Result<()> {
         self.predict_all()?;
-        self.repair_all()
+        self.repair_all()?;
+        self.failed.end()
     }
 
     fn dataset(&self, prompt: &Prompt<'_>) -> DatasetName {

@@ -10,7 +10,7 @@ use crate::error::InputError;
 use crate::model::Sequences;
 use crate::record::{DatumRecord, Record};
 use crate::{progress, signal};
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 impl Patching<'_> {
     /// Predicts every datum of this process. The batches are those of all data of
@@ -74,7 +74,9 @@ impl Patching<'_> {
             .map(|(row, prompt)| {
                 let (first, count) = (prompt.at(0) as i64, prompt.ids.gold.len() as i64);
                 let states = residual.get(row as i64).narrow(0, first, count);
-                observe_gold(&model.head(&model.final_norm(&states)), prompt)
+                observe_gold(&model.head(&model.final_norm(&states)), prompt).with_context(|| {
+                    format!("{} {}, unedited", self.dataset(prompt), prompt.planned.datum)
+                })
             })
             .collect::<Result<Vec<_>>>()?;
         let seconds = clock.seconds() / prompts.len() as f64;

@@ -8,6 +8,7 @@ use crate::dataset::DatasetName;
 use crate::device::Clock;
 use crate::edit::Edit;
 use crate::engine::trace::Trace;
+use crate::error::NonFinite;
 use crate::method::{LlmError, Method, Repair, Scene};
 use crate::model::Sequences;
 use crate::record::{DatumRecord, Outcome, Record, Texts, TrialId, TrialRecord};
@@ -25,12 +26,14 @@ pub(super) struct Course<'m> {
     predicted: Vec<u32>,
     /// Whether a trial was made, now or in an earlier process.
     began: bool,
+    /// Whether a trial had no result, so that what comes of the datum in the end is not known.
+    failed: bool,
 }
 
 impl<'m> Course<'m> {
     pub(super) fn new(method: &'m dyn Method, datum: &DatumRecord) -> Self {
         let (standing, predicted) = (Edit::none(), datum.argmax.clone());
-        Self { method, standing, predicted, began: false }
+        Self { method, standing, predicted, began: false, failed: false }
     }
 }
 
@@ -78,7 +81,10 @@ impl<'a> Patching<'a> {
             let (target, argmax) = (record.gold[position], record.argmax[position]);
             let error = LlmError { at: prompt.at(position), target, argmax };
             let scene = workbench.scene(&ids, traced, parallel.as_ref());
-            return method.repair(&scene, &error).map(|_| true);
+            return match method.repair(&scene, &error) {
+                Err(error) if !error.is::<NonFinite>() => Err(error),
+                _ => Ok(true),
+            };
         }
         Ok(false)
     }
@@ -116,11 +122,14 @@ impl<'a> Patching<'a> {
                 signal::check()?;
                 let method = course.method.label();
                 bar.set_message(format!("{method} on {} {datum}", dataset.label()));
-                self.repair_error(course, (prompt, &ids, position), &mut unedited, bystanders)?;
+                let trial =
+                    self.repair_error(course, (prompt, &ids, position), &mut unedited, bystanders);
+                let name = || format!("{method} on {dataset} {datum}, token {position}");
+                course.failed |= self.failed.catch(name, trial)?.is_none();
                 bar.inc(1);
             }
         }
-        for course in courses {
+        for course in courses.into_iter().filter(|course| !course.failed) {
             let predicted = self.predicted(&course, prompt, &ids)?;
             let method = course.method.label().to_string();
             self.write_prediction(dataset, datum, method, predicted)?;
@@ -205,7 +214,7 @@ impl<'a> Patching<'a> {
 
     /// The tokens of a trial as text, for whoever reads the record.
     fn texts(&self, trial: &TrialRecord) -> Result<Texts> {
-        let text = |id: u32| self.loaded.tokenizer.decode(&[id]);
+        let text = |id: u32| self.loaded.tokenizer.token(id);
         Ok(Texts {
             target: text(trial.target)?,
             before: text(trial.before.argmax)?,

@@ -49,7 +49,7 @@ pub fn fit(benchmark: &Benchmark, loaded: &Loaded) -> Result<Vec<Fit>> {
         cases.extend(of_targets.into_iter().take(1));
     }
     let seen = observe_argmax(loaded, &cases)?;
-    let token = |id: u32| loaded.tokenizer.decode(&[id]);
+    let token = |id: u32| loaded.tokenizer.token(id);
     (0..places.len())
         .map(|index| {
             let (place, seen) = (places[index], seen[index]);

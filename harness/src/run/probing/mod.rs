@@ -14,6 +14,7 @@ pub(super) use self::parallel::Surroundings;
 
 use self::stage::Stage;
 use super::attempt::{Attempt, Traces, Warm, Workbench, attempt};
+use super::failed::FailedTrials;
 use super::resume::Done;
 use super::strict::Weights;
 use crate::benchmark::{Benchmark, Place};
@@ -21,6 +22,7 @@ use crate::config::{Config, Demonstration, MentConfig, Order, ProbingConfig, Que
 use crate::dataset::Pair;
 use crate::device::Clock;
 use crate::edit::Edit;
+use crate::error::NonFinite;
 use crate::method::Method;
 use crate::method::ment::{self, Ment};
 use crate::model::Loaded;
@@ -31,7 +33,7 @@ use crate::record::{CaseName, CaseRecord, PatchRecord, Record, Texts, TrialId};
 use crate::signal;
 use crate::store::Store;
 use crate::trial::about_case;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use indicatif::ProgressBar;
 use std::collections::{BTreeMap, HashSet};
 use tch::Tensor;
@@ -52,6 +54,7 @@ pub(super) struct Probing<'a> {
     pub(super) weights: Weights,
     pub(super) store: Store,
     pub(super) done: Done,
+    pub(super) failed: FailedTrials,
 }
 
 /// A case that is patched.
@@ -82,7 +85,7 @@ impl Probing<'_> {
             }
         }
         bar.finish_and_clear();
-        Ok(())
+        self.failed.end()
     }
 
     /// The cases that this process patches.
@@ -129,7 +132,10 @@ impl Probing<'_> {
                 if !self.done.patched(&self.id(method.as_ref(), &patient.name)) {
                     signal::check()?;
                     bar.set_message(format!("{} on {}", method.label(), patient.name));
-                    self.treat(method.as_ref(), &stage, (patient, &unpatched), &mut traces)?;
+                    let at = (patient, &unpatched);
+                    let trial = self.treat(method.as_ref(), &stage, at, &mut traces);
+                    let name = || format!("{} on {}", method.label(), patient.name);
+                    self.failed.catch(name, trial)?;
                 }
                 bar.inc(1);
             }
@@ -142,8 +148,10 @@ impl Probing<'_> {
     fn warm_up(&self, method: &dyn Method, patients: &[Patient]) -> Result<bool> {
         let open = |patient: &&Patient| !self.done.patched(&self.id(method, &patient.name));
         let Some(last) = patients.iter().rfind(open) else { return Ok(false) };
-        self.attempt(method, last, last.case.target, &mut Traces::default())?;
-        Ok(true)
+        match self.attempt(method, last, last.case.target, &mut Traces::default()) {
+            Err(error) if !error.is::<NonFinite>() => Err(error),
+            _ => Ok(true),
+        }
     }
 
     fn name(&self, (place, target): (Place, usize)) -> CaseName {
@@ -183,7 +191,8 @@ impl Probing<'_> {
     ) -> Result<Option<Patient>> {
         let name = self.name(at);
         let case = stage.case(at.0, at.1).clone();
-        let seen = stage.before(&case, &[case.target, case.argmax])?;
+        let seen = stage.before(&case, &[case.target, case.argmax]);
+        let seen = seen.with_context(|| format!("{name}, unedited"))?;
         let (before, declared) = (seen[0], seen[1]);
         let expected = declared.target_rank == 1;
         let dropped = !expected && self.settings.undeclared == Undeclared::Drop;
@@ -199,7 +208,7 @@ impl Probing<'_> {
         }
         if self.done.case(&patient.name).is_none() {
             let (name, case) = (patient.name.clone(), &patient.case);
-            let text = |id: u32| self.loaded.tokenizer.decode(&[id]);
+            let text = |id: u32| self.loaded.tokenizer.token(id);
             self.write(Record::Case(CaseRecord {
                 name,
                 prompt_text: self.loaded.tokenizer.decode(&case.prompt)?,
@@ -253,7 +262,7 @@ impl Probing<'_> {
         let Attempt { before, outcome, repair, halvings } =
             self.attempt(method, patient, patient.case.target, traces)?;
         let (after, target) = (repair.after, patient.case.target);
-        let text = |id: u32| self.loaded.tokenizer.decode(&[id]);
+        let text = |id: u32| self.loaded.tokenizer.token(id);
         let texts = Texts {
             target: text(target)?,
             before: text(before.argmax)?,

@@ -51,7 +51,7 @@ pub fn run(
     let named = steps.iter().filter(|step| matches!(step, Step::Error { .. })).count();
     for LastError { dataset, datum, task } in &errors[named.min(errors.len())..] {
         let position = task.ids.gold.len() - 1;
-        let target = loaded.tokenizer.decode(&task.ids.gold[position..])?;
+        let target = loaded.tokenizer.token(task.ids.gold[position])?;
         journal.append(&Step::Error { dataset: *dataset, datum: *datum, position, target })?;
     }
     let kept = Kept::read(sequence.keep.as_deref(), loaded)?;

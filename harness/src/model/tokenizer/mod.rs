@@ -1,0 +1,160 @@
+//! Text to ids and back, by Hugging Face `tokenizers`, as the model was trained.
+
+mod border;
+mod config;
+mod text;
+
+pub use self::border::Border;
+pub(crate) use self::border::quoted;
+pub(crate) use self::text::complete;
+
+use self::config::{Template, TokenizerConfig};
+use super::Spec;
+use crate::error::InputError;
+use anyhow::{Context, Result, anyhow};
+use sha2::{Digest, Sha256};
+use std::path::Path;
+
+/// A tokenizer that cuts every text at `max_length` ids, for sentence encoders.
+pub(crate) fn truncating(path: &Path, max_length: usize) -> Result<tokenizers::Tokenizer> {
+    let (mut inner, _) = read(path)?;
+    let truncation = tokenizers::TruncationParams { max_length, ..Default::default() };
+    inner.with_truncation(Some(truncation)).map_err(|error| anyhow!(error))?;
+    Ok(inner)
+}
+
+/// `tokenizer.json` of the folder `path`, and its bytes. Prompts are never cut silently.
+fn read(path: &Path) -> Result<(tokenizers::Tokenizer, Vec<u8>)> {
+    let file = path.join("tokenizer.json");
+    let bytes = std::fs::read(&file).map_err(|error| {
+        InputError::new(format!("{}: cannot be read ({error})", file.display()))
+    })?;
+    let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|error| {
+        InputError::new(format!("{}: not a tokenizer ({error})", file.display()))
+    })?;
+    inner.with_truncation(None).map_err(|error| anyhow!(error))?;
+    inner.with_padding(None);
+    Ok((inner, bytes))
+}
+
+/// The tokenizer of a model folder.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    /// Ids that stand before every text.
+    prefix: Vec<u32>,
+    /// Ids of a letter: what stands before a token that is shown alone.
+    anchor: Vec<u32>,
+    /// SHA-256 of `tokenizer.json`, and of what else of the folder changes ids, 64 hex digits.
+    pub sha256: String,
+    /// The Python code that cuts texts instead, if the folder brings some.
+    pub(super) own_code: Option<String>,
+    /// What a user should know of it, a sentence each.
+    pub(super) notes: Vec<String>,
+}
+
+/// A prompt and the text that should follow it, as ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joint {
+    /// The prompt.
+    pub prompt: Vec<u32>,
+    /// What should follow; the first id is the one the model would produce.
+    pub gold: Vec<u32>,
+}
+
+impl Tokenizer {
+    /// Reads `tokenizer.json` of the folder `path`, and what `tokenizer_config.json` says besides.
+    ///
+    /// # Errors
+    /// If a file is broken, or the two disagree on the ids of a text.
+    pub fn load(path: &Path) -> Result<Self> {
+        let (mut inner, bytes) = read(path)?;
+        let config = TokenizerConfig::read(path)?;
+        inner.set_encode_special_tokens(config.split_special_tokens);
+        let (prefix, suffix) = around(&inner).context("tokenizer.json: its template")?;
+        if let Some(what) = config.disagreement(&Template { tokenizer: &inner, prefix: &prefix }) {
+            return Err(InputError::new(format!("{}: {what}", path.display())));
+        }
+        let mut notes = Vec::new();
+        if let [token, more @ ..] = &config.unknown_tokens(&inner)[..] {
+            let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+            notes.push(format!(
+                "{}: tokenizer_config.json adds token {token:?}{more}, which tokenizer.json lacks; in a text \
+                 it is cut as any other word",
+                path.display()
+            ));
+        }
+        let mut hash = Sha256::new_with_prefix(&bytes);
+        if config.split_special_tokens {
+            hash.update("split_special_tokens");
+        }
+        if !suffix.is_empty() {
+            hash.update("no suffix");
+        }
+        let sha256 = format!("{:x}", hash.finalize());
+        let (own_code, anchor) = (config.own_code(), encode(&inner, "a", false)?);
+        Ok(Self { inner, prefix, anchor, sha256, own_code, notes })
+    }
+
+    /// Ids of `text`, after those that the tokenizer puts before every text. What its template puts behind
+    /// a text is left out: a model goes on from these ids, and an end of sequence would end them.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        Ok([&self.prefix[..], &encode(&self.inner, text, false)?].concat())
+    }
+
+    /// Text of `ids`; special tokens are kept.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.inner.decode(ids, false).map_err(|error| anyhow!(error))
+    }
+
+    /// Ids of `prompt` and `gold` written one after the other. Where a token spans the border,
+    /// it counts as gold: the model would have to produce it from what stands before.
+    pub fn encode_joint(&self, prompt: &str, gold: &str) -> Result<Joint> {
+        let alone = self.encode(prompt)?;
+        let mut joint = self.encode(&format!("{prompt}{gold}"))?;
+        let border = alone.iter().zip(&joint).take_while(|(a, b)| a == b).count();
+        let gold = joint.split_off(border);
+        Ok(Joint { prompt: joint, gold })
+    }
+
+    /// Largest id plus one, added tokens included.
+    pub fn vocabulary(&self) -> usize {
+        self.inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1)
+    }
+
+    /// Whether `id` is a special token.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.inner.get_added_tokens_decoder().get(&id).is_some_and(|token| token.special)
+    }
+
+    /// Refuses a tokenizer that cannot be this model's: one with ids beyond the embedding.
+    ///
+    /// # Errors
+    /// If it is such a tokenizer.
+    pub fn check_against(&self, spec: &Spec, path: &Path) -> Result<()> {
+        if self.vocabulary() <= spec.vocabulary {
+            return Ok(());
+        }
+        Err(InputError::new(format!(
+            "{}: tokenizer.json does not belong to this model: it has id {}, the embedding has {} rows",
+            path.display(),
+            self.vocabulary() - 1,
+            spec.vocabulary
+        )))
+    }
+}
+
+fn encode(tokenizer: &tokenizers::Tokenizer, text: &str, template: bool) -> Result<Vec<u32>> {
+    let encoding = tokenizer.encode_fast(text, template).map_err(|error| anyhow!(error))?;
+    Ok(encoding.get_ids().to_vec())
+}
+
+/// The ids that the template of `tokenizer` puts before and behind a text.
+fn around(tokenizer: &tokenizers::Tokenizer) -> Result<(Vec<u32>, Vec<u32>)> {
+    let (bare, whole) = (encode(tokenizer, "a", false)?, encode(tokenizer, "a", true)?);
+    let place = whole.windows(bare.len().max(1)).position(|window| window == bare);
+    let place = place.context("it changes the ids of a text, and not only what stands around it")?;
+    Ok((whole[..place].to_vec(), whole[place + bare.len()..].to_vec()))
+}
+
+#[cfg(test)]
+mod tests;

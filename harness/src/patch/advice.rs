@@ -1,0 +1,100 @@
+//! What a user may change where a token could not be repaired: keys of the method that ran, with the
+//! values they had.
+
+use super::repair::Cause;
+use crate::config::{Config, KnConfig, MentConfig, Plan};
+
+/// Advice on the method that is the only one of `config`.
+pub fn advice(config: &Config, cause: Cause) -> String {
+    match (config.ment.first(), config.kn.first()) {
+        (Some(ment), _) => of_ment(ment, cause),
+        (None, Some(kn)) => of_kn(kn, cause),
+        (None, None) => String::new(),
+    }
+}
+
+fn of_ment(config: &MentConfig, cause: Cause) -> String {
+    let (coefficient, quota) = (config.estimate.coefficient.0, config.quota.0);
+    let set = |coefficient: f64, was: f64| {
+        format!("--set ment.estimate.coefficient={coefficient} (it was {was})")
+    };
+    match cause {
+        Cause::Undone { .. } => format!(
+            "A smaller push changes less of the other token: {}. Or repair a shorter target first, and the \
+             rest on top of it (--patch)",
+            set(coefficient / 2.0, coefficient)
+        ),
+        Cause::NoNeuron => format!(
+            "Every candidate makes logits that are not finite; a smaller push may not: {}",
+            set(coefficient / 2.0, coefficient)
+        ),
+        Cause::NotEnough { tried } if tried < quota && config.plan != Plan::Score => format!(
+            "Every further candidate makes logits that are not finite; a smaller push may not: {}",
+            set(coefficient / 2.0, coefficient)
+        ),
+        Cause::NotEnough { .. } => {
+            let candidates = if config.plan == Plan::Score {
+                format!("--set ment.candidates={} ", 2 * quota)
+            } else {
+                String::new()
+            };
+            format!(
+                "A larger push goes further and changes more elsewhere: {}. More patches: {candidates}\
+                 --set ment.quota={} (it was {quota})",
+                set(coefficient * 2.0, coefficient),
+                2 * quota
+            )
+        }
+    }
+}
+
+fn of_kn(config: &KnConfig, cause: Cause) -> String {
+    let (share, threshold, quota) = (config.share.0, config.threshold.0, config.quota.0);
+    match cause {
+        Cause::Undone { .. } => "Doubling the same neurons serves both tokens badly; try --method ment".into(),
+        Cause::NotEnough { tried } if tried >= quota => {
+            format!("More neurons: --set kn.quota={} (it was {quota}). Or try --method ment", 2 * quota)
+        }
+        Cause::NoNeuron | Cause::NotEnough { .. } => format!(
+            "No more neurons scored high; a lower threshold keeps more: --set kn.threshold={} (it was \
+             {threshold}), or --set kn.share={} (it was {share}). Or try --method ment",
+            threshold / 2.0,
+            share / 2.0
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::advice;
+    use crate::patch::methods;
+    use crate::patch::repair::Cause;
+
+    /// Whatever is advised names keys that the method takes, and what they were.
+    #[test]
+    fn advice_can_be_followed() {
+        let set = vec!["ment.estimate.coefficient=1".to_string(), "ment.quota=3".into()];
+        let causes =
+            [Cause::NoNeuron, Cause::NotEnough { tried: 3 }, Cause::Undone { by: Some(1) }];
+        for method in ["ment", "plan-score", "loc.-rand", "est.-onehot", "kn", "kn-1"] {
+            let set = if method.starts_with("kn") { &[] } else { &set[..] };
+            let config = methods::one(method, set).unwrap();
+            for cause in causes {
+                let advice = advice(&config, cause);
+                let keys: Vec<String> = advice
+                    .split("--set ")
+                    .skip(1)
+                    .map(|rest| rest.split([' ', ')']).next().unwrap().trim_end_matches('.').into())
+                    .collect();
+                let followed = methods::one(method, &[set, &keys].concat());
+                assert!(followed.is_ok(), "{method}: {advice}: {}", followed.unwrap_err());
+                assert!(!advice.contains("0.25") && !advice.contains("(10)"), "{advice}");
+                if set.is_empty() {
+                    assert!(!advice.contains("ment."), "{method}: {advice}");
+                }
+            }
+        }
+        let undone = advice(&methods::one("ment", &set).unwrap(), Cause::Undone { by: None });
+        assert!(undone.contains("coefficient=0.5 (it was 1)"), "{undone}");
+    }
+}
