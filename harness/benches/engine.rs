@@ -10,7 +10,7 @@ use ment::engine::prompt_end::PromptEnd;
 use ment::engine::replay::Replay;
 use ment::engine::trace::Trace;
 use ment::method::ment::{attribution, raise_to_top};
-use ment::model::{CausalLm, Sequences, Options, load_weights};
+use ment::model::{CausalLm, Options, Sequences, load_weights};
 use ment::retrieval::nearest;
 use std::hint::black_box;
 use std::path::Path;

@@ -159,7 +159,7 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
         let advice = repairs.failed.as_ref().map(|failed| advice(&config, failed.cause));
         print!("{}", render::repairs(&task, &repairs, &advice.unwrap_or_default()));
         if let Some(made) = &made {
-            made.print(&stack, kept.count());
+            made.print(&task, &stack, kept.count());
         }
         match (&args.out, &id) {
             (Some(out), Some(id)) => println!("patch    {} ({}…)", out.display(), short(id)),
@@ -172,7 +172,10 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
         let reason = &failed.reason;
         anyhow::bail!("token {token} of {tokens} could not be repaired: {reason}{unwritten}");
     }
-    anyhow::ensure!(is_good, "after the prompt alone the model does not write the target{unwritten}");
+    anyhow::ensure!(
+        is_good,
+        "after the prompt alone the model does not write the target{unwritten}"
+    );
     Ok(())
 }
 
@@ -206,8 +209,8 @@ impl Made {
         })
     }
 
-    fn print(&self, stack: &Stack, texts: usize) {
-        print!("{}", render::free(&self.free));
+    fn print(&self, task: &Task, stack: &Stack, texts: usize) {
+        print!("{}", render::free(task, &self.free));
         print!("{}", render::drift(&self.drift, texts));
         if let Some(Drift { perplexity_before, perplexity_after, .. }) = self.below {
             println!(
@@ -298,7 +301,8 @@ fn write(
     let kept = Kept::read(keep, &opened.loaded)?;
     let base = (!stack.files.is_empty()).then(|| opened.base(&kept)).transpose()?;
     let Opened { loaded, origin } = opened;
-    let Written { loaded, stack, left_out } = checkpoint::write(folder, loaded, &origin, stack, out)?;
+    let Written { loaded, stack, left_out } =
+        checkpoint::write(folder, loaded, &origin, stack, out)?;
     let mut lost = 0;
     for file in &stack.files {
         let held = Held::new(&loaded, &file.patch.card, &Edit::none())?;

@@ -9,11 +9,13 @@ pub use self::stop::Stops;
 use crate::edit::Edit;
 use crate::engine::decode::Decoder;
 use crate::error::InputError;
-use crate::model::{Loaded, tokenizer::complete};
+use crate::model::Loaded;
 use crate::signal;
 use anyhow::Result;
 use serde::Serialize;
-use std::char::REPLACEMENT_CHARACTER;
+
+/// Tokens of the prompt that a continuation is decoded behind.
+const BEFORE: usize = 16;
 
 /// How a text is written.
 #[derive(Clone, Debug)]
@@ -75,6 +77,7 @@ pub fn generate(
     let most = settings.tokens.min(room);
     let mut sampler = Sampler::new(settings.sampling);
     let mut decoder = Decoder::new(loaded.model.as_ref(), prompt, edit.clone(), most);
+    let before = &prompt[prompt.len().saturating_sub(BEFORE)..];
     let mut ids: Vec<u32> = Vec::new();
     let (mut text, mut said) = (String::new(), String::new());
     let ended = loop {
@@ -87,12 +90,13 @@ pub fn generate(
             break Ended::EndOfSequence;
         }
         ids.push(next);
-        text = loaded.tokenizer.continuation(prompt, &ids)?;
+        text = loaded.tokenizer.unfinished(before, &ids)?;
         if let Some(end) = settings.stops.find(&text) {
             text.truncate(end);
             break Ended::Stop;
         }
-        let sure = settings.stops.sure(&text);
+        let settled = loaded.tokenizer.settled(before, &ids, &text)?;
+        let sure = settings.stops.sure(&text[..settled]);
         if let Some(more) = text[..sure].strip_prefix(&said).filter(|more| !more.is_empty()) {
             say(more);
             said.push_str(more);
@@ -101,12 +105,6 @@ pub fn generate(
             decoder.push(next);
         }
     };
-    let complete = complete(&text).len();
-    if complete < text.len() {
-        // The bytes of a character that did not get whole: one sign for it, however many they are.
-        text.truncate(complete);
-        text.push(REPLACEMENT_CHARACTER);
-    }
     say(text.strip_prefix(&said).unwrap_or_default());
     Ok(Generated { ids, text, ended })
 }

@@ -119,10 +119,10 @@ impl Network {
     /// The model type is told before anything else, then what else `config.json` shows, then the headers.
     fn open(path: &Path, options: Options) -> Result<Self> {
         let config = read_config(path)?;
-        let wrong = |error: String| InputError::new(format!("{}/config.json: {error}", path.display()));
-        let architecture = quantised(&config)
-            .map_or_else(|| architecture(&config), Err)
-            .map_err(wrong)?;
+        let wrong =
+            |error: String| InputError::new(format!("{}/config.json: {error}", path.display()));
+        let architecture =
+            quantised(&config).map_or_else(|| architecture(&config), Err).map_err(wrong)?;
         if let Some(code) = own_code(&config).filter(|_| !options.plain_architecture) {
             return Err(wrong(format!(
                 "auto_map names Python code of the checkpoint's own ({code}), which may compute something \
@@ -168,7 +168,8 @@ impl Words {
         let mut notes = tokenizer.notes.clone();
         let more = path.join("generation_config.json");
         let more = if more.is_file() { read_json(&more, "")? } else { Value::Null };
-        for (file, config) in [("config.json", &network.config), ("generation_config.json", &more)] {
+        for (file, config) in [("config.json", &network.config), ("generation_config.json", &more)]
+        {
             for id in self::ends(config) {
                 let wrong = |what: &str| {
                     let place = path.join(file);
@@ -179,7 +180,9 @@ impl Words {
                 }
                 if !tokenizer.is_special(id) && !ends.contains(&id) {
                     let token = tokenizer.token(id)?;
-                    notes.push(wrong(&format!("is the ordinary token {token:?}: texts end before it")));
+                    notes.push(wrong(&format!(
+                        "is the ordinary token {token:?}: texts end before it"
+                    )));
                 }
                 ends.push(id);
             }

@@ -182,8 +182,11 @@ fn attention(
     let projections =
         [linear("q_proj", qkv_bias)?, linear("k_proj", qkv_bias)?, linear("v_proj", qkv_bias)?];
     let o_proj = linear("o_proj", config.attention_bias)?;
-    let heads =
-        Heads { query: config.num_attention_heads, key_value: config.kv_heads(), dim: config.head_dim() };
+    let heads = Heads {
+        query: config.num_attention_heads,
+        key_value: config.kv_heads(),
+        dim: config.head_dim(),
+    };
     Ok(SelfAttention::new(projections, o_proj, heads, rotary))
 }
 
@@ -197,8 +200,7 @@ struct Mlp {
 
 impl Mlp {
     fn load(from: &mut Checkpoint, name: &str, config: &Config) -> Result<Self> {
-        let mut linear =
-            |part| Linear::load(from, &format!("{name}.{part}"), config.mlp_bias);
+        let mut linear = |part| Linear::load(from, &format!("{name}.{part}"), config.mlp_bias);
         Ok(Self {
             gate_up: Linear::stack(&[linear("gate_proj")?, linear("up_proj")?]),
             down_proj: linear("down_proj")?,

@@ -18,8 +18,8 @@ pub mod tokenizer;
 mod weights;
 
 pub use self::attention::{KeysValues, SelfAttention};
-pub(crate) use self::hub::{checksums, load_again};
 pub use self::hub::{Loaded, Options, check, load, load_weights};
+pub(crate) use self::hub::{checksums, load_again};
 pub(crate) use self::layers::{LayerNorm, Linear};
 pub use self::past::Past;
 pub(crate) use self::pickle::Checksums;

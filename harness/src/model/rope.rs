@@ -62,7 +62,9 @@ impl Found {
         if computed {
             return Ok(());
         }
-        Err(format!("{place} = {value} is not computed (supported: rope_type \"default\", rope_theta)"))
+        Err(format!(
+            "{place} = {value} is not computed (supported: rope_type \"default\", rope_theta)"
+        ))
     }
 
     fn theta(&mut self, value: &Value, place: &str) -> Result<(), String> {
@@ -114,7 +116,10 @@ mod tests {
                 json!({"rope_parameters": {"rope_type": "default", "factor": 4}}),
                 "rope_parameters.factor = 4",
             ),
-            (json!({"rope_scaling": {"rope_type": "llama3"}}), "rope_scaling.rope_type = \"llama3\""),
+            (
+                json!({"rope_scaling": {"rope_type": "llama3"}}),
+                "rope_scaling.rope_type = \"llama3\"",
+            ),
             (json!({"rope_scaling": {"type": "dynamic"}}), "rope_scaling.type = \"dynamic\""),
             (json!({"rope_scaling": {"mrope_section": [1]}}), "rope_scaling.mrope_section = [1]"),
             (json!({"rope_parameters": {"full_attention": {}}}), "rope_parameters.full_attention"),
@@ -123,10 +128,7 @@ mod tests {
             (json!({"rope_ratio": 2}), "rope_ratio = 2"),
             (json!({"partial_rotary_factor": 0.5}), "partial_rotary_factor = 0.5"),
             (json!({"rope_interleaved": true}), "rope_interleaved = true"),
-            (
-                json!({"rope_theta": 1e4, "rope_parameters": {"rope_theta": 1e6}}),
-                "contradicts",
-            ),
+            (json!({"rope_theta": 1e4, "rope_parameters": {"rope_theta": 1e6}}), "contradicts"),
             (json!({"rope_theta": 0}), "not a number above 0"),
         ] {
             let error = read(config.clone()).unwrap_err();

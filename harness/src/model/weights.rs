@@ -258,7 +258,8 @@ impl Checkpoint {
         match places.iter().find(|(tensor, _)| !self.entries.contains_key(*tensor)) {
             None => Ok(()),
             Some((tensor, shard)) => {
-                Err(self.error(format!("{name} places tensor `{tensor}` in {shard}, which lacks it")))
+                Err(self
+                    .error(format!("{name} places tensor `{tensor}` in {shard}, which lacks it")))
             }
         }
     }

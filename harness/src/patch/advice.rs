@@ -51,9 +51,14 @@ fn of_ment(config: &MentConfig, cause: Cause) -> String {
 fn of_kn(config: &KnConfig, cause: Cause) -> String {
     let (share, threshold, quota) = (config.share.0, config.threshold.0, config.quota.0);
     match cause {
-        Cause::Undone { .. } => "Doubling the same neurons serves both tokens badly; try --method ment".into(),
+        Cause::Undone { .. } => {
+            "Doubling the same neurons serves both tokens badly; try --method ment".into()
+        }
         Cause::NotEnough { tried } if tried >= quota => {
-            format!("More neurons: --set kn.quota={} (it was {quota}). Or try --method ment", 2 * quota)
+            format!(
+                "More neurons: --set kn.quota={} (it was {quota}). Or try --method ment",
+                2 * quota
+            )
         }
         Cause::NoNeuron | Cause::NotEnough { .. } => format!(
             "No more neurons scored high; a lower threshold keeps more: --set kn.threshold={} (it was \

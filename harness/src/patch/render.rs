@@ -113,14 +113,17 @@ fn one(out: &mut String, shown: &Shown, tokens: usize) {
     }
 }
 
-/// What the model writes after the prompt alone.
-pub fn free(free: &Free) -> String {
+/// What the model writes after the prompt of `task` alone.
+pub fn free(task: &Task, free: &Free) -> String {
     let mut out = format!("writes   {:?} (greedily, after the prompt alone)\n", free.text);
     if let Some(word) = &free.longer_word {
+        let ended = |end: &str| format!("{}{end}", task.target);
         let _ = writeln!(
             out,
-            "note     the word goes on: {word:?}. A target that includes what should follow it, such as a \
-             bracket or a line end, ends it"
+            "note     the word goes on: {word:?}. A target that includes what follows the word ends it there, \
+             as {:?} or {:?} would",
+            ended("("),
+            ended("\n")
         );
     }
     out
@@ -132,8 +135,7 @@ const LARGE: (f64, f64) = (1.1, 0.1);
 /// Side effects on `texts` kept texts, against the model without any patch.
 pub fn drift(drift: &Drift, texts: usize) -> String {
     let Drift { perplexity_before, perplexity_after, changed, positions } = *drift;
-    let (factor, share) =
-        (perplexity_after / perplexity_before, changed as f64 / positions as f64);
+    let (factor, share) = (perplexity_after / perplexity_before, changed as f64 / positions as f64);
     let mut out = format!(
         "kept     {texts} texts: perplexity {perplexity_before:.3} → {perplexity_after:.3} ({:+.2} %), \
          another token at {changed} of {positions} positions ({:.2} %)\n",
@@ -155,5 +157,9 @@ pub fn held(file: &PatchFile, held: &Held) -> String {
         (false, true) => format!(", but the model writes {:?} after the prompt alone", free.text),
         (false, false) => ": it does not hold as it was made".into(),
     };
-    format!("{}: {tokens} of {of} tokens of {:?} are said{lost}\n", file.name(), file.patch.card.target)
+    format!(
+        "{}: {tokens} of {of} tokens of {:?} are said{lost}\n",
+        file.name(),
+        file.patch.card.target
+    )
 }

@@ -77,7 +77,11 @@ impl Layer {
             attention_output: linear("attention.output.dense")?,
             intermediate: linear("intermediate.dense")?,
             output: linear("output.dense")?,
-            attention_norm: LayerNorm::load(from, &format!("{name}.attention.output.LayerNorm"), eps)?,
+            attention_norm: LayerNorm::load(
+                from,
+                &format!("{name}.attention.output.LayerNorm"),
+                eps,
+            )?,
             output_norm: LayerNorm::load(from, &format!("{name}.output.LayerNorm"), eps)?,
         })
     }
@@ -147,8 +151,7 @@ impl MiniLm {
         from.ignore(|name| name == "embeddings.position_ids" || name.starts_with("pooler."));
         from.expect(&config.tensors())?;
         let sha256 = from.sha256(&SHAPING)?;
-        let mut embedding =
-            |part: &str| from.take(&format!("embeddings.{part}_embeddings.weight"));
+        let mut embedding = |part: &str| from.take(&format!("embeddings.{part}_embeddings.weight"));
         let word_embeddings = embedding("word")?;
         let position_embeddings = embedding("position")?;
         let token_type_embeddings = embedding("token_type")?;

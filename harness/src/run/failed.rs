@@ -56,10 +56,15 @@ mod tests {
         assert_eq!(failed.catch(|| "a".into(), Ok(3)).unwrap(), Some(3));
         assert!(failed.end().is_ok());
         let broken: Result<()> = Err(NonFinite.into());
-        assert!(failed.catch(|| "MENT on conala 3".into(), broken.context("probed")).unwrap().is_none());
+        assert!(
+            failed.catch(|| "MENT on conala 3".into(), broken.context("probed")).unwrap().is_none()
+        );
         let other = || -> Result<()> { bail!("disk full") };
         assert!(failed.catch(|| "c".into(), other()).is_err());
         let said = failed.end().unwrap_err().to_string();
-        assert!(said.contains("1 trials have no result") && said.contains("MENT on conala 3"), "{said}");
+        assert!(
+            said.contains("1 trials have no result") && said.contains("MENT on conala 3"),
+            "{said}"
+        );
     }
 }

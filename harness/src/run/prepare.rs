@@ -167,7 +167,9 @@ pub(super) fn prompts<'a>(
             "Lower retrieval.demonstrations, set execution.too_long = \"fewer_demonstrations\", or take \
              the pair out"
         }
-        TooLong::FewerDemonstrations => "It is too long without any demonstration; take the pair out",
+        TooLong::FewerDemonstrations => {
+            "It is too long without any demonstration; take the pair out"
+        }
     };
     Err(InputError::new(format!(
         "{} of {} prompts are longer than the {context} tokens of the model's context; the longest \

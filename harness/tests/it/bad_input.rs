@@ -170,13 +170,6 @@ fn tokenizer_of_a_larger_model() {
     insta::assert_snapshot!(bench.refused());
 }
 
-#[test]
-fn tokenizer_without_the_models_end() {
-    let bench = breakable();
-    edit_json(&bench, "eos_token_id", 17.into());
-    insta::assert_snapshot!(bench.refused());
-}
-
 /// CodeGen's own config names an ordinary token as begin of sequence.
 #[test]
 fn any_begin_of_sequence_is_accepted() {

@@ -179,7 +179,7 @@ fn several_patches_are_one_stack_however_they_were_put_on_it() {
 
     // A patch that asks for something else after the same prompt is a conflict, and is named.
     place.patch("base", PROMPT, " total", "third.safetensors", &[]);
-    let assert = apply("base", &["one.safetensors", "third.safetensors"], "conflict").success();
+    let assert = apply("base", &["one.safetensors", "third.safetensors"], "conflict").code(1);
     let said = stderr(assert);
     assert!(
         said.contains("want different things after the same prompt: \" best\" and \" total\""),
@@ -266,7 +266,16 @@ fn bad_input_is_refused_and_nothing_is_written() {
         ),
         (
             "a key that the method does not read",
-            patch(&["--prompt", PROMPT, "--target", " best", "--method", "kn", "--set", "ment.quota=1"]),
+            patch(&[
+                "--prompt",
+                PROMPT,
+                "--target",
+                " best",
+                "--method",
+                "kn",
+                "--set",
+                "ment.quota=1",
+            ]),
         ),
         (
             "a key that no patch reads",
@@ -394,10 +403,11 @@ fn a_failed_repair_is_said() {
 fn a_border_within_a_token_is_told_and_repaired_as_generate_meets_it() {
     let place = Workplace::new();
     for (prompt, target, together, apart) in [
-        ("def add(a, b):\n    return ", "best", "\" best\"", "\" \" \"b\" \"e\""),
-        ("def add(a, b):\n    ret", "urn best", "\" return\" \" best\"", "\" \" \"r\" \"e\""),
+        ("def add(a, b):\n    return ", "best", "\" best\"", "\" \" \"b\" \"est\""),
+        ("def add(a, b):\n    return b", "est", "\" best\"", "\" b\" \"est\""),
     ] {
-        let said = place.patch("base", prompt, target, "b.safetensors", &[]);
+        let push = ["--set", "ment.estimate.coefficient=2"];
+        let said = place.patch("base", prompt, target, "b.safetensors", &push);
         let whole = "prompt and target meet within a token. Cut together they are … ";
         assert!(said.contains(&format!("{whole}{together}")), "{said}");
         assert!(said.contains(&format!("given the prompt meets … {apart}")), "{said}");
@@ -419,18 +429,25 @@ fn a_border_within_a_token_is_told_and_repaired_as_generate_meets_it() {
 fn the_text_after_the_prompt_alone_is_shown() {
     let place = Workplace::new();
     let patch = |target: &str| {
-        let arguments = ["patch", "--model", "base", "--prompt", PROMPT, "--target", target];
+        let push = "ment.estimate.coefficient=1";
+        let arguments =
+            ["patch", "--model", "base", "--prompt", PROMPT, "--target", target, "--set", push];
         let json = place.says(&[&arguments[..], &["--json"]].concat());
         (place.says(&arguments), serde_json::from_str::<Value>(&json).unwrap())
     };
     let (said, json) = patch(" best");
     let written = json["written"]["text"].as_str().unwrap();
-    assert!(said.contains(&format!("writes   {written:?} (greedily, after the prompt alone)")), "{said}");
+    assert!(
+        said.contains(&format!("writes   {written:?} (greedily, after the prompt alone)")),
+        "{said}"
+    );
     assert!(written.starts_with(" best") && json["written"]["says_target"] == true, "{json}");
-    let (said, json) = patch(" be");
-    if let Some(word) = json["written"]["longer_word"].as_str() {
-        assert!(said.contains(&format!("the word goes on: {word:?}")), "{said}");
-    }
+    assert_eq!(json["written"]["longer_word"], Value::Null);
+    let (said, json) = patch(" va");
+    let word = json["written"]["longer_word"].as_str().unwrap();
+    assert!(word.starts_with("va") && word.len() > 2, "{json}");
+    let note = format!("the word goes on: {word:?}. A target that includes what follows");
+    assert!(said.contains(&note) && said.contains("\" va(\" or \" va\\n\""), "{said}");
 }
 
 /// Side effects are against the model without any patch, wherever the patches are, and large ones are
@@ -483,7 +500,8 @@ fn a_text_that_is_the_name_of_a_file_is_a_text() {
     let place = Workplace::new();
     fs::write(place.path("LICENSE"), "\u{feff}def add(a, b):\n    return\n").unwrap();
     let ids = |prompt: &str| -> Value {
-        let said = place.ment(&["predict", "--model", "base", "--prompt", prompt, "--json"]).success();
+        let said =
+            place.ment(&["predict", "--model", "base", "--prompt", prompt, "--json"]).success();
         serde_json::from_slice(&said.get_output().stdout).unwrap()
     };
     assert_eq!(ids("@LICENSE"), ids(PROMPT), "without byte-order mark and last line end");

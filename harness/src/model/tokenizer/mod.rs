@@ -6,7 +6,6 @@ mod text;
 
 pub use self::border::Border;
 pub(crate) use self::border::quoted;
-pub(crate) use self::text::complete;
 
 use self::config::{Template, TokenizerConfig};
 use super::Spec;
@@ -44,6 +43,8 @@ pub struct Tokenizer {
     prefix: Vec<u32>,
     /// Ids of a letter: what stands before a token that is shown alone.
     anchor: Vec<u32>,
+    /// Id of a byte that no character begins with, where the tokenizer has bytes.
+    lone_byte: Vec<u32>,
     /// SHA-256 of `tokenizer.json`, and of what else of the folder changes ids, 64 hex digits.
     pub sha256: String,
     /// The Python code that cuts texts instead, if the folder brings some.
@@ -76,7 +77,8 @@ impl Tokenizer {
         }
         let mut notes = Vec::new();
         if let [token, more @ ..] = &config.unknown_tokens(&inner)[..] {
-            let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+            let more =
+                if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
             notes.push(format!(
                 "{}: tokenizer_config.json adds token {token:?}{more}, which tokenizer.json lacks; in a text \
                  it is cut as any other word",
@@ -92,7 +94,10 @@ impl Tokenizer {
         }
         let sha256 = format!("{:x}", hash.finalize());
         let (own_code, anchor) = (config.own_code(), encode(&inner, "a", false)?);
-        Ok(Self { inner, prefix, anchor, sha256, own_code, notes })
+        // As SentencePiece and as byte-level tokenizers write the byte 0xFF.
+        let lone_byte = ["<0xFF>", "ÿ"].iter().find_map(|token| inner.token_to_id(token));
+        let lone_byte = lone_byte.into_iter().collect();
+        Ok(Self { inner, prefix, anchor, lone_byte, sha256, own_code, notes })
     }
 
     /// Ids of `text`, after those that the tokenizer puts before every text. What its template puts behind
@@ -152,7 +157,8 @@ fn encode(tokenizer: &tokenizers::Tokenizer, text: &str, template: bool) -> Resu
 fn around(tokenizer: &tokenizers::Tokenizer) -> Result<(Vec<u32>, Vec<u32>)> {
     let (bare, whole) = (encode(tokenizer, "a", false)?, encode(tokenizer, "a", true)?);
     let place = whole.windows(bare.len().max(1)).position(|window| window == bare);
-    let place = place.context("it changes the ids of a text, and not only what stands around it")?;
+    let place =
+        place.context("it changes the ids of a text, and not only what stands around it")?;
     Ok((whole[..place].to_vec(), whole[place + bare.len()..].to_vec()))
 }
 

@@ -16,7 +16,8 @@ fn load(tokenizer: &Value, config: &Value) -> Result<Tokenizer> {
 }
 
 fn tiny_json() -> Value {
-    let tiny: PathBuf = [env!("CARGO_MANIFEST_DIR"), "../scripts/goldens/tiny/tokenizer.json"].iter().collect();
+    let tiny: PathBuf =
+        [env!("CARGO_MANIFEST_DIR"), "../scripts/goldens/tiny/tokenizer.json"].iter().collect();
     serde_json::from_slice(&std::fs::read(tiny).unwrap()).unwrap()
 }
 
@@ -131,7 +132,9 @@ fn other_keys_that_change_ids_are_honoured_or_refused() {
     assert_eq!(load(&tiny_json(), &Value::Null).unwrap().encode(EOS).unwrap(), [0]);
     assert_ne!(split.sha256, load(&tiny_json(), &Value::Null).unwrap().sha256);
     let refused = |config: Value| load(&tiny_json(), &config).err().unwrap().to_string();
-    assert!(refused(json!({"add_prefix_space": true})).contains("add_prefix_space is true and false"));
+    assert!(
+        refused(json!({"add_prefix_space": true})).contains("add_prefix_space is true and false")
+    );
     let renamed = json!({"added_tokens_decoder": {"0": {"content": "<s>"}}});
     assert!(refused(renamed).contains("id 0 is token \"<s>\" and token \"<|endoftext|>\""));
     let moved = json!({"added_tokens_decoder": {"7": {"content": EOS}}});
@@ -153,7 +156,10 @@ fn a_token_is_shown_with_its_space() {
     assert_eq!(tokenizer.token(id("<0x0A>")).unwrap(), "\n");
     let bytes = load(&tiny_json(), &Value::Null).unwrap();
     let ids = bytes.encode("a b").unwrap();
-    assert_eq!(bytes.token(*ids.last().unwrap()).unwrap(), bytes.decode(&ids[ids.len() - 1..]).unwrap());
+    assert_eq!(
+        bytes.token(*ids.last().unwrap()).unwrap(),
+        bytes.decode(&ids[ids.len() - 1..]).unwrap()
+    );
 }
 
 #[test]
@@ -173,6 +179,36 @@ fn a_continuation_is_what_comes_behind_a_prompt() {
     assert_eq!(tokenizer.pieces(&prompt, &ids[..3], " a\u{fffd}").unwrap(), [" a", "\u{fffd}"]);
     assert_eq!(tokenizer.pieces(&prompt, &ids, " a").unwrap(), [" a"]);
     assert_eq!(tokenizer.ends(&ids).unwrap(), [1, 1, 1, 4, 5]);
+}
+
+/// A decoder gives up on all bytes in a row where the last character is not whole. What was there before is
+/// not lost, and what may still change is not settled.
+#[test]
+fn bytes_in_a_row_settle_when_the_row_ends() {
+    let tokenizer = load(&llama_2(), &Value::Null).unwrap();
+    let id = |token: &str| tokenizer.inner.token_to_id(token).unwrap();
+    let prompt = tokenizer.encode("max").unwrap();
+    let ids = [id("▁a"), id("<0x25>"), id("<0xE2>"), id("<0x82>"), id("<0xAC>"), id("b")];
+    let shown: Vec<(String, usize)> = (1..=ids.len())
+        .map(|count| {
+            let text = tokenizer.unfinished(&prompt, &ids[..count]).unwrap();
+            let settled = tokenizer.settled(&prompt, &ids[..count], &text).unwrap();
+            (text, settled)
+        })
+        .collect();
+    let expected =
+        [(" a", 2), (" a%", 2), (" a%\u{fffd}", 2), (" a%\u{fffd}", 2), (" a%€", 2), (" a%€b", 7)];
+    assert_eq!(shown, expected.map(|(text, settled)| (text.to_string(), settled)));
+    // Byte-level: whole characters are settled at once.
+    let bytes = load(&tiny_json(), &Value::Null).unwrap();
+    let ids = bytes.encode("a€b").unwrap();
+    let text = bytes.unfinished(&ids[..1], &ids[1..3]).unwrap();
+    assert_eq!(
+        (text.as_str(), bytes.settled(&ids[..1], &ids[1..3], &text).unwrap()),
+        ("\u{fffd}", 0)
+    );
+    let text = bytes.unfinished(&ids[..1], &ids[1..4]).unwrap();
+    assert_eq!((text.as_str(), bytes.settled(&ids[..1], &ids[1..4], &text).unwrap()), ("€", 3));
 }
 
 /// Where prompt and target meet within a token, the ids are those that a model meets.

@@ -6,6 +6,9 @@ use super::Tokenizer;
 use anyhow::Result;
 use std::char::REPLACEMENT_CHARACTER;
 
+/// Bytes of a character at most.
+const BYTES: usize = 4;
+
 impl Tokenizer {
     /// The token `id` as it reads within a text: with its space, where it begins with one.
     ///
@@ -25,6 +28,40 @@ impl Tokenizer {
         let whole = self.decode(&[prompt, ids].concat())?;
         let added = whole.strip_prefix(&before).or_else(|| whole.strip_prefix(complete(&before)));
         added.map_or_else(|| self.decode(ids), |added| Ok(added.to_string()))
+    }
+
+    /// As [`Tokenizer::continuation`], where the ids may end within a character: it shows as one replacement
+    /// character, and what stands before it stays.
+    ///
+    /// # Errors
+    /// If the ids cannot be decoded.
+    pub fn unfinished(&self, prompt: &[u32], ids: &[u32]) -> Result<String> {
+        let whole = self.continuation(prompt, ids)?;
+        if complete(&whole).len() == whole.len() {
+            return Ok(whole);
+        }
+        // Decoders give up on all bytes in a row where those of the last character are missing.
+        for missing in 1..BYTES.min(ids.len() + 1) {
+            let part = self.continuation(prompt, &ids[..ids.len() - missing])?;
+            if complete(&part).len() == part.len() {
+                return Ok(format!("{part}{REPLACEMENT_CHARACTER}"));
+            }
+        }
+        Ok(whole)
+    }
+
+    /// How much of `text`, which `ids` add to that of `prompt`, no further token can change, in bytes: what
+    /// stays where a letter follows, and where a byte follows that no character begins with.
+    ///
+    /// # Errors
+    /// If the ids cannot be decoded.
+    pub fn settled(&self, prompt: &[u32], ids: &[u32], text: &str) -> Result<usize> {
+        let mut end = complete(text).len();
+        for next in [&self.anchor, &self.lone_byte] {
+            let more = self.continuation(prompt, &[ids, next].concat())?;
+            end = end.min(common_beginning(text, &more));
+        }
+        Ok(end)
     }
 
     /// Where each of `ids` ends in the text of all of them, in bytes. Of the tokens that make up one
@@ -59,7 +96,7 @@ impl Tokenizer {
 
 /// `text` without the bytes at its end that may be the beginning of a character; decoders show them as
 /// replacement characters.
-pub(crate) fn complete(text: &str) -> &str {
+fn complete(text: &str) -> &str {
     text.trim_end_matches(REPLACEMENT_CHARACTER)
 }
 
