@@ -8,7 +8,7 @@ use crate::edit::Edit;
 use crate::error::InputError;
 use crate::generate::{Generated, Sampling, Settings, Stops};
 use crate::model::{self, Loaded};
-use crate::patch::advice::advice;
+use crate::patch::advice::{advice, on_side_effects};
 use crate::patch::checkpoint::{self, Origin, Written};
 use crate::patch::file::{Card, Patch, PatchFile};
 use crate::patch::free::{self, Free};
@@ -160,6 +160,10 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
         print!("{}", render::repairs(&task, &repairs, &advice.unwrap_or_default()));
         if let Some(made) = &made {
             made.print(&task, &stack, kept.count());
+            if let Some(advice) = on_side_effects(&config).filter(|_| render::is_large(&made.drift))
+            {
+                println!("         {advice}");
+            }
         }
         match (&args.out, &id) {
             (Some(out), Some(id)) => println!("patch    {} ({}…)", out.display(), short(id)),

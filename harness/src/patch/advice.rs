@@ -13,24 +13,33 @@ pub fn advice(config: &Config, cause: Cause) -> String {
     }
 }
 
+/// Advice where a repair that worked changes much else; nothing where no key of the method helps.
+pub fn on_side_effects(config: &Config) -> Option<String> {
+    let coefficient = config.ment.first()?.estimate.coefficient.0;
+    Some(format!(
+        "A smaller push changes less: --set ment.estimate.coefficient={} (it was {})",
+        number(coefficient / 2.0),
+        number(coefficient)
+    ))
+}
+
 fn of_ment(config: &MentConfig, cause: Cause) -> String {
     let (coefficient, quota) = (config.estimate.coefficient.0, config.quota.0);
-    let set = |coefficient: f64, was: f64| {
-        format!("--set ment.estimate.coefficient={coefficient} (it was {was})")
+    let set = |to: f64| {
+        format!("--set ment.estimate.coefficient={} (it was {})", number(to), number(coefficient))
     };
+    let sane = set((coefficient / 2.0).min(1.0));
     match cause {
         Cause::Undone { .. } => format!(
             "A smaller push changes less of the other token: {}. Or repair a shorter target first, and the \
              rest on top of it (--patch)",
-            set(coefficient / 2.0, coefficient)
+            set(coefficient / 2.0)
         ),
         Cause::NoNeuron => format!(
-            "Every candidate makes logits that are not finite; a smaller push may not: {}",
-            set(coefficient / 2.0, coefficient)
+            "Every candidate makes logits that are not finite; a smaller push may not: {sane}"
         ),
         Cause::NotEnough { tried } if tried < quota && config.plan != Plan::Score => format!(
-            "Every further candidate makes logits that are not finite; a smaller push may not: {}",
-            set(coefficient / 2.0, coefficient)
+            "Every further candidate makes logits that are not finite; a smaller push may not: {sane}"
         ),
         Cause::NotEnough { .. } => {
             let candidates = if config.plan == Plan::Score {
@@ -41,11 +50,16 @@ fn of_ment(config: &MentConfig, cause: Cause) -> String {
             format!(
                 "A larger push goes further and changes more elsewhere: {}. More patches: {candidates}\
                  --set ment.quota={} (it was {quota})",
-                set(coefficient * 2.0, coefficient),
+                set(coefficient * 2.0),
                 2 * quota
             )
         }
     }
+}
+
+/// A number as TOML takes it, without a row of zeros.
+fn number(value: f64) -> String {
+    if value < 1e6 { value.to_string() } else { format!("{value:e}") }
 }
 
 fn of_kn(config: &KnConfig, cause: Cause) -> String {

@@ -142,11 +142,16 @@ pub fn drift(drift: &Drift, texts: usize) -> String {
         100.0 * (factor - 1.0),
         100.0 * share
     );
-    if factor > LARGE.0 || share > LARGE.1 {
-        out += "warning  these side effects are large: much that has nothing to do with the prompt changes. \
-                A smaller push (--set ment.estimate.coefficient) changes less\n";
+    if is_large(drift) {
+        out += "warning  these side effects are large: much changes that has nothing to do with the prompt\n";
     }
     out
+}
+
+/// Whether side effects are so large that a user must be told.
+pub fn is_large(drift: &Drift) -> bool {
+    let Drift { perplexity_before, perplexity_after, changed, positions } = *drift;
+    perplexity_after > LARGE.0 * perplexity_before || changed as f64 > LARGE.1 * positions as f64
 }
 
 /// Whether a patch still does what it was made for.

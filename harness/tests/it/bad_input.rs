@@ -203,6 +203,19 @@ fn prompt_longer_than_the_context() {
     insta::assert_snapshot!(bench.refused());
 }
 
+/// Where demonstrations are left out already, nobody is told to leave them out.
+#[test]
+fn a_prompt_that_is_too_long_without_demonstrations() {
+    let bench = breakable();
+    edit_json(&bench, "max_position_embeddings", 40.into());
+    let more = "[execution]\ntoo_long = \"fewer_demonstrations\"\n";
+    let config = Bench::tiny_config(more).replace(&format!("{:?}", golden("tiny")), "\"model\"");
+    bench.config(&config);
+    let error = bench.refused();
+    assert!(error.contains("too long without any demonstration; take the pair out"), "{error}");
+    assert!(!error.contains("fewer_demonstrations"), "{error}");
+}
+
 /// A data folder that a test fills.
 fn data(bench: &Bench, train: &str, test: &str) {
     fs::create_dir_all(bench.path("data")).unwrap();

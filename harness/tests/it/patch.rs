@@ -473,6 +473,7 @@ fn side_effects_are_those_of_all_patches() {
     let strong = ["--model", "base", "--set", "ment.estimate.coefficient=8"];
     let said = place.says(&[&arguments[..5], &strong[..]].concat());
     assert!(said.contains("warning  these side effects are large"), "{said}");
+    assert!(said.contains("ment.estimate.coefficient=4 (it was 8)"), "{said}");
 }
 
 /// Patches that undo each other: `apply` writes the folder, says what is lost and what else changed, and

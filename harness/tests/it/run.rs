@@ -36,6 +36,24 @@ fn a_run_repairs_errors_and_prints_table_three() {
     assert!(trials(&records).any(|trial| trial.outcome == Outcome::Solved));
 }
 
+/// A push so large that every edit makes logits that are not finite: no candidate is taken, nothing that
+/// is no number gets a rank, and the table stays one.
+#[test]
+fn edits_that_break_the_model_are_not_taken() {
+    let bench = Bench::tiny();
+    let methods = "label = \"all\"\nestimate.coefficient = 1e300\n[[ment]]\nlabel = \"score\"\n\
+                   plan = \"score\"\nestimate.coefficient = 1e300\n";
+    bench.config(&Bench::tiny_config(methods));
+    bench.run("out").success();
+    let records = bench.records("out");
+    assert!(trials(&records).count() > 5);
+    for trial in trials(&records) {
+        assert_eq!((trial.outcome, trial.neurons.len()), (Outcome::Skipped, 0));
+        assert_eq!(trial.after, trial.before);
+    }
+    bench.ment(&["verify", "out"]).assert().success();
+}
+
 /// Records in an order that does not depend on who wrote them when.
 fn sorted(bench: &Bench, out: &str) -> Vec<Record> {
     let mut records = bench.all_records(out);
