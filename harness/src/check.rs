@@ -59,8 +59,8 @@ pub fn check(config: &Config) -> Result<String> {
     Ok(out)
 }
 
-/// Whether the model can be loaded, as far as its configs, its tokenizer and the headers of its weights
-/// tell; without libtorch, whether it is there.
+/// Checks that the model can be loaded, as far as its configs, its tokenizer and the headers of its weights
+/// tell; without libtorch, that it is there.
 fn model(config: &Config) -> Result<()> {
     let folder = &config.model.path;
     need(

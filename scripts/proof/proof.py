@@ -2,8 +2,8 @@
 
 Run from the project's root, in the environment of scripts/peer: python scripts/proof/proof.py MENT
 MENT is the binary. For SmolLM2 and for the tiny checkpoint in every form that weights come in (one
-file, shards, `pytorch_model.bin`; f32, f16, bf16) it patches a token, applies the patch, and checks
-with `transformers` that
+file, shards, `pytorch_model.bin` whole and in shards; f32, f16, bf16) it patches a token, applies the
+patch, and checks with `transformers` that
 
 - the patched folder says the target, teacher-forced and in free generation, and the base does not;
 - nothing but the columns that the patch names differs, and each is base + delta, rounded once;
@@ -61,9 +61,25 @@ def forms(scratch):
         state = model.state_dict()
         state.pop("lm_head.weight")  # tied
         torch.save(state, pickled / "pytorch_model.bin")
-        for folder in (shards, pickled):
+        parts = scratch / f"pickled-shards-{name}"
+        parts.mkdir()
+        shutil.copy(shards / "config.json", parts)
+        write_pickled_shards(state, parts)
+        for folder in (shards, pickled, parts):
             shutil.copy(TINY / "tokenizer.json", folder)
             yield f"tiny, {folder.name}", folder
+
+
+def write_pickled_shards(state, folder):
+    """The state dict in two files, tensors in turn, and their index."""
+    places = {}
+    for number in (1, 2):
+        file = f"pytorch_model-0000{number}-of-00002.bin"
+        part = dict(list(state.items())[number - 1 :: 2])
+        torch.save(part, folder / file)
+        places.update(dict.fromkeys(part, file))
+    index = {"metadata": {}, "weight_map": places}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
 
 
 def patch(binary, base, file):

@@ -28,11 +28,11 @@ pub struct PatchArgs {
     #[command(flatten)]
     /// The model.
     pub model: ModelArgs,
-    /// What comes before the target: a text, or @FILE for the text in a file (without its last line
-    /// end). A text that begins with @ is written with @@.
+    /// The text before the target, or @FILE for the text in a file (without its last line end). A
+    /// text that begins with @ is written with @@.
     #[arg(long, value_name = "TEXT|@FILE", required_unless_present = "revert")]
     pub prompt: Option<String>,
-    /// What the model should say then, from its first character on: a text, or @FILE.
+    /// The text that the model should write next, from its first character on, or @FILE.
     #[arg(long, value_name = "TEXT|@FILE", required_unless_present = "revert")]
     pub target: Option<String>,
     /// The method: ment, one of its variants (loc.-actv, est.-switch, plan-prob …), kn or kn-1.
@@ -89,8 +89,8 @@ pub struct GenerateArgs {
     #[command(flatten)]
     /// The model.
     pub model: ModelArgs,
-    /// What the model goes on from: a text, or @FILE for the text in a file (without its last line
-    /// end). A text that begins with @ is written with @@.
+    /// The text to continue, or @FILE for the text in a file (without its last line end). A text that
+    /// begins with @ is written with @@.
     #[arg(long, value_name = "TEXT|@FILE")]
     pub prompt: String,
     /// Patches the model has meanwhile, in the order they are applied.

@@ -52,7 +52,7 @@ impl Opened {
         Ok((stack, edit))
     }
 
-    /// What the model makes of `kept` without any patch, also one that is in its weights.
+    /// Reads `kept` without any patch, also without those in the weights.
     fn base(&self, kept: &Kept) -> Result<Reading> {
         kept.under(&self.loaded, &self.origin.undo(self.loaded.model.as_ref()))
     }
@@ -183,14 +183,14 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
     Ok(())
 }
 
-/// What a whole repair brings about.
+/// The effects of a repair that reached the end of its target.
 struct Made {
     free: Free,
     /// Against the model without any patch.
     drift: Drift,
     /// The same of the patches that were in place before, if there are some.
     below: Option<Drift>,
-    /// What became of those.
+    /// The state of those patches now.
     held: Vec<Held>,
 }
 

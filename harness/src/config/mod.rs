@@ -13,7 +13,9 @@ pub use self::kn::*;
 pub use self::ment::*;
 pub use self::no_edit::*;
 pub use self::probing::*;
-pub(crate) use self::set::{Key, check_read, set};
+#[cfg(feature = "torch")]
+pub(crate) use self::set::Key;
+pub(crate) use self::set::{check_read, set};
 pub use self::sweep::{Experiment, Point};
 pub use self::value::*;
 
@@ -78,7 +80,7 @@ pub struct ModelConfig {
     /// Where what is computed from its weights is kept between runs; nowhere, where it is empty.
     #[serde(default = "oracle_cache")]
     pub cache: PathBuf,
-    /// Whether a checkpoint that brings Python code of its own (`auto_map`) is computed as the plain
+    /// Permission to compute a checkpoint that brings Python code of its own (`auto_map`) as the plain
     /// architecture that its `model_type` names. Such a checkpoint is refused otherwise.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub plain_architecture: bool,

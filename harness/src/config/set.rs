@@ -49,7 +49,8 @@ impl Key {
         Ok(Self { table: parts.next().unwrap_or_default(), parts: parts.collect() })
     }
 
-    /// Whether it is the key `other`, or one below it, of one entry or of all.
+    #[cfg(feature = "torch")]
+    /// Returns whether it is the key `other`, or one below it, of one entry or of all.
     pub(crate) fn is_below(&self, other: &str) -> bool {
         let mut wanted = other.split('.');
         let wanted_table = wanted.next() == Some(self.table.as_str());

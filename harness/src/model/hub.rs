@@ -35,11 +35,11 @@ fn architecture(config: &Value) -> Result<Box<dyn Architecture>, String> {
 /// How a folder is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Where the weights go.
+    /// Device of the weights.
     pub device: Device,
-    /// What they are cast to.
+    /// Dtype of the weights and activations.
     pub kind: Kind,
-    /// Whether a checkpoint that brings Python code of its own is computed as the plain architecture that
+    /// Permission to compute a checkpoint that brings Python code of its own as the plain architecture that
     /// its `model_type` names. Such a checkpoint is refused otherwise.
     pub plain_architecture: bool,
 }

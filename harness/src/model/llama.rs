@@ -97,7 +97,7 @@ impl Config {
         (self.num_attention_heads * self.head_dim(), self.kv_heads() * self.head_dim())
     }
 
-    /// Whether queries, keys and values have a bias: Qwen2's do by its `model_type`.
+    /// Returns whether queries, keys and values have a bias: Qwen2's do by its `model_type`.
     fn qkv_bias(&self) -> bool {
         self.attention_bias || self.model_type == "qwen2"
     }

@@ -39,7 +39,7 @@ impl Rope {
     }
 }
 
-/// Whether a key with this value says nothing.
+/// Returns whether a key with this value has no effect.
 fn is_off(value: &Value) -> bool {
     matches!(value, Value::Null | Value::Bool(false))
 }

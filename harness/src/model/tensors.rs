@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 pub(crate) struct Declared {
     /// Its dimensions, outermost first.
     pub(crate) shape: Vec<usize>,
-    /// Whether a checkpoint may lack it.
+    /// True where a checkpoint may lack it.
     pub(crate) optional: bool,
 }
 

@@ -181,7 +181,7 @@ impl Checkpoint {
         self.notes.push(format!("{}: {note}", self.folder.display()));
     }
 
-    /// What a user should know of this checkpoint, a sentence each.
+    /// Notes for the user, a sentence each.
     pub(crate) fn notes(self) -> Vec<String> {
         self.notes
     }
@@ -380,8 +380,8 @@ fn weight_map(index: &Path) -> Result<BTreeMap<String, String>> {
     Ok(weight_map)
 }
 
-/// Whether all elements are numbers. A sum is the fastest test; where it is none, because an element is
-/// none or because the sum overflows, each element is looked at.
+/// Returns whether all elements are finite. The sum is the fastest test; only where it is not finite (an
+/// element is not, or the sum overflows) is each element tested.
 fn is_finite(tensor: &Tensor) -> Result<bool> {
     let sum = f64::try_from(tensor.sum(tensor.kind()))?;
     Ok(sum.is_finite() || bool::try_from(tensor.isfinite().all())?)

@@ -1,5 +1,4 @@
-//! What a user may change where a token could not be repaired: keys of the method that ran, with the
-//! values they had.
+//! Advice where a token could not be repaired: keys of the method that ran, with the values they had.
 
 use super::repair::Cause;
 use crate::config::{Config, KnConfig, MentConfig, Plan};

@@ -1,5 +1,5 @@
-//! What a model writes after a patch's prompt when nothing else is given: the test of a patch from
-//! outside, as its maker works on prompt and target together.
+//! Free generation after a patch's prompt alone: the test of a patch from outside, since the repair itself
+//! works on prompt and target together.
 
 use super::repair::Task;
 use crate::edit::Edit;
@@ -16,13 +16,13 @@ const BEYOND: usize = 8;
 pub struct Free {
     /// The text, a few tokens longer than the target.
     pub text: String,
-    /// Whether it begins with the target.
+    /// True where it begins with the target.
     pub says_target: bool,
     /// The word that the end of the target begins, where the model goes on within it.
     pub longer_word: Option<String>,
 }
 
-/// What the model writes after the prompt of `task` under `edit`.
+/// Generates greedily after the prompt of `task` under `edit`.
 ///
 /// # Errors
 /// If the prompt does not fit the model, or the user stops.

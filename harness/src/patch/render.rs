@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 /// Columns of a token between quotes.
 const TOKEN: usize = 22;
 
-/// What was asked for: the target's tokens, and how they meet the prompt where that needs a word.
+/// Describes the task: the target's tokens, and the border to the prompt where it lies within a token.
 ///
 /// # Errors
 /// If a token cannot be decoded.
@@ -113,7 +113,7 @@ fn one(out: &mut String, shown: &Shown, tokens: usize) {
     }
 }
 
-/// What the model writes after the prompt of `task` alone.
+/// Describes the text that the model writes after the prompt of `task` alone.
 pub fn free(task: &Task, free: &Free) -> String {
     let mut out = format!("writes   {:?} (greedily, after the prompt alone)\n", free.text);
     if let Some(word) = &free.longer_word {
@@ -148,13 +148,13 @@ pub fn drift(drift: &Drift, texts: usize) -> String {
     out
 }
 
-/// Whether side effects are so large that a user must be told.
+/// Returns whether side effects are so large that a user must be told.
 pub fn is_large(drift: &Drift) -> bool {
     let Drift { perplexity_before, perplexity_after, changed, positions } = *drift;
     perplexity_after > LARGE.0 * perplexity_before || changed as f64 > LARGE.1 * positions as f64
 }
 
-/// Whether a patch still does what it was made for.
+/// Describes whether a patch still does what it was made for.
 pub fn held(file: &PatchFile, held: &Held) -> String {
     let Held { tokens, of, free } = held;
     let lost = match (held.all(), tokens == of) {

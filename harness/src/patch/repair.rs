@@ -33,7 +33,7 @@ pub struct Task {
     pub target: String,
     /// Both as ids: the prompt as it is cut alone, so that what is repaired is what the model meets.
     pub ids: Joint,
-    /// Where they meet within a token.
+    /// The border between the two, where it lies within a token.
     pub border: Option<Border>,
 }
 
@@ -117,19 +117,19 @@ impl Task {
     }
 }
 
-/// Whether a patch does what it was made for.
+/// The test of a patch: does it do what it was made for?
 #[derive(Clone, Debug)]
 pub struct Held {
-    /// How many tokens of the target are said, those before each given.
+    /// Tokens of the target that are predicted, those before each given.
     pub tokens: usize,
-    /// Of how many.
+    /// All tokens of the target.
     pub of: usize,
-    /// What is written after the prompt alone.
+    /// The text written after the prompt alone.
     pub free: Free,
 }
 
 impl Held {
-    /// Of the patch of that `card`, on a model under `edit`.
+    /// Tests the patch of that `card` on a model under `edit`.
     ///
     /// # Errors
     /// If logits are not finite, or libtorch fails.
@@ -141,7 +141,7 @@ impl Held {
         Ok(Self { tokens, of: said.len(), free: free::write(loaded, &task, edit)? })
     }
 
-    /// Whether the whole target is said, and written after the prompt alone.
+    /// Returns whether the whole target is predicted, and written after the prompt alone.
     pub fn all(&self) -> bool {
         self.tokens == self.of && self.free.says_target
     }
@@ -209,7 +209,7 @@ pub enum Cause {
     },
     /// It was repaired again and again, and the repair of another token undid it.
     Undone {
-        /// Which token of the target, from 0, was repaired last.
+        /// Index in the target, from 0, of the token that was repaired last.
         by: Option<usize>,
     },
 }

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 pub(super) struct FailedTrials(Vec<String>);
 
 impl FailedTrials {
-    /// What the trial called `name` came to; `None`, and a note, where logits were not finite.
+    /// Returns the result of the trial called `name`; `None`, and a note, where logits were not finite.
     ///
     /// # Errors
     /// Any other error.

@@ -203,7 +203,7 @@ fn prompt_longer_than_the_context() {
     insta::assert_snapshot!(bench.refused());
 }
 
-/// Where demonstrations are left out already, nobody is told to leave them out.
+/// The advice to leave out demonstrations is not given where they are left out already.
 #[test]
 fn a_prompt_that_is_too_long_without_demonstrations() {
     let bench = breakable();

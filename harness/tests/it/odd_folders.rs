@@ -15,6 +15,12 @@ use tempfile::TempDir;
 
 const PROMPT: &str = "def add(a, b):\n    return";
 
+/// The file of each tensor.
+type Places = BTreeMap<String, String>;
+
+/// The tensors of two shards.
+type Shards = [Vec<(String, Tensor)>; 2];
+
 /// A copy of a golden checkpoint that a test changes.
 struct Folder(TempDir);
 
@@ -53,9 +59,9 @@ impl Folder {
     }
 
     /// The weights in two shards, tensors in turn, as `(index, shards)` before they are written.
-    fn shards(&self) -> (BTreeMap<String, String>, [Vec<(String, Tensor)>; 2]) {
+    fn shards(&self) -> (Places, Shards) {
         let whole = self.path("model.safetensors");
-        let (mut places, mut shards) = (BTreeMap::new(), [Vec::new(), Vec::new()]);
+        let (mut places, mut shards): (Places, Shards) = Default::default();
         for (index, (name, tensor)) in
             Tensor::read_safetensors(&whole).unwrap().into_iter().enumerate()
         {
@@ -66,11 +72,7 @@ impl Folder {
         (places, shards)
     }
 
-    fn write_shards(
-        &self,
-        places: &BTreeMap<String, String>,
-        shards: &[Vec<(String, Tensor)>; 2],
-    ) -> &Self {
+    fn write_shards(&self, places: &Places, shards: &Shards) -> &Self {
         for (index, tensors) in shards.iter().enumerate() {
             Tensor::write_safetensors(tensors, self.path(&shard(index))).unwrap();
         }
@@ -94,7 +96,7 @@ impl Folder {
         (said["next"][0].clone(), String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
-    /// What every command that loads the model says of it; exit code 2 and nothing on stdout.
+    /// Returns the error that every command gives which loads the model; exit code 2, nothing on stdout.
     fn refused(&self) -> String {
         let commands: [&[&str]; 4] = [
             &["predict", "--prompt", PROMPT],
@@ -238,7 +240,7 @@ fn configs_that_are_not_computed_are_refused_by_every_command() {
     }
 }
 
-/// What `config.json` tells comes before anything that takes longer to find out.
+/// Errors in `config.json` come before anything that takes longer to find out.
 #[test]
 fn the_model_type_is_told_before_what_else_is_wrong() {
     let folder = Folder::tiny();

@@ -424,7 +424,7 @@ fn a_border_within_a_token_is_told_and_repaired_as_generate_meets_it() {
     assert!(!said.contains("meet within a token"), "{said}");
 }
 
-/// What free generation makes of a patch is shown, and that a target ends within a word.
+/// The text of free generation is shown, and that a target ends within a word.
 #[test]
 fn the_text_after_the_prompt_alone_is_shown() {
     let place = Workplace::new();

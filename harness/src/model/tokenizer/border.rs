@@ -1,5 +1,5 @@
-//! Where a prompt and its target meet within a token. Cut together, as a text that is all there, the two
-//! have other ids than the ids that a model meets which is given the prompt alone and goes on from it.
+//! Prompts and targets that meet within a token. Tokenized together, they have other ids than the ids that
+//! a model sees when it is given the prompt alone and continues it.
 
 use super::{Joint, Tokenizer, encode};
 use crate::error::InputError;

@@ -19,7 +19,7 @@ pub(super) struct TokenizerConfig {
     add_bos_token: Option<bool>,
     bos_token: Option<Token>,
     add_prefix_space: Option<bool>,
-    /// Whether special tokens in a text are cut as any other text.
+    /// True where special tokens in a text are tokenized as ordinary text.
     #[serde(default)]
     pub(super) split_special_tokens: bool,
     #[serde(default)]
@@ -43,7 +43,7 @@ impl Token {
     }
 }
 
-/// What `tokenizer.json` does by itself.
+/// The tokenizer of `tokenizer.json` by itself.
 pub(super) struct Template<'t> {
     pub(super) tokenizer: &'t tokenizers::Tokenizer,
     /// Ids that it puts before a text.
@@ -72,7 +72,7 @@ impl TokenizerConfig {
         (!code.is_null()).then(|| format!("{FILE}: auto_map: {code}"))
     }
 
-    /// Where this file and `template` give a text other ids; `None` where they agree.
+    /// Returns how this file and `template` give a text different ids; `None` where they agree.
     pub(super) fn disagreement(&self, template: &Template<'_>) -> Option<String> {
         let disagreement = self
             .begin_of_sequence(template)

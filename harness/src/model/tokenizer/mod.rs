@@ -49,7 +49,7 @@ pub struct Tokenizer {
     pub sha256: String,
     /// The Python code that cuts texts instead, if the folder brings some.
     pub(super) own_code: Option<String>,
-    /// What a user should know of it, a sentence each.
+    /// Notes for the user, a sentence each.
     pub(super) notes: Vec<String>,
 }
 
@@ -58,7 +58,7 @@ pub struct Tokenizer {
 pub struct Joint {
     /// The prompt.
     pub prompt: Vec<u32>,
-    /// What should follow; the first id is the one the model would produce.
+    /// The text that should follow; its first id is the one the model would produce.
     pub gold: Vec<u32>,
 }
 
@@ -126,7 +126,7 @@ impl Tokenizer {
         self.inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1)
     }
 
-    /// Whether `id` is a special token.
+    /// Returns whether `id` is a special token.
     pub fn is_special(&self, id: u32) -> bool {
         self.inner.get_added_tokens_decoder().get(&id).is_some_and(|token| token.special)
     }

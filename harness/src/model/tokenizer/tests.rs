@@ -116,7 +116,7 @@ fn no_end_of_sequence_stands_behind_a_text() {
         for before in [false, true] {
             let tokenizer = load(&with_template(before, true), &config).unwrap();
             let ids = tokenizer.encode("def add").unwrap();
-            assert_eq!(ids.ends_with(&bare.encode("def add").unwrap()), true);
+            assert!(ids.ends_with(&bare.encode("def add").unwrap()));
             assert_eq!(ids.len(), bare.encode("def add").unwrap().len() + usize::from(before));
             let joint = tokenizer.encode_joint("def add", "(a").unwrap();
             assert!(!joint.gold.contains(&0));
@@ -211,7 +211,7 @@ fn bytes_in_a_row_settle_when_the_row_ends() {
     assert_eq!((text.as_str(), bytes.settled(&ids[..1], &ids[1..4], &text).unwrap()), ("€", 3));
 }
 
-/// Where prompt and target meet within a token, the ids are those that a model meets.
+/// A prompt and a target that meet within a token get the ids that a model sees.
 #[test]
 fn a_border_within_a_token_is_told_and_cut_as_the_model_meets_it() {
     for tokenizer in [tiny_json(), llama_2()].map(|json| load(&json, &Value::Null).unwrap()) {

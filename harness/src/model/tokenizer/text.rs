@@ -64,8 +64,8 @@ impl Tokenizer {
         Ok(end)
     }
 
-    /// Where each of `ids` ends in the text of all of them, in bytes. Of the tokens that make up one
-    /// character, the last has it.
+    /// Returns the end of each of `ids` in the text of all of them, in bytes. A character that several
+    /// tokens make up belongs to the last of them.
     ///
     /// # Errors
     /// If the ids cannot be decoded.

@@ -26,7 +26,7 @@ pub(super) struct Course<'m> {
     predicted: Vec<u32>,
     /// Whether a trial was made, now or in an earlier process.
     began: bool,
-    /// Whether a trial had no result, so that what comes of the datum in the end is not known.
+    /// True where a trial had no result, so that the final prediction of the datum is not known.
     failed: bool,
 }
 
