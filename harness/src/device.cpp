@@ -31,6 +31,7 @@ extern "C" void ment_release_freed_memory() {
 #if defined(__linux__) && defined(__GLIBC__)
 #include <alloca.h>
 #include <cstring>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 static bool names(const char* variable, const char* name) {
@@ -39,15 +40,18 @@ static bool names(const char* variable, const char* name) {
 
 static void wait_passively(int, char** argv, char** environment) {
   static char passive[] = "OMP_WAIT_POLICY=passive";
+  static char mark[] = "MENT_WAIT_POLICY=default"; // that no user has set it
+  if (getauxval(AT_BASE) == 0) return; // started through the loader, which is /proc/self/exe then
   size_t count = 0;
   for (; environment[count] != nullptr; ++count) {
     if (names(environment[count], "OMP_WAIT_POLICY=") || names(environment[count], "GOMP_SPINCOUNT="))
       return;
   }
-  auto with = static_cast<char**>(alloca((count + 2) * sizeof(char*)));
+  auto with = static_cast<char**>(alloca((count + 3) * sizeof(char*)));
   std::memcpy(with, environment, count * sizeof(char*));
   with[count] = passive;
-  with[count + 1] = nullptr;
+  with[count + 1] = mark;
+  with[count + 2] = nullptr;
   char program[4096];
   ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
   if (length <= 0) return;

@@ -21,7 +21,11 @@ const SCRIPT: &str = "scripts/peer/peer.py";
 impl Peer {
     /// Starts the peer on the model in `folder`.
     pub(super) fn start(python: &Path, folder: &Path, threads: usize) -> Result<Self> {
-        let mut process = Command::new(python)
+        let mut command = Command::new(python);
+        if std::env::var_os("MENT_WAIT_POLICY").is_some() {
+            command.env_remove("OMP_WAIT_POLICY"); // this program's own choice, and not the peer's
+        }
+        let mut process = command
             .arg(SCRIPT)
             .arg(folder)
             .args(["--threads", &threads.to_string()])

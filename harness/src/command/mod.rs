@@ -246,14 +246,18 @@ fn print_tables<'t>(tables: impl Iterator<Item = &'t Table>) {
 /// The config as written, then what the command line says.
 fn resolve(args: &ConfigArgs) -> Result<Experiment> {
     let mut experiment = Experiment::read(&args.config, &args.set)?;
-    for point in &mut experiment.points {
-        if let Ok(config) = &mut point.config {
-            let all = config.clone();
-            adjust(config, args)?;
-            for line in args.set.iter().chain(&point.settings) {
-                check_read(line, &all, config)
-                    .map_err(|error| InputError::new(format!("--set: {error}")))?;
-            }
+    let Experiment { points, written, .. } = &mut experiment;
+    for point in points {
+        let Ok(config) = &mut point.config else { continue };
+        let all = config.clone();
+        adjust(config, args)?;
+        let check = |line: &String| check_read(line, written, &all, config);
+        args.set
+            .iter()
+            .try_for_each(check)
+            .map_err(|error| InputError::new(format!("--set: {error}")))?;
+        if let Err(error) = point.settings.iter().try_for_each(check) {
+            point.config = Err(error);
         }
     }
     Ok(experiment)

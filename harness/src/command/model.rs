@@ -12,12 +12,12 @@ use crate::patch::advice::{advice, on_side_effects};
 use crate::patch::checkpoint::{self, Origin, Written};
 use crate::patch::file::{Card, Patch, PatchFile};
 use crate::patch::free::{self, Free};
-use crate::patch::kept::{Drift, Kept, Reading};
+use crate::patch::kept::{self, Drift, Kept, Reading};
 use crate::patch::repair::{Held, Repairs, Task};
 use crate::patch::stack::{Stack, short};
 use crate::patch::{file, methods, render, repair};
 use crate::{device, method, predict};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -40,11 +40,15 @@ fn open(args: &ModelArgs) -> Result<Opened> {
     Ok(Opened { loaded, origin })
 }
 
+/// Reads patch files: before a model is loaded, which takes longer.
+fn read(files: &[PathBuf]) -> Result<Vec<PatchFile>> {
+    files.iter().map(|file| PatchFile::read(file)).collect()
+}
+
 impl Opened {
-    /// The patches in the weights and then those of `files`, and what the latter change on top of the
+    /// The patches in the weights and then those `added`, and what the latter change on top of the
     /// weights. Where two meet is said.
-    fn with(&self, files: &[PathBuf]) -> Result<(Stack, Edit)> {
-        let added = files.iter().map(|file| PatchFile::read(file)).collect::<Result<Vec<_>>>()?;
+    fn with(&self, added: Vec<PatchFile>) -> Result<(Stack, Edit)> {
         let all = [&self.origin.stack.files[..], &added].concat();
         let stack = Stack::new(&self.origin.base, all)?;
         let edit = Stack { files: added }.edit(self.loaded.model.spec())?;
@@ -61,8 +65,9 @@ impl Opened {
 /// `ment predict`
 pub fn predict(args: &PredictArgs) -> Result<()> {
     let prompt = args.input.prompt.as_deref().map(text).transpose()?;
+    let patches = read(&args.patch)?;
     let opened = open(&args.model)?;
-    let (_, edit) = opened.with(&args.patch)?;
+    let (_, edit) = opened.with(patches)?;
     let loaded = &opened.loaded;
     let ids = match prompt {
         Some(prompt) => loaded.tokenizer.encode(&prompt)?,
@@ -85,8 +90,9 @@ pub fn generate(args: &GenerateArgs) -> Result<()> {
     let stops = args.stop.iter().map(|stop| stop.replace("\\n", "\n")).collect();
     let settings = Settings { tokens: args.tokens.get(), sampling, stops: Stops::new(stops) };
     let prompt = text(&args.prompt)?;
+    let patches = read(&args.patch)?;
     let opened = open(&args.model)?;
-    let (_, edit) = opened.with(&args.patch)?;
+    let (_, edit) = opened.with(patches)?;
     let loaded = &opened.loaded;
     let ids = loaded.tokenizer.encode(&prompt)?;
     let write = |edit: &Edit, say: &mut dyn FnMut(&str)| {
@@ -117,9 +123,13 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
     }
     let given = |given: &Option<String>| text(given.as_deref().unwrap_or_default());
     let (prompt, target) = (given(&args.prompt)?, given(&args.target)?);
+    if target.is_empty() {
+        return Err(InputError::new("the target is empty; say what the model should write"));
+    }
     let config = methods::one(&args.method, &args.set)?;
+    let (patches, _) = (read(&args.patch)?, kept::sha256(args.keep.as_deref())?);
     let opened = open(&args.model)?;
-    let (stack, standing) = opened.with(&args.patch)?;
+    let (stack, standing) = opened.with(patches)?;
     let loaded = &opened.loaded;
     let task = Task::new(loaded, &prompt, &target)?;
     let kept = Kept::read(args.keep.as_deref(), loaded)?;
@@ -147,7 +157,8 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
             "solved": is_good, "patches": edit.0.len(), "repairs": done, "failed": failed,
             "border": task.border, "written": made.as_ref().map(|made| &made.free),
             "kept": made.as_ref().map(|made| made.drift),
-            "kept_below": made.as_ref().and_then(|made| made.below), "file": id,
+            "kept_below": made.as_ref().and_then(|made| made.below),
+            "below": made.as_ref().map(|made| &made.held), "file": id,
         });
         println!("{said}");
     } else {
@@ -157,7 +168,8 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
         }
         print!("{}", render::task(loaded, &task)?);
         let advice = repairs.failed.as_ref().map(|failed| advice(&config, failed.cause));
-        print!("{}", render::repairs(&task, &repairs, &advice.unwrap_or_default()));
+        let free = made.as_ref().map(|made| &made.free);
+        print!("{}", render::repairs(&task, &repairs, free, &advice.unwrap_or_default()));
         if let Some(made) = &made {
             made.print(&task, &stack, kept.count());
             if let Some(advice) = on_side_effects(&config).filter(|_| render::is_large(&made.drift))
@@ -225,6 +237,12 @@ impl Made {
         for (file, held) in stack.files.iter().zip(&self.held) {
             print!("before   {}", render::held(file, held));
         }
+        let lost = self.held.iter().filter(|held| !held.holds).count();
+        if lost > 0 {
+            println!(
+                "warning  {lost} of the patches that were in place do not hold under the new one"
+            );
+        }
     }
 }
 
@@ -285,8 +303,9 @@ fn revert(args: &PatchArgs, file: &Path, out: &Path) -> Result<()> {
 pub fn apply(args: &ApplyArgs) -> Result<()> {
     check_new(&args.out)?;
     crate::signal::listen()?; // so that nothing half-written is left behind
+    let (patches, _) = (read(&args.patch)?, kept::sha256(args.keep.as_deref())?);
     let opened = open(&args.model)?;
-    let (stack, _) = opened.with(&args.patch)?;
+    let (stack, _) = opened.with(patches)?;
     write(opened, &args.model.model, stack, args.keep.as_deref(), &args.out)
 }
 
@@ -307,15 +326,16 @@ fn write(
     let Opened { loaded, origin } = opened;
     let Written { loaded, stack, left_out } =
         checkpoint::write(folder, loaded, &origin, stack, out)?;
+    let is_written = || format!("{} is written, and was not tested to the end", out.display());
     let mut lost = 0;
     for file in &stack.files {
-        let held = Held::new(&loaded, &file.patch.card, &Edit::none())?;
-        lost += usize::from(!held.all());
+        let held = Held::new(&loaded, &file.patch.card, &Edit::none()).with_context(is_written)?;
+        lost += usize::from(!held.holds);
         print!("{}", render::held(file, &held));
     }
     if let Some(base) = base {
-        let drift = Drift::between(&base, &kept.under(&loaded, &Edit::none())?);
-        print!("{}", render::drift(&drift, kept.count()));
+        let now = kept.under(&loaded, &Edit::none()).with_context(is_written)?;
+        print!("{}", render::drift(&Drift::between(&base, &now), kept.count()));
     }
     if !left_out.is_empty() {
         println!("not copied, as no patch reaches them: {}", left_out.join(", "));

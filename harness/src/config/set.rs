@@ -24,7 +24,7 @@ fn parse(line: &str) -> Result<Table, String> {
     table.ok_or_else(|| format!("`{line}` {wrong}"))
 }
 
-/// The key that a line sets.
+/// A key that a line sets, down to a value that is no table.
 pub(crate) struct Key {
     /// Its first part: a table of the config, or a kind of method.
     pub(crate) table: String,
@@ -33,24 +33,27 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// The key that `line` sets; the last one that it has to itself, where its value is a table.
+    /// The keys that `line` sets.
     ///
     /// # Errors
     /// If `line` is no key and value.
-    pub(crate) fn of(line: &str) -> Result<Self, String> {
-        let mut parts = Vec::new();
-        let mut rest = parse(line)?;
-        while rest.len() == 1 {
-            let (part, value) = rest.into_iter().next().expect("there is one");
-            parts.push(part);
-            rest = if let Value::Table(inner) = value { inner } else { Table::new() };
+    pub(crate) fn all(line: &str) -> Result<Vec<Self>, String> {
+        fn leaves(path: &[String], table: Table, found: &mut Vec<Key>) {
+            for (part, value) in table {
+                let path = [path, &[part]].concat();
+                match value {
+                    Value::Table(inner) if !inner.is_empty() => leaves(&path, inner, found),
+                    _ => found.push(Key { table: path[0].clone(), parts: path[1..].to_vec() }),
+                }
+            }
         }
-        let mut parts = parts.into_iter();
-        Ok(Self { table: parts.next().unwrap_or_default(), parts: parts.collect() })
+        let mut found = Vec::new();
+        leaves(&[], parse(line)?, &mut found);
+        Ok(found)
     }
 
-    #[cfg(feature = "torch")]
     /// Returns whether it is the key `other`, or one below it, of one entry or of all.
+    #[cfg(feature = "torch")]
     pub(crate) fn is_below(&self, other: &str) -> bool {
         let mut wanted = other.split('.');
         let wanted_table = wanted.next() == Some(self.table.as_str());
@@ -60,25 +63,38 @@ impl Key {
     }
 }
 
-/// Refuses a `line` that sets a method of `all` which is not among those that are `kept`.
+/// Refuses a `line` that sets a method which is not among those that are `kept`. `written` is the config
+/// before lines were laid over it, whose labels the line may name, and `all` the config after.
 ///
 /// # Errors
 /// If it does.
-pub(crate) fn check_read(line: &str, all: &Config, kept: &Config) -> Result<(), String> {
-    let key = Key::of(line)?;
-    if !METHOD_KINDS.contains(&key.table.as_str()) {
-        return Ok(());
+pub(crate) fn check_read(
+    line: &str,
+    written: &Config,
+    all: &Config,
+    kept: &Config,
+) -> Result<(), String> {
+    for key in Key::all(line)? {
+        if !METHOD_KINDS.contains(&key.table.as_str()) {
+            continue;
+        }
+        let named = key.parts.first().and_then(|name| {
+            let of = |config: &Config| config.labels_of(&key.table).position(|label| label == name);
+            of(written).or_else(|| of(all))
+        });
+        let is_read = match named.and_then(|place| all.labels_of(&key.table).nth(place)) {
+            Some(label) => kept.labels_of(&key.table).any(|kept| kept == label),
+            None => kept.labels_of(&key.table).next().is_some(),
+        };
+        if !is_read {
+            let kept: Vec<String> = kept.labels().map(|label| format!("`{label}`")).collect();
+            return Err(format!(
+                "`{line}`: none of the methods that run reads it; they are {}",
+                kept.join(", ")
+            ));
+        }
     }
-    let label = key.parts.first().filter(|name| all.labels().any(|label| label == *name));
-    let is_read = match label {
-        Some(label) => kept.labels().any(|kept| kept == label),
-        None => kept.labels_of(&key.table).next().is_some(),
-    };
-    if is_read {
-        return Ok(());
-    }
-    let kept: Vec<String> = kept.labels().map(|label| format!("`{label}`")).collect();
-    Err(format!("`{line}`: none of the methods that run reads it; they are {}", kept.join(", ")))
+    Ok(())
 }
 
 fn overlay(base: &mut Table, over: Table) {

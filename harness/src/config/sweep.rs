@@ -19,6 +19,8 @@ pub struct Experiment {
     pub is_sweep: bool,
     /// The file as it is written.
     pub text: String,
+    /// The config of the file, before anything is laid over it.
+    pub written: Config,
 }
 
 /// One point of a grid.
@@ -41,8 +43,8 @@ impl Experiment {
         let text = Config::text(path)?;
         let written = Config::parse(&text).map_err(wrong)?;
         if lines.is_empty() && written.sweep.is_empty() {
-            let point = Point { settings: Vec::new(), config: Ok(written) };
-            return Ok(Self { points: vec![point], is_sweep: false, text });
+            let point = Point { settings: Vec::new(), config: Ok(written.clone()) };
+            return Ok(Self { points: vec![point], is_sweep: false, text, written });
         }
         let mut table: Table = toml::from_str(&text).expect("it was read as a config");
         table.remove(SWEEP);
@@ -69,7 +71,7 @@ impl Experiment {
             [Point { config: Err(error), .. }] if !is_sweep => {
                 Err(wrong(format!("with {}: {error}", lines.join(", "))))
             }
-            _ => Ok(Self { points, is_sweep, text }),
+            _ => Ok(Self { points, is_sweep, text, written }),
         }
     }
 }

@@ -14,9 +14,6 @@ use crate::signal;
 use anyhow::Result;
 use serde::Serialize;
 
-/// Tokens of the prompt that a continuation is decoded behind.
-const BEFORE: usize = 16;
-
 /// How a text is written.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -77,7 +74,7 @@ pub fn generate(
     let most = settings.tokens.min(room);
     let mut sampler = Sampler::new(settings.sampling);
     let mut decoder = Decoder::new(loaded.model.as_ref(), prompt, edit.clone(), most);
-    let before = &prompt[prompt.len().saturating_sub(BEFORE)..];
+    let before = loaded.tokenizer.tail(prompt)?;
     let mut ids: Vec<u32> = Vec::new();
     let (mut text, mut said) = (String::new(), String::new());
     let ended = loop {

@@ -2,7 +2,7 @@
 //! Fields are named as in the checkpoint; after `transformers`' `modeling_codegen.py`.
 
 use super::attention::{Heads, Rotary, SelfAttention};
-use super::hub::Architecture;
+use super::hub::{Architecture, check_sizes};
 use super::rope::Rope;
 use super::{CausalLm, Checkpoint, LayerNorm, Linear, Spec, Tensors};
 use anyhow::Result;
@@ -13,6 +13,11 @@ use tch::{Device, Kind, Tensor};
 
 /// `qkv_proj` was trained model-parallel: its rows come in this many blocks.
 const MP_NUM: usize = 4;
+
+/// Entries of a head that are rotated where `config.json` does not say, as `transformers` has it.
+fn rotary_dim() -> usize {
+    64
+}
 
 /// Base of the rotary frequencies.
 const THETA: f64 = 10_000.0;
@@ -26,7 +31,8 @@ pub(super) struct Config {
     n_layer: usize,
     n_inner: Option<usize>,
     n_positions: usize,
-    rotary_dim: Option<usize>,
+    #[serde(default = "rotary_dim")]
+    rotary_dim: usize,
     layer_norm_epsilon: f64,
     activation_function: String,
     #[serde(default)]
@@ -46,6 +52,15 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), String> {
+        check_sizes(&[
+            ("vocab_size", self.vocab_size),
+            ("n_embd", self.n_embd),
+            ("n_head", self.n_head),
+            ("n_layer", self.n_layer),
+            ("n_inner", self.n_inner.unwrap_or_default()),
+            ("n_positions", self.n_positions),
+            ("rotary_dim", self.rotary_dim),
+        ])?;
         if self.activation_function != "gelu_new" {
             let other = &self.activation_function;
             return Err(format!("activation_function {other:?} (supported: \"gelu_new\")"));
@@ -60,7 +75,7 @@ impl Config {
             let (width, heads) = (self.n_embd, self.n_head);
             return Err(format!("n_embd {width} is not a multiple of n_head {heads}"));
         }
-        let (rotary, head_dim) = (self.rotary_dim(), self.head_dim());
+        let (rotary, head_dim) = (self.rotary_dim, self.head_dim());
         if !rotary.is_multiple_of(2) || rotary > head_dim {
             return Err(format!(
                 "rotary_dim {rotary} must be even and at most {head_dim}, the width of a head"
@@ -71,10 +86,6 @@ impl Config {
 
     fn head_dim(&self) -> usize {
         self.n_embd / self.n_head
-    }
-
-    fn rotary_dim(&self) -> usize {
-        self.rotary_dim.unwrap_or(self.head_dim())
     }
 
     fn d_ff(&self) -> usize {
@@ -131,7 +142,7 @@ fn attention(
     // Each of the MP_NUM blocks holds (query, value, key) of its share of the heads.
     let blocks = qkv.view([MP_NUM as i64, 3, (d / MP_NUM) as i64, d as i64]);
     let part = |index| blocks.select(1, index).reshape([config.n_head as i64, -1, d as i64]);
-    let order = split_pairs(config.rotary_dim(), config.head_dim()).to_device(qkv.device());
+    let order = split_pairs(config.rotary_dim, config.head_dim()).to_device(qkv.device());
     let turning = |index| part(index).index_select(1, &order);
     let linear = |weight: Tensor| Linear { weight: weight.flatten(0, 1), bias: None };
     let projections = [linear(turning(0)), linear(turning(2)), linear(part(1))];
@@ -197,7 +208,7 @@ pub(super) struct CodeGen {
 impl CodeGen {
     fn load(config: &Config, from: &mut Checkpoint) -> Result<Self> {
         let (placement, context) = (from.placement(), config.n_positions);
-        let (dim, head_dim) = (config.rotary_dim(), config.head_dim());
+        let (dim, head_dim) = (config.rotary_dim, config.head_dim());
         let rotary = Rc::new(Rotary::new(dim, head_dim, THETA, context, placement));
         Ok(Self {
             spec: config.spec(placement),

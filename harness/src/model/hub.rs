@@ -32,6 +32,22 @@ fn architecture(config: &Value) -> Result<Box<dyn Architecture>, String> {
     })
 }
 
+/// The largest size that a config may name: what is multiplied stays a number.
+const LARGEST: usize = 1 << 20;
+
+/// Refuses sizes of a `config.json`, by their keys, that no model has.
+///
+/// # Errors
+/// If one is larger than [`LARGEST`].
+pub(super) fn check_sizes(sizes: &[(&str, usize)]) -> Result<(), String> {
+    // A context of millions of tokens exists; nothing is multiplied with it.
+    let most = |key: &str| if key.contains("position") { LARGEST << 10 } else { LARGEST };
+    match sizes.iter().find(|(key, size)| *size > most(key)) {
+        None => Ok(()),
+        Some((key, size)) => Err(format!("{key} = {size} is too large to be one")),
+    }
+}
+
 /// How a folder is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -132,6 +148,13 @@ impl Network {
             )));
         }
         let mut checkpoint = Checkpoint::open(path, options.device, options.kind)?;
+        let (layers, tensors) =
+            (architecture.spec(checkpoint.placement()).layers, checkpoint.tensors());
+        if layers > tensors {
+            return Err(wrong(format!(
+                "{layers} layers, and the weights have {tensors} tensors in all"
+            )));
+        }
         checkpoint.expect(&architecture.tensors())?;
         Ok(Self { config, architecture, checkpoint })
     }
@@ -165,24 +188,29 @@ impl Words {
         }
         tokenizer.check_against(&spec, path)?;
         let mut ends = Vec::new();
-        let mut notes = tokenizer.notes.clone();
+        let mut notes = Vec::new();
         let more = path.join("generation_config.json");
         let more = if more.is_file() { read_json(&more, "")? } else { Value::Null };
         for (file, config) in [("config.json", &network.config), ("generation_config.json", &more)]
         {
-            for id in self::ends(config) {
+            let place = path.join(file);
+            let ids = self::ends(config)
+                .map_err(|error| InputError::new(format!("{}: {error}", place.display())))?;
+            for id in ids {
                 let wrong = |what: &str| {
-                    let place = path.join(file);
                     format!("{}: eos_token_id {id}, the end of sequence, {what}", place.display())
                 };
                 if id as usize >= spec.vocabulary {
                     return Err(InputError::new(wrong("is no token of this model")));
                 }
                 if !tokenizer.is_special(id) && !ends.contains(&id) {
-                    let token = tokenizer.token(id)?;
-                    notes.push(wrong(&format!(
-                        "is the ordinary token {token:?}: texts end before it"
-                    )));
+                    let what = if tokenizer.knows(id) {
+                        let token = tokenizer.token(id)?;
+                        format!("is the ordinary token {token:?}: texts end before it")
+                    } else {
+                        "is a row of the embedding that no token has".into()
+                    };
+                    notes.push(wrong(&what));
                 }
                 ends.push(id);
             }
@@ -204,9 +232,9 @@ fn quantised(config: &Value) -> Option<String> {
 }
 
 /// The Python code of the checkpoint's own that a causal language model of it would run.
-fn own_code(config: &Value) -> Option<&str> {
+fn own_code(config: &Value) -> Option<&Value> {
     let classes = ["AutoModelForCausalLM", "AutoModel", "AutoConfig"];
-    classes.iter().find_map(|class| config["auto_map"][class].as_str())
+    classes.iter().map(|class| &config["auto_map"][class]).find(|code| !code.is_null())
 }
 
 /// The hashes of [`Loaded::sha256`] and of the tokenizer, of what is in the folder `path` now.
@@ -233,11 +261,16 @@ fn read_json(file: &Path, advice: &str) -> Result<Value> {
         .map_err(|error| InputError::new(format!("{}: {error}", file.display())))
 }
 
-/// Ends of sequence, as far as `config` names them.
-fn ends(config: &Value) -> Vec<u32> {
+/// Ends of sequence, as far as `config` names them: one id, or several.
+fn ends(config: &Value) -> Result<Vec<u32>, String> {
     let ids = match &config["eos_token_id"] {
+        Value::Null => Vec::new(),
         Value::Array(several) => several.iter().collect(),
         one => vec![one],
     };
-    ids.into_iter().filter_map(|id| id.as_u64().map(|id| id as u32)).collect()
+    let id = |id: &Value| {
+        let found = id.as_u64().and_then(|id| u32::try_from(id).ok());
+        found.ok_or_else(|| format!("eos_token_id {id} is no token id"))
+    };
+    ids.into_iter().map(id).collect()
 }

@@ -2,7 +2,7 @@
 //! Fields are named as in the checkpoint; after `transformers`' `modeling_llama.py`.
 
 use super::attention::{Heads, Rotary, SelfAttention};
-use super::hub::Architecture;
+use super::hub::{Architecture, check_sizes};
 use super::rope::Rope;
 use super::{CausalLm, Checkpoint, Linear, Spec, Tensors};
 use anyhow::Result;
@@ -55,6 +55,16 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), String> {
+        check_sizes(&[
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("num_attention_heads", self.num_attention_heads),
+            ("num_key_value_heads", self.num_key_value_heads.unwrap_or_default()),
+            ("head_dim", self.head_dim.unwrap_or_default()),
+            ("max_position_embeddings", self.max_position_embeddings),
+        ])?;
         if self.hidden_act != "silu" {
             return Err(format!("hidden_act {:?} (supported: \"silu\")", self.hidden_act));
         }

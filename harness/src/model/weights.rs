@@ -60,6 +60,8 @@ pub(crate) struct Checkpoint {
     entries: BTreeMap<String, Entry>,
     device: Device,
     kind: Kind,
+    /// Tensors in shards that the index does not list, as `tensor in file`.
+    unlisted: Vec<String>,
     notes: Vec<String>,
 }
 
@@ -78,6 +80,7 @@ impl Checkpoint {
             entries: BTreeMap::new(),
             device,
             kind,
+            unlisted: Vec::new(),
             notes: Vec::new(),
         };
         let has = |name: &str| folder.join(name).is_file();
@@ -198,6 +201,11 @@ impl Checkpoint {
         Ok(Stored { path: self.files[entry.file].0.clone(), offset: entry.offset, kind })
     }
 
+    /// How many tensors there are.
+    pub(crate) fn tensors(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The names of the files.
     fn names(&self) -> Vec<String> {
         let names = self.files.iter().filter_map(|(path, _)| path.file_name());
@@ -254,6 +262,11 @@ impl Checkpoint {
         for shard in &shards {
             add(self, shard)?;
         }
+        if let [first, more @ ..] = &self.unlisted[..] {
+            let more =
+                if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+            self.note(format!("{name} does not list tensor {first}{more}; ignored"));
+        }
         let (_, places) = self.index.as_ref().expect("it was set");
         match places.iter().find(|(tensor, _)| !self.entries.contains_key(*tensor)) {
             None => Ok(()),
@@ -283,8 +296,7 @@ impl Checkpoint {
                  on which of the two counts. Remove the copy in {name}"
             ))),
             None => {
-                let what = format!("{name} holds tensor `{tensor}`, which {index} does not list");
-                self.note(what + "; ignored");
+                self.unlisted.push(format!("`{tensor}` in {name}"));
                 Ok(())
             }
         }

@@ -37,7 +37,7 @@ fn of_ment(config: &MentConfig, cause: Cause) -> String {
         Cause::NoNeuron => format!(
             "Every candidate makes logits that are not finite; a smaller push may not: {sane}"
         ),
-        Cause::NotEnough { tried } if tried < quota && config.plan != Plan::Score => format!(
+        Cause::NotEnough { tried } if tried < quota => format!(
             "Every further candidate makes logits that are not finite; a smaller push may not: {sane}"
         ),
         Cause::NotEnough { .. } => {
@@ -62,7 +62,7 @@ fn number(value: f64) -> String {
 }
 
 fn of_kn(config: &KnConfig, cause: Cause) -> String {
-    let (share, threshold, quota) = (config.share.0, config.threshold.0, config.quota.0);
+    let (threshold, quota) = (config.threshold.0, config.quota.0);
     match cause {
         Cause::Undone { .. } => {
             "Doubling the same neurons serves both tokens badly; try --method ment".into()
@@ -74,10 +74,9 @@ fn of_kn(config: &KnConfig, cause: Cause) -> String {
             )
         }
         Cause::NoNeuron | Cause::NotEnough { .. } => format!(
-            "No more neurons scored high; a lower threshold keeps more: --set kn.threshold={} (it was \
-             {threshold}), or --set kn.share={} (it was {share}). Or try --method ment",
-            threshold / 2.0,
-            share / 2.0
+            "No more neurons scored high enough; a lower threshold may keep more: --set kn.threshold={} (it \
+             was {threshold}). Or try --method ment",
+            threshold / 2.0
         ),
     }
 }
@@ -94,10 +93,11 @@ mod tests {
         let set = vec!["ment.estimate.coefficient=1".to_string(), "ment.quota=3".into()];
         let causes =
             [Cause::NoNeuron, Cause::NotEnough { tried: 3 }, Cause::Undone { by: Some(1) }];
+        let causes = [&causes[..], &[Cause::NotEnough { tried: 1 }]].concat();
         for method in ["ment", "plan-score", "loc.-rand", "est.-onehot", "kn", "kn-1"] {
             let set = if method.starts_with("kn") { &[] } else { &set[..] };
             let config = methods::one(method, set).unwrap();
-            for cause in causes {
+            for &cause in &causes {
                 let advice = advice(&config, cause);
                 let keys: Vec<String> = advice
                     .split("--set ")

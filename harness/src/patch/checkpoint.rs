@@ -202,7 +202,17 @@ fn add(files: &Columns<'_>, stack: &Stack) -> Result<BTreeMap<Neuron, Tensor>> {
     let mut were = BTreeMap::new();
     for (neuron, delta) in deltas {
         let was = files.read(neuron)?;
-        files.write(neuron, &(was.to_kind(Kind::Float) + delta).to_kind(was.kind()))?;
+        let column = (was.to_kind(Kind::Float) + delta).to_kind(was.kind());
+        if !bool::try_from(column.isfinite().all())? {
+            return Err(InputError::new(format!(
+                "neuron {}.{}: the patches make its column larger than the weights' dtype ({:?}) can hold; \
+                 nothing was written",
+                neuron.layer,
+                neuron.index,
+                was.kind()
+            )));
+        }
+        files.write(neuron, &column)?;
         were.insert(neuron, was);
     }
     Ok(were)

@@ -34,8 +34,10 @@ pub fn write(loaded: &Loaded, task: &Task, edit: &Edit) -> Result<Free> {
     };
     let prompt = loaded.tokenizer.encode(&task.prompt)?;
     let text = generate(loaded, &prompt, edit, &settings, |_| {})?.text;
-    let says_target = text.starts_with(&task.target);
-    let longer_word = longer_word(&text, &task.target);
+    // As the tokens read, which a tokenizer may have normalised.
+    let target = loaded.tokenizer.continuation(&task.ids.prompt, &task.ids.gold)?;
+    let says_target = text.starts_with(&target);
+    let longer_word = longer_word(&text, &target);
     Ok(Free { text, says_target, longer_word })
 }
 

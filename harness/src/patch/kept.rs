@@ -4,10 +4,10 @@
 use super::repair::argmaxes;
 use crate::edit::Edit;
 use crate::engine::forward;
-use crate::error::InputError;
+use crate::error::{InputError, NonFinite};
 use crate::model::Loaded;
 use crate::signal;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -29,8 +29,8 @@ pub struct Kept {
 pub struct Reading {
     /// Mean of -ln P of every token but the first of each text.
     nll: f64,
-    /// The most probable next token at every position.
-    argmaxes: Vec<u32>,
+    /// The most probable next token at every position; `None` where logits are not finite.
+    argmaxes: Vec<Option<u32>>,
 }
 
 /// Two readings compared.
@@ -82,27 +82,35 @@ impl Kept {
     /// What the model makes of them under `edit`.
     ///
     /// # Errors
-    /// If the edit makes logits that are not finite, or the user stops.
+    /// If the user stops.
     pub fn under(&self, loaded: &Loaded, edit: &Edit) -> Result<Reading> {
         let (mut sum, mut tokens, mut said) = (0.0, 0, Vec::new());
         for text in &self.texts {
             signal::check()?;
+            tokens += text.len() - 1;
             let ids: Vec<i64> = text.iter().map(|&id| i64::from(id)).collect();
             let ids = Tensor::from_slice(&ids).to_device(loaded.model.spec().device);
             let logits = forward::logits(loaded.model.as_ref(), &ids.unsqueeze(0), edit);
             let logits = logits.squeeze_dim(0).to_kind(Kind::Float);
-            said.extend(argmaxes(&logits).context("a kept text")?);
+            match argmaxes(&logits) {
+                Ok(argmaxes) => said.extend(argmaxes.into_iter().map(Some)),
+                Err(error) if error.is::<NonFinite>() => {
+                    said.extend(std::iter::repeat_n(None, text.len()));
+                    sum = f64::INFINITY;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
             let next = ids.narrow(0, 1, text.len() as i64 - 1).unsqueeze(-1);
             let all = logits.narrow(0, 0, text.len() as i64 - 1).log_softmax(-1, Kind::Float);
             sum -= f64::try_from(all.gather(-1, &next, false).sum(Kind::Double))?;
-            tokens += text.len() - 1;
         }
         Ok(Reading { nll: sum / tokens as f64, argmaxes: said })
     }
 }
 
 impl Reading {
-    /// exp of the mean, at most e^700: a number also where an edit has all but broken the model.
+    /// exp of the mean, at most e^700, which is what a model has whose logits are not finite.
     fn perplexity(&self) -> f64 {
         self.nll.min(700.0).exp()
     }
@@ -115,7 +123,7 @@ impl Drift {
         Self {
             perplexity_before: before.perplexity(),
             perplexity_after: after.perplexity(),
-            changed: pairs.filter(|(before, after)| before != after).count(),
+            changed: pairs.filter(|(before, after)| after.is_none() || before != after).count(),
             positions: before.argmaxes.len(),
         }
     }

@@ -7,13 +7,16 @@ use serde_json::Value;
 
 const METHODS: &str = include_str!("methods.toml");
 
-/// Keys that a patch does not read: of what an experiment does with other data and other errors.
-const UNREAD: [&str; 5] = [
+/// Keys that a patch does not read: of what an experiment does with other data and other errors, and the
+/// share of the prompts that a neuron of KN must count in, as a patch has one prompt.
+const UNREAD: [&str; 7] = [
     "kn.parallel",
+    "kn.share",
     "ment.across_errors",
     "execution.too_long",
     "execution.unrelated_probes",
     "execution.strict",
+    "execution.tf32",
 ];
 
 /// A config with no method but the one called `label`, under its settings of `methods.toml` with the
@@ -28,28 +31,28 @@ pub fn one(label: &str, set: &[String]) -> Result<Config> {
     let mut kept = known.clone();
     kept.keep_only(&[label.to_string()])
         .map_err(|error| InputError::new(format!("--method: {error}")))?;
-    for line in set {
-        let key = Key::of(line).map_err(wrong)?;
-        check_read(line, &known, &kept).map_err(wrong)?;
-        let is_read = key.table == "execution" || METHOD_KINDS.contains(&key.table.as_str());
-        if !is_read || UNREAD.iter().any(|unread| key.is_below(unread)) {
-            return Err(wrong(format!(
-                "`{line}`: a patch does not read it; only keys of its method, and some of execution, mean \
-                 something here"
-            )));
-        }
-        crate::config::set(&mut table, line).map_err(wrong)?;
-    }
+    // Before the lines are laid over them, so that no other method is asked what it makes of them.
     for kind in METHOD_KINDS {
         if let Some(entries) = table.get_mut(kind).and_then(toml::Value::as_array_mut) {
             entries.retain(|entry| is_called(entry, label));
         }
     }
+    for line in set {
+        check_read(line, &known, &known, &kept).map_err(wrong)?;
+        for key in Key::all(line).map_err(wrong)? {
+            let is_read = key.table == "execution" || METHOD_KINDS.contains(&key.table.as_str());
+            if !is_read || UNREAD.iter().any(|unread| key.is_below(unread)) {
+                return Err(wrong(format!(
+                    "`{line}`: a patch does not read it; only keys of its method, and some of execution, \
+                     mean something here"
+                )));
+            }
+        }
+        crate::config::set(&mut table, line).map_err(wrong)?;
+    }
     let config = Config::of_methods(table).map_err(wrong)?;
-    if config.labels().next().is_none() {
-        return Err(wrong(
-            "a method that is called otherwise is another one; leave `label` out".into(),
-        ));
+    if config.labels().next().is_none_or(|own| own != label) {
+        return Err(wrong("the label of a method is its name here; leave `label` out".into()));
     }
     Ok(config)
 }
@@ -100,9 +103,18 @@ mod tests {
             ("ment", "execution.unrelated_probes=3"),
             ("ment", "model.dtype=bf16"),
             ("ment", "ment.plan-rank.quota=3"),
+            ("kn", "kn.share=0.9"),
+            ("ment", "execution.tf32=true"),
+            ("ment", "execution={seed=3, strict=true}"),
+            ("kn", "kn={quota=3, parallel={prompts=3}}"),
         ] {
             let error = one(method, &[line.into()]).unwrap_err().to_string();
             assert!(error.contains(&format!("`{line}`")), "{error}");
+        }
+        for (method, line) in
+            [("kn", "kn.ment.quota=3"), ("kn", "ment.kn.quota=3"), ("ment", "kn.ment.quota=3")]
+        {
+            assert!(one(method, &[line.into()]).is_err(), "{line}");
         }
         assert!(one("ment", &["execution.seed=3".into(), "ment.ment.quota=2".into()]).is_ok());
     }

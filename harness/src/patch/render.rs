@@ -44,8 +44,9 @@ fn many(count: usize, one: &str, more: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { more })
 }
 
-/// Every repair, before and after, and how it ended; `advice` is what to do where it failed.
-pub fn repairs(task: &Task, repairs: &Repairs, advice: &str) -> String {
+/// Every repair, before and after, and how it ended: with what the model writes after the prompt alone, or
+/// with `advice` on what to do.
+pub fn repairs(task: &Task, repairs: &Repairs, free: Option<&Free>, advice: &str) -> String {
     let mut out = String::new();
     let tokens = task.ids.gold.len();
     for shown in &repairs.done {
@@ -65,14 +66,18 @@ pub fn repairs(task: &Task, repairs: &Repairs, advice: &str) -> String {
             if count > 0 { ", the repairs of earlier tokens neither" } else { "" }
         );
         if let Cause::Undone { by: Some(by) } = cause {
-            let (token, by) = (tried.repaired.position + 1, by + 1);
-            let _ = writeln!(out, "Repairing token {by} undoes token {token}, and back.");
+            let _ = writeln!(out, "The repair of token {} has undone it.", by + 1);
         }
         let _ = writeln!(out, "{advice}");
     } else {
         let _ = writeln!(
             out,
-            "\nthe whole target is said now: {} of {} for {}",
+            "\n{}: {} of {} for {}",
+            if free.is_none_or(|free| free.says_target) {
+                "the whole target is said now"
+            } else {
+                "every token of the target is predicted now, but the model does not write it by itself"
+            },
             many(patches, "patch", "patches"),
             many(neurons.len(), "neuron", "neurons"),
             many(count, "wrong token", "wrong tokens")
@@ -156,8 +161,8 @@ pub fn is_large(drift: &Drift) -> bool {
 
 /// Describes whether a patch still does what it was made for.
 pub fn held(file: &PatchFile, held: &Held) -> String {
-    let Held { tokens, of, free } = held;
-    let lost = match (held.all(), tokens == of) {
+    let Held { tokens, of, free, holds } = held;
+    let lost = match (holds, tokens == of) {
         (true, _) => String::new(),
         (false, true) => format!(", but the model writes {:?} after the prompt alone", free.text),
         (false, false) => ": it does not hold as it was made".into(),

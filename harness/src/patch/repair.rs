@@ -89,6 +89,21 @@ impl Task {
         Ok(Self { prompt: self.prompt.clone(), target, ids, border: self.border.clone() })
     }
 
+    /// The same error with all of the target but its last token as part of the prompt: a patch of that token
+    /// alone answers for no other.
+    ///
+    /// # Errors
+    /// If it cannot be decoded.
+    pub fn of_last(&self, loaded: &Loaded) -> Result<Self> {
+        let Joint { prompt, gold } = &self.ids;
+        let (given, last) = gold.split_at(gold.len() - 1);
+        let tokenizer = &loaded.tokenizer;
+        let text = format!("{}{}", self.prompt, tokenizer.continuation(prompt, given)?);
+        let prompt = [&prompt[..], given].concat();
+        let target = tokenizer.continuation(&prompt, last)?;
+        Ok(Self { prompt: text, target, ids: Joint { prompt, gold: last.to_vec() }, border: None })
+    }
+
     /// What the patch of that `card` was made for.
     pub fn of(card: &Card) -> Self {
         let Card { prompt, target, prompt_ids, target_ids, .. } = card;
@@ -118,7 +133,7 @@ impl Task {
 }
 
 /// The test of a patch: does it do what it was made for?
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Held {
     /// Tokens of the target that are predicted, those before each given.
     pub tokens: usize,
@@ -126,6 +141,8 @@ pub struct Held {
     pub of: usize,
     /// The text written after the prompt alone.
     pub free: Free,
+    /// True where the whole target is predicted, and written after the prompt alone.
+    pub holds: bool,
 }
 
 impl Held {
@@ -138,12 +155,9 @@ impl Held {
         let said = task.said(loaded, edit)?;
         let pairs = said.iter().zip(&card.target_ids);
         let tokens = pairs.filter(|(said, target)| said == target).count();
-        Ok(Self { tokens, of: said.len(), free: free::write(loaded, &task, edit)? })
-    }
-
-    /// Returns whether the whole target is predicted, and written after the prompt alone.
-    pub fn all(&self) -> bool {
-        self.tokens == self.of && self.free.says_target
+        let (of, free) = (said.len(), free::write(loaded, &task, edit)?);
+        let holds = tokens == of && free.says_target;
+        Ok(Self { tokens, of, free, holds })
     }
 }
 
@@ -238,8 +252,8 @@ pub struct Failed {
 }
 
 impl Failed {
-    fn new(tried: Shown, cause: Cause) -> Option<Self> {
-        Some(Self { tried, reason: cause.reason(), cause })
+    fn new(tried: Shown, cause: Cause) -> Self {
+        Self { tried, reason: cause.reason(), cause }
     }
 }
 
@@ -300,13 +314,13 @@ pub fn repair(
                 0 => Cause::NoNeuron,
                 tried => Cause::NotEnough { tried },
             };
-            repairs.failed = Failed::new(shown, cause);
+            repairs.failed = Some(Failed::new(shown, cause));
             break;
         }
         if tries[position] > TRIES {
             let by = repairs.done.last().map(|last| last.repaired.position);
             let by = by.filter(|by| *by != position);
-            repairs.failed = Failed::new(shown, Cause::Undone { by });
+            repairs.failed = Some(Failed::new(shown, Cause::Undone { by }));
             break;
         }
         repairs.done.push(shown);

@@ -5,14 +5,14 @@ use anyhow::{Result, ensure};
 
 /// The names of such trials.
 #[derive(Default)]
-pub(super) struct FailedTrials(Vec<String>);
+pub(crate) struct FailedTrials(Vec<String>);
 
 impl FailedTrials {
     /// Returns the result of the trial called `name`; `None`, and a note, where logits were not finite.
     ///
     /// # Errors
     /// Any other error.
-    pub(super) fn catch<T>(
+    pub(crate) fn catch<T>(
         &mut self,
         name: impl FnOnce() -> String,
         trial: Result<T>,
@@ -32,7 +32,7 @@ impl FailedTrials {
     ///
     /// # Errors
     /// If a trial has no result.
-    pub(super) fn end(&self) -> Result<()> {
+    pub(crate) fn end(&self) -> Result<()> {
         ensure!(
             self.0.is_empty(),
             "{} trials have no result, as an edit made logits that are not finite ({}); all others are \

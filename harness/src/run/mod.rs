@@ -13,7 +13,7 @@ mod strict;
 
 pub use self::probing::{Case, Fit, describe_fit, fit};
 
-use self::failed::FailedTrials;
+pub(crate) use self::failed::FailedTrials;
 use self::forecast::Forecast;
 use self::parallel::Corpus;
 use self::patching::Patching;

@@ -8,7 +8,7 @@
 use crate::error::InputError;
 use anyhow::Result;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 const FILE: &str = "tokenizer_config.json";
@@ -26,6 +26,21 @@ pub(super) struct TokenizerConfig {
     added_tokens_decoder: BTreeMap<u32, Token>,
     #[serde(default)]
     auto_map: serde_json::Value,
+    #[serde(flatten)]
+    named: Named,
+    #[serde(default)]
+    additional_special_tokens: Option<Vec<Token>>,
+}
+
+/// Special tokens that have keys of their own.
+#[derive(Debug, Default, Deserialize)]
+struct Named {
+    eos_token: Option<Token>,
+    unk_token: Option<Token>,
+    pad_token: Option<Token>,
+    sep_token: Option<Token>,
+    cls_token: Option<Token>,
+    mask_token: Option<Token>,
 }
 
 /// A token, as a text or as an object with more about it.
@@ -108,11 +123,17 @@ impl TokenizerConfig {
 
     /// `add_prefix_space`, where a byte-level pre-tokenizer has the setting too.
     fn prefix_space(&self, tokenizer: &tokenizers::Tokenizer) -> Option<String> {
-        use tokenizers::PreTokenizerWrapper::ByteLevel;
+        use tokenizers::PreTokenizerWrapper::{ByteLevel, Sequence};
         let wanted = self.add_prefix_space?;
-        let Some(ByteLevel(own)) = tokenizer.get_pre_tokenizer() else { return None };
-        (own.add_prefix_space != wanted).then(|| {
-            let own = own.add_prefix_space;
+        let own = match tokenizer.get_pre_tokenizer()? {
+            ByteLevel(own) => own.add_prefix_space,
+            Sequence(several) => several.as_ref().iter().find_map(|one| match one {
+                ByteLevel(own) => Some(own.add_prefix_space),
+                _ => None,
+            })?,
+            _ => return None,
+        };
+        (own != wanted).then(|| {
             format!("add_prefix_space is {wanted} and {own}; set both to what the model was trained with")
         })
     }
@@ -130,9 +151,17 @@ impl TokenizerConfig {
         })
     }
 
-    /// The tokens that only this file has, which a text is not searched for.
-    pub(super) fn unknown_tokens(&self, tokenizer: &tokenizers::Tokenizer) -> Vec<&str> {
-        let tokens = self.added_tokens_decoder.values().map(Token::text);
-        tokens.filter(|token| tokenizer.token_to_id(token).is_none()).collect()
+    /// The tokens that only this file has: `transformers` adds them, and a text that holds one has other ids
+    /// there.
+    pub(super) fn unknown_tokens(&self, tokenizer: &tokenizers::Tokenizer) -> Vec<String> {
+        let Named { eos_token, unk_token, pad_token, sep_token, cls_token, mask_token } =
+            &self.named;
+        let named =
+            [&self.bos_token, eos_token, unk_token, pad_token, sep_token, cls_token, mask_token];
+        let tokens = self.added_tokens_decoder.values().chain(named.into_iter().flatten());
+        let tokens = tokens.chain(self.additional_special_tokens.iter().flatten()).map(Token::text);
+        let unknown = tokens.filter(|token| tokenizer.token_to_id(token).is_none());
+        let unknown: BTreeSet<&str> = unknown.filter(|token| !token.is_empty()).collect();
+        unknown.into_iter().map(String::from).collect()
     }
 }

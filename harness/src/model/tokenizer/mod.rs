@@ -10,7 +10,7 @@ pub(crate) use self::border::quoted;
 use self::config::{Template, TokenizerConfig};
 use super::Spec;
 use crate::error::InputError;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
@@ -45,12 +45,12 @@ pub struct Tokenizer {
     anchor: Vec<u32>,
     /// Id of a byte that no character begins with, where the tokenizer has bytes.
     lone_byte: Vec<u32>,
+    /// Tokens that `tokenizer.json` lacks and `tokenizer_config.json` has.
+    unknown: Vec<String>,
     /// SHA-256 of `tokenizer.json`, and of what else of the folder changes ids, 64 hex digits.
     pub sha256: String,
     /// The Python code that cuts texts instead, if the folder brings some.
     pub(super) own_code: Option<String>,
-    /// Notes for the user, a sentence each.
-    pub(super) notes: Vec<String>,
 }
 
 /// A prompt and the text that should follow it, as ids.
@@ -71,19 +71,18 @@ impl Tokenizer {
         let (mut inner, bytes) = read(path)?;
         let config = TokenizerConfig::read(path)?;
         inner.set_encode_special_tokens(config.split_special_tokens);
-        let (prefix, suffix) = around(&inner).context("tokenizer.json: its template")?;
-        if let Some(what) = config.disagreement(&Template { tokenizer: &inner, prefix: &prefix }) {
-            return Err(InputError::new(format!("{}: {what}", path.display())));
-        }
-        let mut notes = Vec::new();
-        if let [token, more @ ..] = &config.unknown_tokens(&inner)[..] {
-            let more =
-                if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
-            notes.push(format!(
-                "{}: tokenizer_config.json adds token {token:?}{more}, which tokenizer.json lacks; in a text \
-                 it is cut as any other word",
-                path.display()
+        let wrong = |what: String| InputError::new(format!("{}: {what}", path.display()));
+        let anchor = encode(&inner, "a", false)?;
+        if anchor.is_empty() {
+            return Err(wrong(
+                "tokenizer.json gives the letter a no token, and so cannot cut texts".into(),
             ));
+        }
+        let (prefix, suffix) = around(&anchor, &encode(&inner, "a", true)?).ok_or_else(|| {
+            wrong("the template of tokenizer.json changes the ids of a text".into())
+        })?;
+        if let Some(what) = config.disagreement(&Template { tokenizer: &inner, prefix: &prefix }) {
+            return Err(wrong(what));
         }
         let mut hash = Sha256::new_with_prefix(&bytes);
         if config.split_special_tokens {
@@ -93,16 +92,25 @@ impl Tokenizer {
             hash.update("no suffix");
         }
         let sha256 = format!("{:x}", hash.finalize());
-        let (own_code, anchor) = (config.own_code(), encode(&inner, "a", false)?);
+        let (own_code, unknown) = (config.own_code(), config.unknown_tokens(&inner));
         // As SentencePiece and as byte-level tokenizers write the byte 0xFF.
         let lone_byte = ["<0xFF>", "ÿ"].iter().find_map(|token| inner.token_to_id(token));
         let lone_byte = lone_byte.into_iter().collect();
-        Ok(Self { inner, prefix, anchor, lone_byte, sha256, own_code, notes })
+        Ok(Self { inner, prefix, anchor, lone_byte, unknown, sha256, own_code })
     }
 
     /// Ids of `text`, after those that the tokenizer puts before every text. What its template puts behind
     /// a text is left out: a model goes on from these ids, and an end of sequence would end them.
+    ///
+    /// # Errors
+    /// If the text holds a token that the folder's files disagree on.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        if let Some(token) = self.unknown.iter().find(|token| text.contains(token.as_str())) {
+            return Err(InputError::new(format!(
+                "the text holds {token:?}, which is a token by tokenizer_config.json and none by \
+                 tokenizer.json; add it to tokenizer.json"
+            )));
+        }
         Ok([&self.prefix[..], &encode(&self.inner, text, false)?].concat())
     }
 
@@ -124,6 +132,11 @@ impl Tokenizer {
     /// Largest id plus one, added tokens included.
     pub fn vocabulary(&self) -> usize {
         self.inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1)
+    }
+
+    /// Returns whether a token has the id `id`.
+    pub fn knows(&self, id: u32) -> bool {
+        self.inner.id_to_token(id).is_some()
     }
 
     /// Returns whether `id` is a special token.
@@ -153,13 +166,10 @@ fn encode(tokenizer: &tokenizers::Tokenizer, text: &str, template: bool) -> Resu
     Ok(encoding.get_ids().to_vec())
 }
 
-/// The ids that the template of `tokenizer` puts before and behind a text.
-fn around(tokenizer: &tokenizers::Tokenizer) -> Result<(Vec<u32>, Vec<u32>)> {
-    let (bare, whole) = (encode(tokenizer, "a", false)?, encode(tokenizer, "a", true)?);
-    let place = whole.windows(bare.len().max(1)).position(|window| window == bare);
-    let place =
-        place.context("it changes the ids of a text, and not only what stands around it")?;
-    Ok((whole[..place].to_vec(), whole[place + bare.len()..].to_vec()))
+/// The ids that a template puts before and behind a text with the ids `bare`, which is `whole` with them.
+fn around(bare: &[u32], whole: &[u32]) -> Option<(Vec<u32>, Vec<u32>)> {
+    let place = whole.windows(bare.len()).position(|window| window == bare)?;
+    Some((whole[..place].to_vec(), whole[place + bare.len()..].to_vec()))
 }
 
 #[cfg(test)]

@@ -139,8 +139,26 @@ fn other_keys_that_change_ids_are_honoured_or_refused() {
     assert!(refused(renamed).contains("id 0 is token \"<s>\" and token \"<|endoftext|>\""));
     let moved = json!({"added_tokens_decoder": {"7": {"content": EOS}}});
     assert!(refused(moved).contains("has id 7 and id 0"));
-    let more = load(&tiny_json(), &json!({"added_tokens_decoder": {"320": {"content": "[PAD]"}}}));
-    assert!(more.unwrap().notes[0].contains("adds token \"[PAD]\", which tokenizer.json lacks"));
+    let sequence = |space: bool| {
+        let mut tokenizer = tiny_json();
+        let level = tokenizer["pre_tokenizer"].clone();
+        let digits = json!({"type": "Digits", "individual_digits": true});
+        tokenizer["pre_tokenizer"] = json!({"type": "Sequence", "pretokenizers": [digits, level]});
+        load(&tokenizer, &json!({"add_prefix_space": space})).err().map(|error| error.to_string())
+    };
+    assert!(sequence(true).unwrap().contains("add_prefix_space is true and false"));
+    assert_eq!(sequence(false), None);
+    // Tokens that only one file has: `transformers` adds them, so a text with one is refused.
+    for config in [
+        json!({"added_tokens_decoder": {"320": {"content": "[PAD]"}}}),
+        json!({"pad_token": "[PAD]"}),
+        json!({"additional_special_tokens": ["[PAD]"]}),
+    ] {
+        let tokenizer = load(&tiny_json(), &config).unwrap();
+        assert!(tokenizer.encode("def add").is_ok());
+        let error = tokenizer.encode("def [PAD]").unwrap_err().to_string();
+        assert!(error.contains("\"[PAD]\", which is a token by tokenizer_config.json"), "{error}");
+    }
     let code = json!({"auto_map": {"AutoTokenizer": ["tokenization_own.Own", null]}});
     assert!(load(&tiny_json(), &code).unwrap().own_code.is_some());
     assert!(refused(json!({"add_bos_token": "yes"})).contains("tokenizer_config.json"));
@@ -178,7 +196,36 @@ fn a_continuation_is_what_comes_behind_a_prompt() {
     assert_eq!(tokenizer.pieces(&prompt, &ids, " a€b").unwrap(), [" a", "€", "b"]);
     assert_eq!(tokenizer.pieces(&prompt, &ids[..3], " a\u{fffd}").unwrap(), [" a", "\u{fffd}"]);
     assert_eq!(tokenizer.pieces(&prompt, &ids, " a").unwrap(), [" a"]);
-    assert_eq!(tokenizer.ends(&ids).unwrap(), [1, 1, 1, 4, 5]);
+    assert_eq!(tokenizer.ends(&prompt, &ids).unwrap(), [2, 2, 2, 5, 6]);
+}
+
+/// A prompt of bytes, of which a window must not begin within a character.
+#[test]
+fn the_tail_of_a_prompt_begins_with_a_whole_character() {
+    let tokenizer = load(&llama_2(), &Value::Null).unwrap();
+    let whole = tokenizer.encode("max 日本語日本語日本語").unwrap();
+    let (prompt, next) = whole.split_at(whole.len() - 3);
+    let tail = tokenizer.tail(prompt).unwrap();
+    assert_eq!(tokenizer.continuation(tail, next).unwrap(), "語");
+    assert_eq!(tokenizer.unfinished(tail, &next[..1]).unwrap(), "\u{fffd}");
+    let letters = tokenizer.encode(&"max ".repeat(40)).unwrap();
+    assert!(tokenizer.tail(&letters).unwrap().len() < 20);
+    let bytes = load(&tiny_json(), &Value::Null).unwrap();
+    let whole = bytes.encode("日本語日本語日本語").unwrap();
+    let (prompt, next) = whole.split_at(whole.len() - 3);
+    assert_eq!(bytes.continuation(bytes.tail(prompt).unwrap(), next).unwrap(), "語");
+}
+
+/// A token that holds a whole character and the beginning of the next: the whole one stays.
+#[test]
+fn a_token_may_end_within_a_character() {
+    let mut tokenizer = tiny_json();
+    // The bytes C3 A9 (é) and E2, as byte-level vocabularies write them.
+    tokenizer["model"]["vocab"]["Ã©â"] = json!(320);
+    let tokenizer = load(&tokenizer, &Value::Null).unwrap();
+    let prompt = tokenizer.encode("a").unwrap();
+    assert_eq!(tokenizer.unfinished(&prompt, &[320]).unwrap(), "é\u{fffd}");
+    assert_eq!(tokenizer.settled(&prompt, &[320], "é\u{fffd}").unwrap(), "é".len());
 }
 
 /// A decoder gives up on all bytes in a row where the last character is not whole. What was there before is
@@ -214,18 +261,14 @@ fn bytes_in_a_row_settle_when_the_row_ends() {
 /// A prompt and a target that meet within a token get the ids that a model sees.
 #[test]
 fn a_border_within_a_token_is_told_and_cut_as_the_model_meets_it() {
-    for tokenizer in [tiny_json(), llama_2()].map(|json| load(&json, &Value::Null).unwrap()) {
-        let (joint, border) = tokenizer.encode_after("ma", "x(a").unwrap();
-        if tokenizer.prefix.is_empty() {
-            continue; // the tiny checkpoint has no such word
-        }
-        let border = border.unwrap();
-        assert_eq!(border.together, [" max", "(", "a"]);
-        assert_eq!(border.apart, [" ", "ma", "x", "("]);
-        assert_eq!(joint.prompt, tokenizer.encode("ma").unwrap());
-        assert_eq!(tokenizer.continuation(&joint.prompt, &joint.gold).unwrap(), "x(a");
-        // No border: cut together and apart are the same.
-        let (joint, border) = tokenizer.encode_after("max(", "max").unwrap();
-        assert_eq!((joint, border), (tokenizer.encode_joint("max(", "max").unwrap(), None));
-    }
+    let tokenizer = load(&llama_2(), &Value::Null).unwrap();
+    let (joint, border) = tokenizer.encode_after("ma", "x(a").unwrap();
+    let border = border.unwrap();
+    assert_eq!(border.together, [" max", "(", "a"]);
+    assert_eq!(border.apart, [" ", "ma", "x", "("]);
+    assert_eq!(joint.prompt, tokenizer.encode("ma").unwrap());
+    assert_eq!(tokenizer.continuation(&joint.prompt, &joint.gold).unwrap(), "x(a");
+    // No border: cut together and apart are the same.
+    let (joint, border) = tokenizer.encode_after("max(", "max").unwrap();
+    assert_eq!((joint, border), (tokenizer.encode_joint("max(", "max").unwrap(), None));
 }

@@ -9,6 +9,9 @@ use std::char::REPLACEMENT_CHARACTER;
 /// Bytes of a character at most.
 const BYTES: usize = 4;
 
+/// Tokens of a prompt that a continuation is decoded behind, at least.
+const TAIL: usize = 8;
+
 impl Tokenizer {
     /// The token `id` as it reads within a text: with its space, where it begins with one.
     ///
@@ -44,7 +47,10 @@ impl Tokenizer {
         for missing in 1..BYTES.min(ids.len() + 1) {
             let part = self.continuation(prompt, &ids[..ids.len() - missing])?;
             if complete(&part).len() == part.len() {
-                return Ok(format!("{part}{REPLACEMENT_CHARACTER}"));
+                // The last token may hold whole characters before the one that is not.
+                let longest =
+                    if complete(&whole).starts_with(&part) { complete(&whole) } else { &part };
+                return Ok(format!("{longest}{REPLACEMENT_CHARACTER}"));
             }
         }
         Ok(whole)
@@ -64,15 +70,33 @@ impl Tokenizer {
         Ok(end)
     }
 
-    /// Returns the end of each of `ids` in the text of all of them, in bytes. A character that several
-    /// tokens make up belongs to the last of them.
+    /// Returns the end of each of `ids` in the text that they add to that of `prompt`, in bytes. A character
+    /// that several tokens make up belongs to the last of them.
     ///
     /// # Errors
     /// If the ids cannot be decoded.
-    pub fn ends(&self, ids: &[u32]) -> Result<Vec<usize>> {
-        let whole = self.decode(ids)?;
-        let parts = (1..=ids.len()).map(|count| self.decode(&ids[..count]));
+    pub fn ends(&self, prompt: &[u32], ids: &[u32]) -> Result<Vec<usize>> {
+        let whole = self.continuation(prompt, ids)?;
+        let parts = (1..=ids.len()).map(|count| self.continuation(prompt, &ids[..count]));
         ends(&whole, parts)
+    }
+
+    /// Returns the end of `prompt` that a continuation can be decoded behind as behind all of it: a few
+    /// tokens, of which the first is no part of a character.
+    ///
+    /// # Errors
+    /// If the ids cannot be decoded.
+    pub fn tail<'p>(&self, prompt: &'p [u32]) -> Result<&'p [u32]> {
+        let mut start = prompt.len().saturating_sub(TAIL);
+        while start > 0 {
+            let token = self.inner.id_to_token(prompt[start]).unwrap_or_default();
+            let is_byte = token.starts_with("<0x") && token.ends_with('>');
+            if !is_byte && !self.decode(&prompt[start..=start])?.contains(REPLACEMENT_CHARACTER) {
+                break;
+            }
+            start -= 1;
+        }
+        Ok(&prompt[start..])
     }
 
     /// `text`, which begins what `ids` add to `prompt`, cut where its tokens end. Of the tokens that make

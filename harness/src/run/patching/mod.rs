@@ -74,15 +74,17 @@ impl<'a> Patching<'a> {
 
     fn write_prediction(
         &mut self,
-        dataset: DatasetName,
-        datum: usize,
+        prompt: &Prompt<'_>,
         method: String,
         predicted: Vec<u32>,
     ) -> Result<()> {
+        let (dataset, datum) = (self.dataset(prompt), prompt.planned.datum);
         if self.done.predicted(dataset, datum, &method) {
             return Ok(()); // only a trial of it was measured again
         }
-        let predicted_text = self.loaded.tokenizer.decode(&predicted)?;
+        let tokenizer = &self.loaded.tokenizer;
+        let tail = tokenizer.tail(&prompt.ids.prompt)?;
+        let predicted_text = tokenizer.continuation(tail, &predicted)?;
         let record = PredictionRecord { dataset, datum, method, predicted, predicted_text };
         self.write(Record::Prediction(record))
     }

@@ -56,7 +56,7 @@ impl Patching<'_> {
         if !self.done.predicted(dataset, datum, label) {
             let record = self.done.datum(dataset, datum).expect("just written");
             let predicted = record.argmax.clone();
-            self.write_prediction(dataset, datum, label.clone(), predicted)?;
+            self.write_prediction(prompt, label.clone(), predicted)?;
         }
         Ok(())
     }
@@ -80,19 +80,21 @@ impl Patching<'_> {
             })
             .collect::<Result<Vec<_>>>()?;
         let seconds = clock.seconds() / prompts.len() as f64;
+        let tokenizer = &self.loaded.tokenizer;
         prompts
             .iter()
             .zip(seen)
             .map(|(prompt, seen)| {
+                let tail = tokenizer.tail(&prompt.ids.prompt)?;
                 Ok(DatumRecord {
                     dataset: self.dataset(prompt),
                     datum: prompt.planned.datum,
                     demonstrations: prompt.demonstrations.clone(),
                     prompt_tokens: prompt.ids.prompt.len(),
-                    prompt_text: self.loaded.tokenizer.decode(&prompt.ids.prompt)?,
+                    prompt_text: tokenizer.decode(&prompt.ids.prompt)?,
                     gold: prompt.ids.gold.clone(),
-                    gold_text: self.loaded.tokenizer.decode(&prompt.ids.gold)?,
-                    gold_ends: self.loaded.tokenizer.ends(&prompt.ids.gold)?,
+                    gold_text: tokenizer.continuation(tail, &prompt.ids.gold)?,
+                    gold_ends: tokenizer.ends(tail, &prompt.ids.gold)?,
                     argmax: seen.iter().map(|o| o.argmax).collect(),
                     gold_rank: seen.iter().map(|o| o.target_rank).collect(),
                     gold_probability: seen.iter().map(|o| o.target_probability).collect(),

@@ -130,9 +130,12 @@ impl<'a> Patching<'a> {
             }
         }
         for course in courses.into_iter().filter(|course| !course.failed) {
-            let predicted = self.predicted(&course, prompt, &ids)?;
             let method = course.method.label().to_string();
-            self.write_prediction(dataset, datum, method, predicted)?;
+            let name = || format!("{method} on {dataset} {datum}, all edits together");
+            let predicted = self.predicted(&course, prompt, &ids);
+            if let Some(predicted) = self.failed.catch(name, predicted)? {
+                self.write_prediction(prompt, method, predicted)?;
+            }
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use crate::model::Loaded;
 use crate::patch::file::{Card, Patch};
 use crate::patch::kept::{Drift, Kept, Reading};
 use crate::patch::repair::{Failed, Repairs, Shown, Task, repair};
+use crate::run::FailedTrials;
 use crate::{progress, signal};
 use anyhow::Result;
 use std::path::Path;
@@ -55,6 +56,7 @@ pub fn run(
     let tasks = course.tasks(&steps)?;
 
     let methods = method::all(config, loaded);
+    let mut failed = FailedTrials::default();
     let bar = progress::bar("edits", tasks.len() * methods.len() * chains.repair.len());
     for (case, task) in &tasks {
         for method in &methods {
@@ -65,15 +67,19 @@ pub fn run(
                     |edited: &&Edited| edited.method == method.label() && edited.case == case.name;
                 if !edits(&steps).filter(own).any(|edited| edited.extent == extent) {
                     let known: Vec<&Edited> = edits(&steps).filter(own).collect();
-                    let edited = course.edited(method.as_ref(), (case, task), extent, &known)?;
-                    write(Step::Edited(edited), &mut steps)?;
+                    let edited = course.edited(method.as_ref(), (case, task), extent, &known);
+                    let name =
+                        || format!("{}, {} on {}", method.label(), extent.label(), case.name);
+                    if let Some(edited) = failed.catch(name, edited)? {
+                        write(Step::Edited(edited), &mut steps)?;
+                    }
                 }
                 bar.inc(1);
             }
         }
     }
     bar.finish_and_clear();
-    Ok(())
+    failed.end()
 }
 
 /// The chain of the unedited model, if it is among `steps`.

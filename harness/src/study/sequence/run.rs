@@ -21,6 +21,7 @@ use crate::patch::stack::Stack;
 use crate::plan::plan;
 use crate::prompt::render;
 use crate::record::Outcome;
+use crate::run::FailedTrials;
 use crate::run::attempt::{Traces, Workbench, attempt};
 use crate::{progress, signal};
 use anyhow::{Context, Result};
@@ -59,14 +60,16 @@ pub fn run(
     let course = Course { config, loaded, errors, kept, unedited, folder };
     let methods = method::all(config, loaded);
     let bar = progress::bar("repair", methods.len() * course.errors.len());
+    let mut failed = FailedTrials::default();
     for method in &methods {
-        course.method(method.as_ref(), sequence, &steps, &mut journal, &|| {
+        let ended = course.method(method.as_ref(), sequence, &steps, &mut journal, &|| {
             bar.set_message(method.label().to_string());
             bar.inc(1);
-        })?;
+        });
+        failed.catch(|| format!("the rest of {}", method.label()), ended)?;
     }
     bar.finish_and_clear();
-    Ok(())
+    failed.end()
 }
 
 /// The last wrong token of the first `count` data that have one, data sets in turn.
@@ -200,7 +203,9 @@ impl Course<'_> {
         let edit = attempt.repair.edit;
         let repairs = Repairs { done: vec![shown], edit, failed: None };
         let label = method.label();
-        let card = Card::new(self.config, self.loaded, label, task, &repairs, ids.to_vec());
+        // The tokens before are given, right or wrong: the patch answers for the last one.
+        let task = task.of_last(self.loaded)?;
+        let card = Card::new(self.config, self.loaded, label, &task, &repairs, ids.to_vec());
         let id = Patch::new(card, &repairs.edit)?.write_again(&self.place(label, index))?;
         Ok((step, Some((repairs.edit, id))))
     }
