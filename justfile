@@ -105,3 +105,4 @@ lint: setup
     cargo fmt --all --check
     cargo clippy --all-targets -- -D warnings
     cargo clippy --all-targets --no-default-features -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet

@@ -23,13 +23,8 @@ pub fn check(config: &Config) -> Result<String> {
         .as_ref()
         .map(|settings| anyhow::Ok((settings, Benchmark::load(&settings.from)?)))
         .transpose()?;
-    let retrieves = probed.is_none() && config.retrieval.demonstrations > 0;
-    if retrieves || config.needs_parallel_prompts() {
-        need(
-            &config.retrieval.encoder.join("config.json"),
-            "no sentence encoder, by which demonstrations and parallel prompts are found; \
-             `just setup` makes the default",
-        )?;
+    if config.needs_encoder() {
+        encoder(&config.retrieval.encoder)?;
     }
     let mut out = format!("model       {} ({})\n", config.model.label, folder.display());
     let planned = if let Some((_, benchmark)) = &probed {
@@ -73,6 +68,22 @@ fn model(config: &Config) -> Result<()> {
         crate::model::check(folder, options)?;
     }
     need(&folder.join("tokenizer.json"), "the model has no tokenizer")
+}
+
+/// Checks that the sentence encoder can be loaded, as far as its configs and headers tell; without libtorch,
+/// that it is there.
+///
+/// # Errors
+/// If it cannot.
+pub(crate) fn encoder(folder: &Path) -> Result<()> {
+    need(
+        &folder.join("config.json"),
+        "no sentence encoder, by which demonstrations and parallel prompts are found; \
+         `just setup` makes the default",
+    )?;
+    #[cfg(feature = "torch")]
+    crate::retrieval::check(folder)?;
+    Ok(())
 }
 
 /// What a benchmark comes to, for the reader.

@@ -28,6 +28,16 @@ pub enum Record {
 }
 
 impl Record {
+    /// The data set that it is of; `None` for a case of a benchmark.
+    pub fn dataset(&self) -> Option<DatasetName> {
+        match self {
+            Self::Datum(datum) => Some(datum.dataset),
+            Self::Trial(trial) => Some(trial.dataset),
+            Self::Prediction(prediction) => Some(prediction.dataset),
+            Self::Case(_) | Self::Patch(_) => None,
+        }
+    }
+
     /// What it answers: two records of one key are the same measurement.
     pub fn key(&self) -> Key<'_> {
         match self {
@@ -415,7 +425,7 @@ pub struct TrialId(String);
 
 impl TrialId {
     /// The trial on the error at gold `position` of `datum`, under the setting that
-    /// [`Identity::trials_of`](crate::manifest::Identity::trials_of) names.
+    /// [`Identity::settings`](crate::manifest::Identity::settings) names.
     pub fn new(setting: &str, dataset: DatasetName, datum: usize, position: usize) -> Self {
         Self::of(&format!("{setting}\n{dataset}\n{datum}\n{position}"))
     }

@@ -223,7 +223,7 @@ mod tests {
 
     fn datum(gold_text: &str, gold_ends: &[usize]) -> DatumRecord {
         DatumRecord {
-            dataset: DatasetName::Conala,
+            dataset: DatasetName::CONALA,
             datum: 0,
             demonstrations: Vec::new(),
             prompt_tokens: 1,

@@ -43,7 +43,7 @@ pub(super) struct Wrong {
 pub(super) fn tasks(folder: &Path) -> Result<Vec<Joint>> {
     let config: DatasetConfig =
         toml::from_str("name = \"conala\"\nfrom = \"benchmark/conala/sample\"")?;
-    let dataset = DatasetName::Conala.load(&config.from)?;
+    let dataset = DatasetName::CONALA.load(&config.from)?;
     let tokenizer = Tokenizer::load(folder)?;
     let task = |(index, query): (usize, &Pair)| {
         let mut demonstrations: Vec<&Pair> = dataset.retrieval.iter().collect();

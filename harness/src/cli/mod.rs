@@ -125,7 +125,7 @@ pub struct ConfigArgs {
     /// architecture that its model_type names: model.plain_architecture.
     #[arg(long)]
     pub plain_architecture: bool,
-    /// Set a key of the config, as in execution.seed=1, ment.quota=5 (of every [[ment]]) or
+    /// Set a key of the config, as in execution.seed=1, ment.quota=5 (of every `[[ment]]`) or
     /// ment.MENT.quota=5 (of one).
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -143,7 +143,7 @@ pub struct RunArgs {
     #[command(flatten)]
     /// What is run.
     pub experiment: ConfigArgs,
-    /// Where records and tables go [default: results/<name of the config>].
+    /// Where records and tables go [default: results/ and the name of the config].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Where to compute: cpu or cuda:N.
@@ -172,7 +172,7 @@ pub struct RunArgs {
 pub struct StudyArgs {
     /// The study, a TOML file.
     pub config: PathBuf,
-    /// Where measurements, tables and pictures go [default: results/<name of the config>].
+    /// Where measurements, tables and pictures go [default: results/ and the name of the config].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Another model than the config's: a Hugging Face folder.

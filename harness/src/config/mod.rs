@@ -289,6 +289,12 @@ impl Config {
         !self.kn.is_empty()
     }
 
+    /// Whether a sentence encoder finds demonstrations or parallel prompts.
+    pub fn needs_encoder(&self) -> bool {
+        let demonstrates = self.probing.is_none() && self.retrieval.demonstrations > 0;
+        demonstrates || self.needs_parallel_prompts()
+    }
+
     /// The labels of all methods, in the order of the tables.
     pub fn labels(&self) -> impl Iterator<Item = &String> + Clone {
         METHOD_KINDS.into_iter().flat_map(|kind| self.labels_of(kind))

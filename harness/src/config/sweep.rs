@@ -33,7 +33,7 @@ pub struct Point {
 }
 
 impl Experiment {
-    /// Reads the config at `path`, lays `lines` over it ([`set`]), and expands its sweep.
+    /// Reads the config at `path`, lays `lines` over it (see `set.rs`), and expands its sweep.
     ///
     /// # Errors
     /// If the file is no config as it stands, or a line no setting; without a sweep also if both together

@@ -24,7 +24,7 @@ pub(super) fn load(from: &Path) -> Result<Dataset> {
     let (retrieval, train) = FILES.load(from, "conala-train.json", parse)?;
     let (inference, test) = FILES.load(from, "conala-test.json", parse)?;
     Ok(Dataset {
-        name: DatasetName::Conala,
+        name: DatasetName::CONALA,
         retrieval,
         inference,
         files: vec![train, test],

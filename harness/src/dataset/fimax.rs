@@ -22,7 +22,7 @@ pub(super) fn load(from: &Path) -> Result<Dataset> {
     let (retrieval, first) = FILES.load(from, "fimax-retrieval.csv", parse)?;
     let (inference, second) = FILES.load(from, "fimax-inference.csv", parse)?;
     Ok(Dataset {
-        name: DatasetName::Fimax,
+        name: DatasetName::FIMAX,
         retrieval,
         inference,
         files: vec![first, second],

@@ -1,23 +1,20 @@
-//! The data sets of the paper (section III-C), read from files the user has.
+//! Data sets: those of the paper (section III-C) in their own formats, a file each, and any other as JSON
+//! Lines (`jsonl.rs`), without a line of Rust.
 //!
-//! Each is a file of its own here. To add one: write the file, add a variant to [`DatasetName`]
-//! (and to [`DatasetName::ALL`]) and its line in `DatasetName::registration`, without which
-//! nothing compiles.
+//! To add a foreign format: write its file, and its line in `REGISTERED`.
 
 mod conala;
 mod fimax;
+mod jsonl;
+mod name;
 mod source;
 mod spoc;
 
-use std::fmt;
-use std::path::Path;
-use std::str::FromStr;
+pub use self::name::DatasetName;
 
 use anyhow::Result;
-use serde::de::IntoDeserializer;
 use serde::{Deserialize, Serialize};
-
-use crate::error::InputError;
+use std::path::Path;
 
 /// A natural-language input and the output wanted for it, both trimmed and neither empty.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -54,95 +51,63 @@ pub struct Dataset {
     pub deviations: Vec<String>,
 }
 
-/// The data sets, in the order of the paper's tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DatasetName {
-    /// API-sequence recommendation in Python.
-    Fimax,
-    /// Line-level code generation in Python.
-    Conala,
-    /// Pseudocode to C++, line by line.
-    Spoc,
+/// A format of its own: the name of the data set, its label in tables, and its reader.
+struct Format {
+    name: DatasetName,
+    label: &'static str,
+    load: fn(&Path) -> Result<Dataset>,
 }
 
-impl DatasetName {
-    /// Every data set, in the order of the paper's tables.
-    pub const ALL: [Self; 3] = [Self::Fimax, Self::Conala, Self::Spoc];
+/// The formats that are known by name, in the order of the paper's tables. One line each.
+const REGISTERED: &[Format] = &[
+    Format { name: DatasetName::FIMAX, label: "FIMAX", load: fimax::load },
+    Format { name: DatasetName::CONALA, label: "CoNaLa", load: conala::load },
+    Format { name: DatasetName::SPOC, label: "SPoC", load: spoc::load },
+];
 
-    /// The registry: what the paper's tables print, and the loader.
-    fn registration(self) -> (&'static str, fn(&Path) -> Result<Dataset>) {
-        match self {
-            Self::Fimax => ("FIMAX", fimax::load),
-            Self::Conala => ("CoNaLa", conala::load),
-            Self::Spoc => ("SPoC", spoc::load),
-        }
+impl DatasetName {
+    /// The names that have a format of their own, in the order of the paper's tables.
+    pub fn registered() -> impl Iterator<Item = Self> {
+        REGISTERED.iter().map(|format| format.name)
     }
 
-    /// The name as the paper's tables print it.
+    fn format(self) -> Option<&'static Format> {
+        REGISTERED.iter().find(|format| format.name == self)
+    }
+
+    /// The name as tables print it.
     pub fn label(self) -> &'static str {
-        self.registration().0
+        self.format().map_or(self.as_str(), |format| format.label)
+    }
+
+    /// The data set that tables call `label`; `None` where that is no name of one.
+    pub(crate) fn of_label(label: &str) -> Option<Self> {
+        let known = REGISTERED.iter().find(|format| format.label == label);
+        known.map(|format| format.name).or_else(|| label.parse().ok())
     }
 
     /// Reads both divisions from the folder `from`, which may also be the folder that an official
     /// archive was unpacked in.
     ///
-    /// Every mistake in the files is an [`InputError`] that names the file, the place in it and
-    /// what to do.
+    /// # Errors
+    /// Every mistake in the files is an [`InputError`](crate::error::InputError) that names the file, the
+    /// place in it and what to do.
     pub fn load(self, from: &Path) -> Result<Dataset> {
-        self.registration().1(from)
-    }
-}
-
-/// Writes the name as it is written in configurations: `fimax`, `conala`, `spoc`.
-impl fmt::Display for DatasetName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.serialize(f)
-    }
-}
-
-impl FromStr for DatasetName {
-    type Err = anyhow::Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::deserialize(name.into_deserializer()).map_err(|_: serde::de::value::Error| {
-            let known = Self::ALL.map(|name| name.to_string()).join(", ");
-            InputError::new(format!("no data set is named `{name}`; there are {known}"))
-        })
+        match self.format() {
+            Some(format) => (format.load)(from),
+            None => jsonl::load(self, from),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    #[test]
-    fn names_round_trip() {
-        for name in DatasetName::ALL {
-            assert_eq!(name.to_string().parse::<DatasetName>().unwrap(), name);
-            assert_eq!(serde_json::to_string(&name).unwrap(), format!("\"{name}\""));
-        }
-        assert_eq!(format!("{:>7}|", DatasetName::Spoc), "   spoc|");
-        insta::assert_snapshot!(
-            "SPoC".parse::<DatasetName>().unwrap_err(),
-            @"no data set is named `SPoC`; there are fimax, conala, spoc"
-        );
-    }
-
-    #[test]
-    fn all_lists_every_variant() {
-        // serde knows the variants from the enum itself.
-        let error = serde_json::from_str::<DatasetName>("\"\"").unwrap_err();
-        for name in DatasetName::ALL {
-            assert!(error.to_string().contains(&format!("`{name}`")));
-        }
-        let listed = error.to_string().matches('`').count() / 2 - 1;
-        assert_eq!(listed, DatasetName::ALL.len(), "{error}");
-    }
+    use super::DatasetName;
 
     #[test]
     fn labels_are_those_of_the_paper() {
-        let labels = DatasetName::ALL.map(DatasetName::label);
+        let labels: Vec<&str> = DatasetName::registered().map(DatasetName::label).collect();
         assert_eq!(labels, ["FIMAX", "CoNaLa", "SPoC"]);
+        assert_eq!("my-data".parse::<DatasetName>().unwrap().label(), "my-data");
     }
 }

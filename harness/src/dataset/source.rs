@@ -70,7 +70,7 @@ pub(super) struct Source {
 
 impl Source {
     /// Reads a UTF-8 file; gives its SHA-256 too.
-    fn read(path: PathBuf) -> Result<(Self, String)> {
+    pub(super) fn read(path: PathBuf) -> Result<(Self, String)> {
         let bytes =
             fs::read(&path).with_context(|| format!("{}: cannot be read", path.display()))?;
         let sha256 = format!("{:x}", Sha256::digest(&bytes));

@@ -55,7 +55,7 @@ pub(super) fn load(from: &Path) -> Result<Dataset> {
             RETRIEVAL.join(" + "),
         )]
     };
-    Ok(Dataset { name: DatasetName::Spoc, retrieval, inference, files, deviations })
+    Ok(Dataset { name: DatasetName::SPOC, retrieval, inference, files, deviations })
 }
 
 fn parse(source: &Source) -> Result<Vec<Pair>> {

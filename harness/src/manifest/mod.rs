@@ -200,6 +200,12 @@ impl Identity {
         self.methods.get(label).is_some_and(|settings| settings["kind"] == "no_edit")
     }
 
+    /// The names of the data sets.
+    pub fn datasets(&self) -> impl Iterator<Item = &str> {
+        let sets = self.config["dataset"].as_array().into_iter().flatten();
+        sets.filter_map(|dataset| dataset["name"].as_str())
+    }
+
     /// The label of the unedited model.
     pub fn model(&self) -> &str {
         self.config["model"]["label"].as_str().unwrap_or_default()

@@ -5,11 +5,13 @@
 //! n-gram counts summed over the data before anything is divided.
 
 mod bleu;
+mod list;
 mod rouge;
 mod token_match;
 mod tokenize;
 
 pub use bleu::{BleuCounts, bleu};
+pub use list::{Kind, METRICS, Metric, Scored};
 pub use rouge::{rouge_l, rouge_l_of_tokens};
 pub use token_match::{broad_match, exact_match, longest_match};
 pub use tokenize::tokenize;

@@ -1,7 +1,7 @@
 //! A model of one's own, patched: `ment patch` repairs what it says after a prompt, and keeps the repair
 //! as a file; `ment apply` writes a checkpoint that holds such files.
 //!
-//! [`repair`] makes an edit, [`file`] is the edit as a file, [`stack`] is several of them on one
+//! [`repair`] makes an edit, [`mod@file`] is the edit as a file, [`stack`] is several of them on one
 //! checkpoint, [`checkpoint`] writes them into a copy of its folder, [`free`] asks the model what it says now, and [`kept`]
 //! measures side effects.
 

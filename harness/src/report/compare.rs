@@ -98,7 +98,7 @@ fn named(name: &str, folder: &Path, run: &Run) -> String {
 /// Whether both runs read a data set (`scope`; the benchmark, where it is empty) from the same files, and
 /// the same of it.
 fn same_data(first: &Manifest, second: &Manifest, scope: &str) -> bool {
-    let dataset = DatasetName::ALL.iter().find(|name| name.label() == scope);
+    let dataset = DatasetName::of_label(scope);
     let folder = dataset.map_or("benchmark/".to_string(), |name| format!("{name}/"));
     let of = |manifest: &Manifest| {
         let contents = manifest.identity.contents.clone().into_iter();
@@ -148,5 +148,5 @@ fn rows(
             Row::new(format!("{}: {name}{scope}", approach.name), cells.to_vec())
         })
     };
-    Measure::COMPARED.into_iter().flat_map(of_measure).collect()
+    Measure::compared().into_iter().flat_map(of_measure).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::probes::Probes;
 use super::sources::Sources;
+use crate::metric::{Kind, METRICS};
 use anyhow::Result;
 use polars::prelude::*;
 use std::collections::{BTreeMap, HashMap};
@@ -10,14 +11,8 @@ use std::collections::{BTreeMap, HashMap};
 /// cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Measure {
-    /// Exact match.
-    Em,
-    /// Broad match.
-    Bm,
-    /// Longest match.
-    Lm,
-    /// ROUGE-L.
-    Rouge,
+    /// A metric that is a mean over data, by its name in [`METRICS`].
+    Score(&'static str),
     /// NeuronCost.
     Nc,
     /// Share of errors skipped.
@@ -37,20 +32,25 @@ pub(super) enum Measure {
 }
 
 impl Measure {
-    /// Those that two runs are compared by, with the names that tables have for them.
-    pub(super) const COMPARED: [(Self, &str); 11] = [
-        (Self::Em, "EM"),
-        (Self::Bm, "BM"),
-        (Self::Lm, "LM"),
-        (Self::Rouge, "ROUGE"),
-        (Self::Nc, "NC"),
-        (Self::Skipped, "skipped"),
-        (Self::Tc, "TC, s"),
-        (Self::RelatedRank, "generalization, MAE rank"),
-        (Self::RelatedProbability, "generalization, MAE prob"),
-        (Self::UnrelatedRank, "specificity, MAE rank"),
-        (Self::UnrelatedProbability, "specificity, MAE prob"),
-    ];
+    /// The metrics that are means over data, by their names.
+    fn scores() -> impl Iterator<Item = (Self, &'static str)> {
+        let means = METRICS.iter().filter(|metric| matches!(metric.kind, Kind::Mean(_)));
+        means.map(|metric| (Self::Score(metric.name), metric.name))
+    }
+
+    /// The measures that two runs are compared by, with the names that tables have for them.
+    pub(super) fn compared() -> Vec<(Self, &'static str)> {
+        let others = [
+            (Self::Nc, "NC"),
+            (Self::Skipped, "skipped"),
+            (Self::Tc, "TC, s"),
+            (Self::RelatedRank, "generalization, MAE rank"),
+            (Self::RelatedProbability, "generalization, MAE prob"),
+            (Self::UnrelatedRank, "specificity, MAE rank"),
+            (Self::UnrelatedProbability, "specificity, MAE prob"),
+        ];
+        Self::scores().chain(others).collect()
+    }
 }
 
 /// The mean of a cluster, and of how many errors or cases it is: means of unequally many are of other
@@ -86,12 +86,7 @@ impl Measured {
 
     /// Takes in the predictions of a frame of [`scores`](super::scores::scores).
     fn add_scores(&mut self, scores: &DataFrame) -> Result<()> {
-        let columns = [
-            (Measure::Em, "EM"),
-            (Measure::Bm, "BM"),
-            (Measure::Lm, "LM"),
-            (Measure::Rouge, "ROUGE"),
-        ];
+        let columns: Vec<(Measure, &str)> = Measure::scores().collect();
         self.add(scores.clone().lazy(), "datum", &columns)
     }
 

@@ -78,7 +78,7 @@ impl<'r> Repairs<'r> {
                 scopes.push(repair.scope);
             }
         }
-        scopes.sort_by_key(|scope| DatasetName::ALL.iter().position(|name| name.label() == *scope));
+        scopes.sort_by_key(|scope| DatasetName::of_label(scope));
         if scopes.len() > 1 {
             scopes.push(ALL);
         }

@@ -1,9 +1,7 @@
 //! Predictions as a polars frame, scored against the gold of their data.
 
 use crate::dataset::DatasetName;
-use crate::metric::{
-    BleuCounts, broad_match, exact_match, longest_match, rouge_l_of_tokens, tokenize,
-};
+use crate::metric::{METRICS, Metric, Scored, tokenize};
 use crate::record::{DatumRecord, PredictionRecord, Record};
 use anyhow::Result;
 use polars::prelude::*;
@@ -11,21 +9,10 @@ use rayon::prelude::*;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// Columns that are averaged over data.
-pub(super) const MEANS: [&str; 4] = ["EM", "BM", "LM", "ROUGE"];
-
-/// Columns that are summed over data: [`BleuCounts`], in its order.
-pub(super) const BLEU_COUNTS: [&str; BleuCounts::LEN] = [
-    "matched 1",
-    "matched 2",
-    "matched 3",
-    "matched 4",
-    "possible 1",
-    "possible 2",
-    "possible 3",
-    "possible 4",
-    "reference",
-];
+/// The columns of all [`METRICS`], in their order.
+pub(super) fn columns() -> Vec<String> {
+    METRICS.iter().flat_map(Metric::columns).collect()
+}
 
 /// A datum and the tokens of its gold text, which every method is measured against.
 struct Gold<'a> {
@@ -33,7 +20,7 @@ struct Gold<'a> {
     tokens: Vec<String>,
 }
 
-/// One row a prediction: dataset, datum, method, 1, gold tokens, [`MEANS`], [`BLEU_COUNTS`].
+/// One row a prediction: dataset, datum, method, 1, gold tokens, [`columns`].
 pub(super) fn scores(records: &[Record]) -> Result<DataFrame> {
     let gold = gold(records);
     let (predictions, rows): (Vec<&PredictionRecord>, Vec<Row>) = records
@@ -61,11 +48,8 @@ pub(super) fn scores(records: &[Record]) -> Result<DataFrame> {
         number("data", &|_| 1.0),
         number("tokens", &|row| row.tokens),
     ];
-    for (index, name) in MEANS.iter().enumerate() {
-        columns.push(number(name, &|row| row.means[index]));
-    }
-    for (index, name) in BLEU_COUNTS.iter().enumerate() {
-        columns.push(number(name, &|row| row.bleu.0[index]));
+    for (index, name) in self::columns().iter().enumerate() {
+        columns.push(number(name, &|row| row.values[index]));
     }
     Ok(DataFrame::new_infer_height(columns)?)
 }
@@ -87,8 +71,8 @@ fn gold(records: &[Record]) -> HashMap<(DatasetName, usize), Gold<'_>> {
 /// The numbers of one prediction, measured together as most share its tokens.
 struct Row {
     tokens: f64,
-    means: [f64; MEANS.len()],
-    bleu: BleuCounts,
+    /// One a column of the metrics.
+    values: Vec<f64>,
 }
 
 impl Row {
@@ -100,15 +84,11 @@ impl Row {
         } else {
             Cow::Owned(tokenize(&prediction.predicted_text))
         };
+        let scored =
+            Scored { gold: wanted, predicted, gold_words: &gold.tokens, predicted_words: &tokens };
         Self {
             tokens: wanted.len() as f64,
-            means: [
-                exact_match(wanted, predicted),
-                broad_match(wanted, predicted),
-                longest_match(wanted, predicted),
-                rouge_l_of_tokens(&gold.tokens, &tokens),
-            ],
-            bleu: BleuCounts::of(&gold.tokens, &tokens),
+            values: METRICS.iter().flat_map(|metric| metric.values(&scored)).collect(),
         }
     }
 }

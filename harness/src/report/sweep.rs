@@ -27,23 +27,25 @@ pub fn sweep(
     failed: &[String],
     out: &Path,
 ) -> Result<(Table, Vec<PathBuf>)> {
+    let compared = Measure::compared();
     let mut rows: Vec<(String, Vec<Option<f64>>)> = Vec::new();
     for point in points {
         let Run { manifest, records, .. } = store::read(&point.folder)?;
         let measured = Measured::of(&Sources::of(&records, &manifest)?)?;
         let model = manifest.identity.model().to_string();
         for approach in std::iter::once(&model).chain(manifest.identity.methods.keys()) {
-            let means = Measure::COMPARED.map(|(measure, _)| measured.mean(measure, approach));
+            let means = compared.iter().map(|(measure, _)| measured.mean(*measure, approach));
+            let means: Vec<Option<f64>> = means.collect();
             if means.iter().any(Option::is_some) {
-                rows.push((format!("{}: {approach}", point.settings), means.to_vec()));
+                rows.push((format!("{}: {approach}", point.settings), means));
             }
         }
     }
-    let measured: Vec<usize> = (0..Measure::COMPARED.len())
+    let measured: Vec<usize> = (0..compared.len())
         .filter(|&index| rows.iter().any(|(_, means)| means[index].is_some()))
         .collect();
     let column = |&index: &usize| Column {
-        title: Measure::COMPARED[index].1,
+        title: compared[index].1,
         better: Better::Neither,
         format: Format::Three,
     };

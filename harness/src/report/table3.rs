@@ -1,32 +1,32 @@
 //! Table III: effects of model editing on the code generation tasks.
 
-use super::bootstrap::{Clusters, Sums, ratio};
+use super::bootstrap::{Clusters, Sums};
 use super::frame::{Order, lookup};
-use super::scores::{BLEU_COUNTS, MEANS};
+use super::scores::columns;
 use super::table::{Better, Column, Format, Group, Interval, Row, Table};
 use crate::dataset::DatasetName;
-use crate::metric::BleuCounts;
+use crate::metric::{Kind, METRICS, Metric};
 use anyhow::Result;
 use polars::prelude::*;
-use std::array;
 
-const METRICS: [&str; 5] = ["EM", "BM", "LM", "BLEU", "ROUGE"];
-
-/// Token metrics and ROUGE-L are means over data, BLEU is over the corpus. `scores` is the frame of
+/// Means over data, and metrics of the corpus. `scores` is the frame of
 /// [`scores`](super::scores::scores).
 pub(super) fn build(scores: &DataFrame, order: &Order) -> Result<Table> {
     let scores = scores.clone().lazy();
-    let summed = [&["data", "tokens"][..], &BLEU_COUNTS].concat();
-    let sums = summed.iter().map(|name| col(*name).sum());
-    let means = MEANS.iter().map(|metric| col(*metric).mean());
+    let of_metrics = METRICS.iter().flat_map(|metric| {
+        let is_mean = matches!(metric.kind, Kind::Mean(_));
+        let columns = metric.columns().into_iter().map(col);
+        columns.map(move |column| if is_mean { column.mean() } else { column.sum() })
+    });
+    let sums = ["data", "tokens"].map(|name| col(name).sum()).into_iter().chain(of_metrics);
     let groups = scores
         .clone()
         .group_by([col("dataset"), col("method")])
-        .agg(sums.chain(means).collect::<Vec<Expr>>())
+        .agg(sums.collect::<Vec<Expr>>())
         .collect()?;
     let sizes = lookup(&groups, &["data", "tokens"])?;
-    let means = lookup(&groups, &MEANS)?;
-    let counts = lookup(&groups, &BLEU_COUNTS)?;
+    let names = columns();
+    let values = lookup(&groups, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
     let intervals = order
         .datasets
         .iter()
@@ -40,10 +40,11 @@ pub(super) fn build(scores: &DataFrame, order: &Order) -> Result<Table> {
             .iter()
             .map(|dataset| key(dataset, method))
             .flat_map(|key| {
-                let Some(counts) = counts.get(&key) else { return [None; METRICS.len()] };
-                let counts = std::array::from_fn(|index| counts[index].unwrap_or_default());
-                let mean = &means[&key];
-                [mean[0], mean[1], mean[2], Some(BleuCounts(counts).score()), mean[3]]
+                let Some(values) = values.get(&key) else { return vec![None; METRICS.len()] };
+                let values: Vec<f64> =
+                    values.iter().map(|value| value.unwrap_or_default()).collect();
+                // Means are means already.
+                by_metric(&values, 1.0)
             })
             .collect()
     };
@@ -62,9 +63,9 @@ pub(super) fn build(scores: &DataFrame, order: &Order) -> Result<Table> {
         let label = if index == 0 { method.clone() } else { format!("+ {method}") };
         let remark =
             unfinished(method).then(|| format!("unfinished: {} of {all} data", count(method)));
-        let intervals = intervals.iter().flat_map(|of| of.scores[index]).collect();
+        let intervals = intervals.iter().flat_map(|of| of.scores[index].clone()).collect();
         let data = order.datasets.iter().map(|dataset| size(dataset, method)[0] as f64);
-        let counts = data.flat_map(|data| [Some(data); METRICS.len()]).collect();
+        let counts = data.flat_map(|data| vec![Some(data); METRICS.len()]).collect();
         rows.push(Row { intervals, counts, remark, ..Row::new(label, cells(method)) });
     }
     let gains: Vec<Row> = order
@@ -78,14 +79,18 @@ pub(super) fn build(scores: &DataFrame, order: &Order) -> Result<Table> {
             let pairs = row.cells.iter().zip(&rows[0].cells);
             let gain = pairs.map(|(after, before)| Some((*after)? - (*before)?));
             let label = format!("Δ {method}");
-            let intervals = intervals.iter().flat_map(|of| of.gains[index]).collect();
+            let intervals = intervals.iter().flat_map(|of| of.gains[index].clone()).collect();
             let row = Row::new(label, gain.collect());
             Row { intervals, format: Some(Format::Percent), competes: false, ..row }
         })
         .collect();
     rows.extend(gains);
 
-    let column = |title| Column { title, better: Better::Higher, format: Format::Three };
+    let column = |metric: &Metric| Column {
+        title: metric.name,
+        better: if metric.higher_is_better { Better::Higher } else { Better::Lower },
+        format: Format::Three,
+    };
     Ok(Table {
         name: "table3",
         title: "Table III: Comparison of model editing effects on code generation tasks.".into(),
@@ -95,7 +100,7 @@ pub(super) fn build(scores: &DataFrame, order: &Order) -> Result<Table> {
             .iter()
             .map(|dataset| Group {
                 title: dataset.label().into(),
-                columns: METRICS.map(column).to_vec(),
+                columns: METRICS.iter().map(column).collect(),
             })
             .collect(),
         rows,
@@ -118,37 +123,48 @@ pub(super) fn build(scores: &DataFrame, order: &Order) -> Result<Table> {
 
 /// Of one data set: by method, an interval a metric.
 struct Intervals {
-    scores: Vec<[Option<Interval>; METRICS.len()]>,
+    scores: Vec<Vec<Option<Interval>>>,
     /// Of the gains over the first method.
-    gains: Vec<[Option<Interval>; METRICS.len()]>,
+    gains: Vec<Vec<Option<Interval>>>,
 }
 
 fn intervals(scores: &LazyFrame, dataset: &str, methods: &[String]) -> Result<Intervals> {
-    let columns = [&["data"][..], &MEANS, &BLEU_COUNTS].concat();
+    let names = columns();
+    let columns: Vec<&str> =
+        std::iter::once("data").chain(names.iter().map(String::as_str)).collect();
     let own = scores
         .clone()
         .filter(col("dataset").eq(lit(dataset)))
         .with_columns([lit("").alias("stratum"), col("datum").alias("cluster")]);
     let found = Clusters::of(own, methods, &columns)?.intervals(|sums| {
-        let scores = (0..methods.len()).map(|method| metrics(sums, method));
-        let scores: Vec<[Option<f64>; METRICS.len()]> = scores.collect();
-        let gain = |own: &[Option<f64>; METRICS.len()]| -> [Option<f64>; METRICS.len()] {
-            array::from_fn(|metric| Some(own[metric]? - scores[0][metric]?))
+        let scores: Vec<Vec<Option<f64>>> =
+            (0..methods.len()).map(|method| metrics(sums, method)).collect();
+        let gain = |own: &Vec<Option<f64>>| -> Vec<Option<f64>> {
+            own.iter().zip(&scores[0]).map(|(own, base)| Some((*own)? - (*base)?)).collect()
         };
-        let gains: Vec<[Option<f64>; METRICS.len()]> = scores.iter().map(gain).collect();
+        let gains: Vec<Vec<Option<f64>>> = scores.iter().map(gain).collect();
         scores.into_iter().chain(gains).flatten().collect()
     });
-    let mut by_method: Vec<[Option<Interval>; METRICS.len()]> = found.as_chunks().0.to_vec();
+    let mut by_method: Vec<Vec<Option<Interval>>> =
+        found.chunks(METRICS.len()).map(<[_]>::to_vec).collect();
     let gains = by_method.split_off(methods.len());
     Ok(Intervals { scores: by_method, gains })
 }
 
 /// The metrics of a method on summed data.
-fn metrics(sums: &Sums<'_>, method: usize) -> [Option<f64>; METRICS.len()] {
-    let Some([data, em, bm, lm, rouge, counts @ ..]) = sums.of(method).next() else {
-        return [None; METRICS.len()];
+fn metrics(sums: &Sums<'_>, method: usize) -> Vec<Option<f64>> {
+    match sums.of(method).next() {
+        Some([data, values @ ..]) => by_metric(values, *data),
+        _ => vec![None; METRICS.len()],
+    }
+}
+
+/// The metrics from the sums of their columns over `data` data.
+fn by_metric(mut sums: &[f64], data: f64) -> Vec<Option<f64>> {
+    let score = |metric: &Metric| {
+        let (own, rest) = sums.split_at(metric.width());
+        sums = rest;
+        metric.score(own, data)
     };
-    let bleu = counts.try_into().ok().filter(|_| *data > 0.0).map(|of| BleuCounts(of).score());
-    let [em, bm, lm, rouge] = [em, bm, lm, rouge].map(|sum| ratio(*sum, *data));
-    [em, bm, lm, bleu, rouge]
+    METRICS.iter().map(score).collect()
 }

@@ -3,7 +3,7 @@
 
 use crate::error::InputError;
 use crate::model::{Checkpoint, LayerNorm, Linear, Tensors, tokenizer};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use serde::Deserialize;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
@@ -134,22 +134,36 @@ pub(crate) fn checksum(path: &Path) -> Result<String> {
     Checkpoint::open(path, Device::Cpu, Kind::Float)?.sha256(&SHAPING)
 }
 
+/// Finds out from configs and the headers of the weights whether the folder `path` can be loaded.
+///
+/// # Errors
+/// If a file is missing or broken, or the encoder is not computed.
+pub(crate) fn check(path: &Path) -> Result<()> {
+    open(path, Device::Cpu).map(drop)
+}
+
+/// The configs of the folder `path`, and its weights, whose headers fit them.
+fn open(path: &Path, device: Device) -> Result<(Config, SentenceConfig, Checkpoint)> {
+    let config: Config = read(path, "config.json")?;
+    let sentence: SentenceConfig = read(path, "sentence_bert_config.json")?;
+    if config.model_type != "bert" || config.hidden_act != "gelu" {
+        return Err(InputError::new(format!(
+            "{}: the sentence encoder must be a BERT with gelu, not {} with {}",
+            path.display(),
+            config.model_type,
+            config.hidden_act
+        )));
+    }
+    let mut from = Checkpoint::open(path, device, Kind::Float)?;
+    from.ignore(|name| name == "embeddings.position_ids" || name.starts_with("pooler."));
+    from.expect(&config.tensors())?;
+    Ok((config, sentence, from))
+}
+
 impl MiniLm {
     /// Loads a `sentence-transformers` folder.
     pub fn load(path: &Path, device: Device) -> Result<Self> {
-        let config: Config = read(path, "config.json")?;
-        let sentence: SentenceConfig = read(path, "sentence_bert_config.json")?;
-        if config.model_type != "bert" || config.hidden_act != "gelu" {
-            return Err(InputError::new(format!(
-                "{}: the sentence encoder must be a BERT with gelu, not {} with {}",
-                path.display(),
-                config.model_type,
-                config.hidden_act
-            )));
-        }
-        let mut from = Checkpoint::open(path, device, Kind::Float)?;
-        from.ignore(|name| name == "embeddings.position_ids" || name.starts_with("pooler."));
-        from.expect(&config.tensors())?;
+        let (config, sentence, mut from) = open(path, device)?;
         let sha256 = from.sha256(&SHAPING)?;
         let mut embedding = |part: &str| from.take(&format!("embeddings.{part}_embeddings.weight"));
         let word_embeddings = embedding("word")?;
@@ -225,5 +239,6 @@ fn read<T: serde::de::DeserializeOwned>(folder: &Path, name: &str) -> Result<T> 
             path.display()
         ))
     })?;
-    serde_json::from_str(&text).with_context(|| format!("{}: not understood", path.display()))
+    serde_json::from_str(&text)
+        .map_err(|error| InputError::new(format!("{}: {error}", path.display())))
 }

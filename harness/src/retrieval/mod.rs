@@ -4,7 +4,7 @@ mod cache;
 mod minilm;
 
 pub use self::minilm::MiniLm;
-pub(crate) use self::minilm::checksum;
+pub(crate) use self::minilm::{check, checksum};
 
 use anyhow::Result;
 use std::path::Path;

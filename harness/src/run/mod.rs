@@ -51,7 +51,7 @@ pub struct Place<'a> {
     pub out: &'a Path,
     /// The config file as it is written, for the manifest.
     pub written: &'a str,
-    /// Nothing but these data and cases, by the names that [`crate::trial::about`] gives them.
+    /// Nothing but these data and cases, by the names that `trial::about` gives them.
     pub only: Option<&'a HashSet<String>>,
 }
 
@@ -86,6 +86,9 @@ fn experiment(config: &Config, place: &Place<'_>, purpose: Purpose) -> Result<Op
     // What config and headers tell comes before data are read and embedded.
     model::check(&config.model.path, device::options(&config.model, device))
         .with_context(|| unloadable(config))?;
+    if config.needs_encoder() {
+        check::encoder(&config.retrieval.encoder)?;
+    }
     device::set_up_cpu(place.threads);
     device::set_tf32(config.execution.tf32);
     if let Some(warning) = device::warning(device, config.model.dtype) {

@@ -149,7 +149,7 @@ mod tests {
             pair("one", "x = 1"),
         ];
         let dataset = Dataset {
-            name: DatasetName::Conala,
+            name: DatasetName::CONALA,
             retrieval,
             inference: Vec::new(),
             files: Vec::new(),

@@ -26,6 +26,7 @@ pub fn run(
     let device = device::open(device)?;
     device::set_up_cpu(threads);
     device::set_tf32(config.execution.tf32);
+    check::datasets(config)?; // read again later, but refused before weights are read
     let loaded = model::load(&config.model.path, device::options(&config.model, device))?;
     if !Origin::of(&config.model.path, &loaded.sha256)?.stack.files.is_empty() {
         return Err(InputError::new(format!(

@@ -14,9 +14,7 @@ use std::path::Path;
 pub(super) fn checks(manifest: &Manifest, places: &Places) -> Vec<Check> {
     let contents = &manifest.identity.contents;
     let mut checks = Vec::new();
-    let datasets = manifest.identity.config["dataset"].as_array().cloned().unwrap_or_default();
-    let names = datasets.iter().filter_map(|dataset| dataset["name"].as_str());
-    for name in names {
+    for name in manifest.identity.datasets() {
         let files = |from: &Path| {
             let dataset = name.parse::<DatasetName>()?.load(from)?;
             let of = dataset.files.into_iter();

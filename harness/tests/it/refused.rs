@@ -22,8 +22,7 @@ fn said(folder: &Path, arguments: &[&str]) -> String {
 /// A folder with a config that is right: model, encoder and data are there as far as `ment check` looks.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    fs::create_dir(folder.path().join("encoder")).expect("writable");
-    fs::write(folder.path().join("encoder/config.json"), "{}").expect("writable");
+    encoder(&folder.path().join("encoder"));
     fs::create_dir(folder.path().join("model")).expect("writable");
     for file in ["config.json", "tokenizer.json", "model.safetensors"] {
         let tiny = root().join("scripts/goldens/tiny").join(file);
@@ -40,6 +39,40 @@ fn folder() -> tempfile::TempDir {
     }
     fs::write(folder.path().join("config.toml"), config("", "")).expect("writable");
     folder
+}
+
+/// A sentence encoder without layers.
+fn encoder(folder: &Path) {
+    fs::create_dir(folder).expect("writable");
+    let config = r#"{"model_type": "bert", "hidden_act": "gelu", "vocab_size": 2, "hidden_size": 2,
+        "num_hidden_layers": 0, "num_attention_heads": 1, "intermediate_size": 2,
+        "max_position_embeddings": 2, "type_vocab_size": 1, "layer_norm_eps": 1e-12}"#;
+    fs::write(folder.join("config.json"), config).expect("writable");
+    fs::write(folder.join("sentence_bert_config.json"), r#"{"max_seq_length": 2}"#)
+        .expect("writable");
+    let matrix = |part: &str, rows: usize| (format!("{part}_embeddings.weight"), vec![rows, 2]);
+    let tensors = [
+        matrix("word", 2),
+        matrix("position", 2),
+        matrix("token_type", 1),
+        ("LayerNorm.weight".into(), vec![2]),
+        ("LayerNorm.bias".into(), vec![2]),
+    ];
+    let mut end = 0;
+    let header: Vec<String> = tensors
+        .iter()
+        .map(|(name, shape)| {
+            let start = end;
+            end += 4 * shape.iter().product::<usize>();
+            format!(
+                r#""embeddings.{name}":{{"dtype":"F32","shape":{shape:?},"data_offsets":[{start},{end}]}}"#
+            )
+        })
+        .collect();
+    let header = format!("{{{}}}", header.join(","));
+    let length = (header.len() as u64).to_le_bytes();
+    let bytes = [&length[..], header.as_bytes(), &vec![0; end]].concat();
+    fs::write(folder.join("model.safetensors"), bytes).expect("writable");
 }
 
 /// A config with `head` at its top and `methods` behind its only method.

@@ -54,6 +54,37 @@ fn edits_that_break_the_model_are_not_taken() {
     bench.ment(&["verify", "out"]).assert().success();
 }
 
+/// A data set that no line of Rust knows: JSON Lines in a folder. Its tables, pictures and page are made like
+/// any other's, beside a data set of the paper, and say that the paper does not have it.
+#[test]
+fn a_data_set_of_ones_own_is_a_folder_of_json_lines() {
+    let bench = Bench::tiny();
+    fs::create_dir(bench.path("own")).unwrap();
+    fs::write(bench.path("own/README.md"), "# Two lines of Python").unwrap();
+    let line = |input: &str, output: &str| {
+        format!("{}\n", serde_json::json!({ "input": input, "output": output }))
+    };
+    let inference = line("add two numbers", "return a + b") + &line("sum", "total = total + x");
+    fs::write(bench.path("own/inference.jsonl"), inference).unwrap();
+    fs::write(bench.path("own/retrieval.jsonl"), line("subtract", "return a - b")).unwrap();
+    bench.config(&Bench::tiny_config("[[dataset]]\nname = \"own\"\nfrom = \"own\"\n"));
+    let stdout = |assert: &assert_cmd::assert::Assert| {
+        String::from_utf8_lossy(&assert.get_output().stdout).into_owned()
+    };
+    let said = stdout(&bench.ment(&["check", "config.toml"]).assert().success());
+    assert!(said.contains("own: 2 data prompted, 1 pairs to retrieve from"), "{said}");
+    let said = stdout(&bench.run("out").success());
+    assert!(
+        said.contains("CoNaLa") && said.contains("own: a data set that the paper does not have")
+    );
+    let own = |record: &&Record| record.dataset().is_some_and(|name| name.as_str() == "own");
+    assert!(bench.records("out").iter().filter(own).count() >= 4);
+    let table = fs::read_to_string(bench.path("out/table1.csv")).unwrap();
+    assert!(table.contains("own"), "{table}");
+    bench.ment(&["verify", "out"]).assert().success();
+    bench.ment(&["report", "out", "out"]).assert().success();
+}
+
 /// Records in an order that does not depend on who wrote them when.
 fn sorted(bench: &Bench, out: &str) -> Vec<Record> {
     let mut records = bench.all_records(out);

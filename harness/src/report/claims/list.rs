@@ -1,8 +1,8 @@
 //! What the paper claims, where a test can take it. A new claim is one entry.
 
 use super::super::measured::Measure::{
-    self, Bm, Em, Few, Lm, Nc, RelatedProbability, RelatedRank, Rouge, Skipped, Tc,
-    UnrelatedProbability, UnrelatedRank,
+    self, Few, Nc, RelatedProbability, RelatedRank, Score, Skipped, Tc, UnrelatedProbability,
+    UnrelatedRank,
 };
 use super::Claim;
 use super::Test::{Less, More, Mostly, Uniform};
@@ -20,7 +20,7 @@ const PATHWAY: &str = "[est.-pathway]";
 const RANK: &str = "[plan-rank]";
 const SCORE: &str = "[plan-score]";
 
-const SCORES: &[Measure] = &[Em, Bm, Lm, Rouge];
+const SCORES: &[Measure] = &[Score("EM"), Score("BM"), Score("LM"), Score("ROUGE")];
 const HARM: &[Measure] = &[UnrelatedRank, UnrelatedProbability];
 
 /// Of the patching experiment (paper, IV-A and IV-B).
