@@ -1,7 +1,7 @@
 //! `ment check`: what a config asks for, and whether it can be had, before any model is loaded.
 
 use crate::benchmark::{Benchmark, Place};
-use crate::config::{Config, KnConfig};
+use crate::config::{Config, KnConfig, MethodConfig};
 use crate::dataset::Dataset;
 use crate::error::InputError;
 use crate::plan::{cases, plan};
@@ -146,7 +146,11 @@ pub fn datasets(config: &Config) -> Result<Vec<Dataset>> {
         .map(|dataset| dataset.name.load(&dataset.from))
         .collect::<Result<Vec<_>>>()?;
     for dataset in &datasets {
-        if let Some(kn) = config.kn.iter().find(|kn| too_few(kn, dataset)) {
+        let mut kn = config.methods.iter().filter_map(|method| match method {
+            MethodConfig::Kn(kn) => Some(kn),
+            MethodConfig::NoEdit(_) | MethodConfig::Ment(_) => None,
+        });
+        if let Some(kn) = kn.find(|kn| too_few(kn, dataset)) {
             return Err(InputError::new(format!(
                 "{}: `{}` needs at least {} parallel prompts for each error, and there are {} pairs \
                  to make them of; lower parallel.at_least or add pairs",

@@ -1,10 +1,51 @@
-//! A benchmark harness for neuron-level patching of language models, after *Neuron-level LLM
-//! Patching for Code Generation* (MENT).
+//! A benchmark harness for neuron-level patching of language models, after *Neuron-level LLM Patching for
+//! Code Generation* (MENT, arXiv 2312.05356).
 //!
-//! Data flows one way: [`config`] → [`plan`] → [`run`] → [`record`] → [`store`] → [`report`].
-//! Beside that, `patch` repairs a model of one's own and [`study`] looks at edits that stay.
-//! Everything that touches libtorch stands behind the feature `torch`; without it the crate still
-//! reads configs, plans, and reports.
+//! ```text
+//! config ──→ plan ──→ run ──→ record ──→ store ──→ report
+//!              │       │                             tables, pictures, claims, page
+//!   dataset ───┤       ├── method ──→ engine ──→ model
+//!   benchmark ─┘       │   an error in, an edit out
+//!                      └── metric: predictions in, numbers out
+//!
+//! patch, generate, predict    a model of one's own, on the same methods and engine
+//! study                       edits that stay: chains of thought, many edits in sequence
+//! ```
+//!
+//! Data flows one way: [`config`] → [`plan`] → `run` → [`record`] → [`store`] → [`report`]. Everything that
+//! touches libtorch stands behind the feature `torch`; without it the crate still reads configs, plans, and
+//! reports.
+//!
+//! # Terms
+//!
+//! | term | meaning |
+//! |---|---|
+//! | datum | an input with the output wanted for it, as one prompt and its gold tokens |
+//! | error | a gold token that the unedited model does not predict, given the gold tokens before it |
+//! | neuron | a unit of an FFN hidden layer; its parameters are a column of the FFN output matrix |
+//! | patch | a vector that is added to the column of one neuron |
+//! | edit | the patches that repair one error; data, the weights stay as they are |
+//! | repair | what a method does about an error: an edit, or nothing where the error is skipped |
+//! | patch file | the edits of one prompt and target as a file, which `ment apply` writes into a checkpoint |
+//! | case | a sample of a benchmark with one of its targets: the error of the probing experiment |
+//! | probe | an edit seen at the end of another prompt |
+//! | trial | an error or a case under one method; a line of the records |
+//! | record | one line of `trials.jsonl`: a datum, a trial, a prediction or a case |
+//! | run | an experiment's records, with the manifest of all that determines them, in one folder |
+//! | sweep | runs that differ in the settings of a grid |
+//! | study | a measurement of edits that stay, with a journal of its own |
+//!
+//! # Example
+//!
+//! A table of a run, from its records alone; `examples/` repairs a model and has a method of one's own.
+//!
+//! ```no_run
+//! let run = ment::store::read("results/patching".as_ref())?;
+//! for table in ment::report::tables(&run.records, &run.manifest)? {
+//!     println!("{}", table.terminal(100));
+//! }
+//! # anyhow::Ok(())
+//! ```
 
 #[cfg(feature = "torch")]
 pub mod bench;

@@ -4,7 +4,7 @@ mod patch;
 
 pub use self::patch::{ApplyArgs, GenerateArgs, ModelArgs, PatchArgs};
 
-use crate::report::TABLES;
+use crate::report::table_names;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -72,7 +72,7 @@ pub enum Command {
 
 /// Names of tables.
 fn names() -> PossibleValuesParser {
-    PossibleValuesParser::new(TABLES)
+    PossibleValuesParser::new(table_names())
 }
 
 /// Arguments of `ment bench`.

@@ -3,6 +3,7 @@
 
 mod kn;
 mod ment;
+mod method;
 mod no_edit;
 mod probing;
 mod set;
@@ -11,6 +12,7 @@ mod value;
 
 pub use self::kn::*;
 pub use self::ment::*;
+pub use self::method::{MethodConfig, MethodKind};
 pub use self::no_edit::*;
 pub use self::probing::*;
 #[cfg(feature = "torch")]
@@ -28,43 +30,100 @@ use std::path::{Path, PathBuf};
 
 /// A whole config file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "Written", into = "Written")]
 pub struct Config {
     /// One line on what the run is for; printed and recorded.
-    #[serde(default)]
     pub description: String,
     /// The model under study.
     pub model: ModelConfig,
     /// How demonstrations are found.
-    #[serde(default)]
     pub retrieval: RetrievalConfig,
     /// How the work is done, as far as results may depend on it.
-    #[serde(default)]
     pub execution: Execution,
     /// `[probing]`: the probing experiment; without it, the patching experiment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probing: Option<ProbingConfig>,
-    /// `[[dataset]]`: what is prompted, at least one; of a probing experiment, where parallel prompts
-    /// come from.
-    #[serde(default)]
+    /// `[[dataset]]`: the data that are prompted, at least one data set; of a probing experiment, those that
+    /// parallel prompts are made of.
     pub dataset: Vec<DatasetConfig>,
-    /// `[[no_edit]]`: each entry of this and the following is one row of the tables.
-    #[serde(default)]
-    pub no_edit: Vec<NoEditConfig>,
-    /// `[[kn]]`
-    #[serde(default)]
-    pub kn: Vec<KnConfig>,
-    /// `[[ment]]`
-    #[serde(default)]
-    pub ment: Vec<MentConfig>,
+    /// `[[no_edit]]`, `[[kn]]`, `[[ment]]`: the rows of the tables, in this order of kinds.
+    pub methods: Vec<MethodConfig>,
     /// `[sweep]`: keys as in `--set`, quoted, each with a list of values; every combination is a run of
     /// its own. What goes together is one value: `model = [{ label = "a", path = "…" }, …]`.
-    #[serde(default, skip_serializing)]
     pub sweep: BTreeMap<String, Vec<toml::Value>>,
 }
 
-/// The keys of a config that hold methods, in the order of the tables.
-pub const METHOD_KINDS: [&str; 3] = ["no_edit", "kn", "ment"];
+/// A config as TOML and manifests have it: an array for each kind of method.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(default)]
+    description: String,
+    model: ModelConfig,
+    #[serde(default)]
+    retrieval: RetrievalConfig,
+    #[serde(default)]
+    execution: Execution,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    probing: Option<ProbingConfig>,
+    #[serde(default)]
+    dataset: Vec<DatasetConfig>,
+    #[serde(default)]
+    no_edit: Vec<NoEditConfig>,
+    #[serde(default)]
+    kn: Vec<KnConfig>,
+    #[serde(default)]
+    ment: Vec<MentConfig>,
+    #[serde(default, skip_serializing)]
+    sweep: BTreeMap<String, Vec<toml::Value>>,
+}
+
+impl From<Written> for Config {
+    fn from(written: Written) -> Self {
+        let Written {
+            description,
+            model,
+            retrieval,
+            execution,
+            probing,
+            dataset,
+            no_edit,
+            kn,
+            ment,
+            sweep,
+        } = written;
+        let methods = no_edit.into_iter().map(MethodConfig::NoEdit);
+        let methods = methods.chain(kn.into_iter().map(MethodConfig::Kn));
+        let methods = methods.chain(ment.into_iter().map(MethodConfig::Ment)).collect();
+        Self { description, model, retrieval, execution, probing, dataset, methods, sweep }
+    }
+}
+
+impl From<Config> for Written {
+    fn from(config: Config) -> Self {
+        let Config { description, model, retrieval, execution, probing, dataset, methods, sweep } =
+            config;
+        let (mut no_edit, mut kn, mut ment) = (Vec::new(), Vec::new(), Vec::new());
+        for method in methods {
+            match method {
+                MethodConfig::NoEdit(config) => no_edit.push(config),
+                MethodConfig::Kn(config) => kn.push(config),
+                MethodConfig::Ment(config) => ment.push(config),
+            }
+        }
+        Self {
+            description,
+            model,
+            retrieval,
+            execution,
+            probing,
+            dataset,
+            no_edit,
+            kn,
+            ment,
+            sweep,
+        }
+    }
+}
 
 /// `[model]`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -286,7 +345,7 @@ impl Config {
 
     /// Whether some method attributes on prompts that are parallel to the one at hand.
     pub fn needs_parallel_prompts(&self) -> bool {
-        !self.kn.is_empty()
+        self.methods.iter().any(|method| method.kind().needs_parallel_prompts())
     }
 
     /// Whether a sentence encoder finds demonstrations or parallel prompts.
@@ -297,18 +356,12 @@ impl Config {
 
     /// The labels of all methods, in the order of the tables.
     pub fn labels(&self) -> impl Iterator<Item = &String> + Clone {
-        METHOD_KINDS.into_iter().flat_map(|kind| self.labels_of(kind))
+        self.methods.iter().map(MethodConfig::label)
     }
 
-    /// The labels of the methods of one of [`METHOD_KINDS`].
-    pub(crate) fn labels_of(&self, kind: &str) -> std::vec::IntoIter<&String> {
-        let labels: Vec<&String> = match kind {
-            "no_edit" => self.no_edit.iter().map(|method| &method.label).collect(),
-            "kn" => self.kn.iter().map(|method| &method.label).collect(),
-            "ment" => self.ment.iter().map(|method| &method.label).collect(),
-            _ => Vec::new(),
-        };
-        labels.into_iter()
+    /// The labels of the methods of one kind.
+    pub(crate) fn labels_of(&self, kind: MethodKind) -> impl Iterator<Item = &String> {
+        self.methods.iter().filter(move |method| method.kind() == kind).map(MethodConfig::label)
     }
 
     /// Leaves only the methods called `labels`.
@@ -320,9 +373,7 @@ impl Config {
             let own: Vec<String> = self.labels().map(|label| format!("`{label}`")).collect();
             return Err(format!("no method is called `{missing}`; there are {}", own.join(", ")));
         }
-        self.no_edit.retain(|method| labels.contains(&method.label));
-        self.kn.retain(|method| labels.contains(&method.label));
-        self.ment.retain(|method| labels.contains(&method.label));
+        self.methods.retain(|method| labels.contains(method.label()));
         Ok(())
     }
 
@@ -358,8 +409,7 @@ impl Config {
 
     /// What no single key of the methods shows.
     pub(crate) fn check_methods(&self) -> Result<(), String> {
-        self.kn.iter().try_for_each(KnConfig::check)?;
-        self.ment.iter().try_for_each(MentConfig::check)?;
+        self.methods.iter().try_for_each(MethodConfig::check)?;
         let labels = std::iter::once(&self.model.label).chain(self.labels()).cloned();
         if let Some(label) =
             labels.clone().find(|label| label.trim().is_empty() || label.contains('\n'))
@@ -401,7 +451,7 @@ fn explain(error: &toml::de::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Config, METHOD_KINDS};
+    use super::{Config, MentConfig, MethodConfig, MethodKind};
 
     const MINIMAL: &str = r#"
 [model]
@@ -416,13 +466,12 @@ from = "benchmark/conala/sample"
     #[test]
     fn defaults_fill_what_is_left_out() {
         let config = Config::parse(MINIMAL).unwrap();
-        assert_eq!(config.ment[0].quota.0, 10);
+        assert_eq!(config.methods, [MethodConfig::Ment(MentConfig::default())]);
         assert_eq!(config.retrieval.demonstrations, 3);
         assert_eq!(config.dataset[0].query.0, "# {input}\n");
     }
 
-    /// A method that is missing from the lists below its key would silently be part of what a run
-    /// is, and have no row.
+    /// Every kind is read from its key, written to it, and has a row.
     #[test]
     fn every_kind_of_method_is_listed() {
         let config = Config::parse(&format!("{MINIMAL}[[kn]]\n[[no_edit]]\n")).unwrap();
@@ -434,8 +483,10 @@ from = "benchmark/conala/sample"
             .filter(|(key, value)| value.is_array() && *key != "dataset")
             .map(|(key, _)| key.as_str())
             .collect();
-        assert_eq!(kinds, METHOD_KINDS);
-        assert_eq!(config.labels().count(), METHOD_KINDS.len());
+        assert_eq!(kinds, MethodKind::ALL.map(MethodKind::key));
+        let found: Vec<MethodKind> = config.methods.iter().map(MethodConfig::kind).collect();
+        assert_eq!(found, MethodKind::ALL);
+        assert_eq!(serde_json::from_value::<Config>(value).unwrap(), config);
     }
 
     #[test]
@@ -447,7 +498,7 @@ from = "benchmark/conala/sample"
             ("a_wrong_type", "[[ment]]\nquota = \"ten\"\n"),
             ("a_value_out_of_range", "[[ment]]\nlabel = \"b\"\nquota = 0\n"),
             ("an_infinite_coefficient", "[[ment]]\nestimate.coefficient = inf\n"),
-            ("an_unknown_data_set", "[[dataset]]\nname = \"conalla\"\nfrom = \"x\"\n"),
+            ("no_name_of_a_data_set", "[[dataset]]\nname = \"CoNaLa v1\"\nfrom = \"x\"\n"),
             ("a_template_without_slot", "query = \"no slot\"\n[[ment]]\n"),
             ("two_rows_of_one_name", "[[ment]]\n"),
             ("a_syntax_error", "[[ment\n"),

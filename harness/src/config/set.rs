@@ -1,6 +1,6 @@
 //! `--set KEY=VALUE`, and the points of a `[sweep]`: lines of TOML laid over a config.
 
-use super::{Config, METHOD_KINDS};
+use super::{Config, MethodKind};
 use toml::{Table, Value};
 
 /// Lays `line`, one line of TOML, over `config`: tables are merged, anything else is replaced. A value
@@ -75,16 +75,14 @@ pub(crate) fn check_read(
     kept: &Config,
 ) -> Result<(), String> {
     for key in Key::all(line)? {
-        if !METHOD_KINDS.contains(&key.table.as_str()) {
-            continue;
-        }
+        let Some(kind) = MethodKind::of_key(&key.table) else { continue };
         let named = key.parts.first().and_then(|name| {
-            let of = |config: &Config| config.labels_of(&key.table).position(|label| label == name);
+            let of = |config: &Config| config.labels_of(kind).position(|label| label == name);
             of(written).or_else(|| of(all))
         });
-        let is_read = match named.and_then(|place| all.labels_of(&key.table).nth(place)) {
-            Some(label) => kept.labels_of(&key.table).any(|kept| kept == label),
-            None => kept.labels_of(&key.table).next().is_some(),
+        let is_read = match named.and_then(|place| all.labels_of(kind).nth(place)) {
+            Some(label) => kept.labels_of(kind).any(|kept| kept == label),
+            None => kept.labels_of(kind).next().is_some(),
         };
         if !is_read {
             let kept: Vec<String> = kept.labels().map(|label| format!("`{label}`")).collect();

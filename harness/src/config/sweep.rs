@@ -1,7 +1,7 @@
 //! `[sweep]`: one config, many runs.
 
 use super::set::set;
-use super::{Config, METHOD_KINDS};
+use super::{Config, MethodKind};
 use crate::error::InputError;
 use anyhow::Result;
 use std::path::Path;
@@ -79,7 +79,7 @@ impl Experiment {
 /// Writes out the labels that methods have without being given one, so that lines can call them by it.
 fn name_methods(table: &mut Table, config: &Config) {
     let config = serde_json::to_value(config).expect("a config is plain data");
-    for kind in METHOD_KINDS {
+    for kind in MethodKind::ALL.map(MethodKind::key) {
         let entries = table.get_mut(kind).and_then(Value::as_array_mut).into_iter().flatten();
         for (index, entry) in entries.enumerate() {
             let (Value::Table(entry), Some(label)) = (entry, config[kind][index]["label"].as_str())
@@ -131,7 +131,8 @@ fn from_table(mut table: Table) -> Result<Config, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Experiment, Point};
+    use super::{Config, Experiment, MethodKind, Point};
+    use crate::config::MethodConfig;
     use std::io::Write;
 
     const BASE: &str = r#"
@@ -154,6 +155,14 @@ label = "MENT"
         })
     }
 
+    /// The quota of the first method, a MENT.
+    fn quota(config: &Config) -> usize {
+        match &config.methods[0] {
+            MethodConfig::Ment(ment) => ment.quota.0,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn lists_expand_to_a_grid_and_wrong_points_stay_points() {
         let sweep = "[sweep]\n\"ment.quota\" = [1, 0]\n\"execution.seed\" = [3, 4]\n";
@@ -161,7 +170,7 @@ label = "MENT"
         assert!(found.is_sweep);
         let text = |Point { settings, config }: &Point| {
             let config = config.as_ref().map(|config| {
-                (config.execution.seed, config.ment[0].quota.0, config.retrieval.demonstrations)
+                (config.execution.seed, quota(config), config.retrieval.demonstrations)
             });
             format!("{}: {config:?}", settings.join(", "))
         };
@@ -175,7 +184,7 @@ label = "MENT"
         let sweep = "[[kn]]\n[[kn]]\nlabel = \"mine (step=1)\"\nsteps = 1\n[sweep]\n\"kn.steps\" = [2, 5]\n";
         let found = read(sweep, &["kn.quota=4"]).unwrap();
         let labels = |point: &Point| -> Vec<String> {
-            point.config.as_ref().unwrap().kn.iter().map(|kn| kn.label.clone()).collect()
+            point.config.as_ref().unwrap().labels_of(MethodKind::Kn).cloned().collect()
         };
         let labels: Vec<Vec<String>> = found.points.iter().map(labels).collect();
         assert_eq!(labels, [["KN (step=2)", "mine (step=2)"], ["KN (step=5)", "mine (step=5)"]]);

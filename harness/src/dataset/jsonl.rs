@@ -163,7 +163,7 @@ mod tests {
             error_of(own, &[("retrieval.jsonl", retrieval), ("inference.jsonl", inference)])
         };
         insta::assert_snapshot!(error("{\"input\": \"a\"}"), @"DIR/inference.jsonl, line 1: missing field `output`");
-        insta::assert_snapshot!(error("\n[]"), @"DIR/inference.jsonl, line 2: invalid type: sequence, expected an object with `input` and `output`");
+        insta::assert_snapshot!(error("\n3"), @"DIR/inference.jsonl, line 2: invalid type: integer `3`, expected an object with `input` and `output`");
         insta::assert_snapshot!(error("{\"input\": \"a\", "), @"DIR/inference.jsonl, line 1: EOF while parsing a value");
         insta::assert_snapshot!(error("{\"input\": \" \", \"output\": \"b\"}"), @"DIR/inference.jsonl, line 1: `input` or `output` is blank; repair or remove the line");
         insta::assert_snapshot!(error("{\"input\": \"a\", \"output\": \"b\", \"id\": 3}\n{\"input\": \"a\", \"output\": \"b\", \"id\": 3}"), @"DIR/inference.jsonl, line 2: its `id` is that of inference.jsonl, line 1; every line needs its own");

@@ -5,7 +5,7 @@ mod session;
 
 pub use self::session::{OUTSIDE, Session, command, places};
 
-use crate::config::{Config, METHOD_KINDS};
+use crate::config::{Config, MethodKind};
 use crate::record::FORMAT;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -181,11 +181,11 @@ impl Identity {
             contents.insert("encoder".into(), encoder.into());
         }
         let mut methods = Map::new();
-        for kind in METHOD_KINDS {
-            let Some(Value::Array(settings)) = keys.remove(kind) else { continue };
+        for kind in MethodKind::ALL {
+            let Some(Value::Array(settings)) = keys.remove(kind.key()) else { continue };
             for mut settings in settings {
-                settings["kind"] = kind.into();
-                if kind == "kn" {
+                settings["kind"] = kind.key().into();
+                if kind.needs_parallel_prompts() {
                     settings["encoder"] = encoder.into();
                 }
                 let label = settings["label"].as_str().unwrap_or_default().to_string();
@@ -197,7 +197,7 @@ impl Identity {
 
     /// Whether the method `label` is a control, which is compared with and does not compete.
     pub fn is_control(&self, label: &str) -> bool {
-        self.methods.get(label).is_some_and(|settings| settings["kind"] == "no_edit")
+        self.methods.get(label).is_some_and(|settings| settings["kind"] == MethodKind::NoEdit.key())
     }
 
     /// The names of the data sets.
@@ -213,7 +213,7 @@ impl Identity {
 
     /// The first MENT of the tables, which variants are compared with.
     pub fn first_ment(&self) -> Option<String> {
-        let ment = |(_, settings): &(&String, &Value)| settings["kind"] == "ment";
+        let ment = |(_, settings): &(&String, &Value)| settings["kind"] == MethodKind::Ment.key();
         self.methods.iter().find(ment).map(|(label, _)| label.clone())
     }
 

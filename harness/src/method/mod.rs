@@ -12,7 +12,8 @@ pub(crate) use self::observe::{check_finite, observe_each};
 pub use self::observe::{observe, softmax};
 pub use self::oracle::Oracle;
 
-use crate::config::{Config, Engine};
+use self::no_edit::NoEdit;
+use crate::config::{Config, Engine, MethodConfig, MethodKind};
 use crate::edit::{Edit, Neuron};
 use crate::engine::trace::Trace;
 use crate::model::{CausalLm, Loaded};
@@ -90,23 +91,12 @@ pub struct Repair {
     pub seconds: Phases,
 }
 
-/// What a method is, whatever its setting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// The control.
-    NoEdit,
-    /// Knowledge Neurons.
-    KnowledgeNeurons,
-    /// MENT.
-    Ment,
-}
-
 /// A model-editing method under one setting.
 pub trait Method {
     /// Row label in the tables.
     fn label(&self) -> &str;
     /// Methods of one kind run the same code under different settings.
-    fn kind(&self) -> Kind;
+    fn kind(&self) -> MethodKind;
     /// Whether edits pile up within a datum.
     fn keeps_edits(&self) -> bool;
     /// Whether it back-propagates through the datum's own sequence; graphs are then kept.
@@ -117,7 +107,15 @@ pub trait Method {
     fn deviations(&self) -> Vec<String>;
 }
 
-/// Every method of `config`, in the order of the tables. One line a method.
+/// Every method of `config`, in the order of the tables. One arm a kind.
 pub fn all(config: &Config, loaded: &Loaded) -> Vec<Box<dyn Method>> {
-    no_edit::all(config).chain(kn::all(config)).chain(ment::all(config, loaded)).collect()
+    let (mut kn, mut ment) = (kn::Made::default(), ment::Made::new(config, loaded));
+    let method = |settings: &MethodConfig| -> Box<dyn Method> {
+        match settings.clone() {
+            MethodConfig::NoEdit(settings) => Box::new(NoEdit(settings)),
+            MethodConfig::Kn(settings) => Box::new(kn.make(settings)),
+            MethodConfig::Ment(settings) => Box::new(ment.make(settings)),
+        }
+    };
+    config.methods.iter().map(method).collect()
 }

@@ -1,26 +1,21 @@
 //! The control: every error is skipped.
 
-use super::{Kind, LlmError, Method, Repair, Scene, observe};
-use crate::config::{Config, NoEditConfig};
+use super::{LlmError, Method, Repair, Scene, observe};
+use crate::config::{MethodKind, NoEditConfig};
 use crate::edit::Edit;
 use crate::record::Phases;
 use anyhow::Result;
 
 /// No edit.
-struct NoEdit(NoEditConfig);
-
-/// One a `[[no_edit]]` entry.
-pub(super) fn all(config: &Config) -> impl Iterator<Item = Box<dyn Method>> {
-    config.no_edit.iter().map(|config| Box::new(NoEdit(config.clone())) as Box<dyn Method>)
-}
+pub(super) struct NoEdit(pub(super) NoEditConfig);
 
 impl Method for NoEdit {
     fn label(&self) -> &str {
         &self.0.label
     }
 
-    fn kind(&self) -> Kind {
-        Kind::NoEdit
+    fn kind(&self) -> MethodKind {
+        MethodKind::NoEdit
     }
 
     fn keeps_edits(&self) -> bool {

@@ -1,20 +1,21 @@
 //! Advice where a token could not be repaired: keys of the method that ran, with the values they had.
 
 use super::repair::Cause;
-use crate::config::{Config, KnConfig, MentConfig, Plan};
+use crate::config::{Config, KnConfig, MentConfig, MethodConfig, Plan};
 
 /// Advice on the method that is the only one of `config`.
 pub fn advice(config: &Config, cause: Cause) -> String {
-    match (config.ment.first(), config.kn.first()) {
-        (Some(ment), _) => of_ment(ment, cause),
-        (None, Some(kn)) => of_kn(kn, cause),
-        (None, None) => String::new(),
+    match config.methods.first() {
+        Some(MethodConfig::Ment(ment)) => of_ment(ment, cause),
+        Some(MethodConfig::Kn(kn)) => of_kn(kn, cause),
+        Some(MethodConfig::NoEdit(_)) | None => String::new(),
     }
 }
 
 /// Advice where a repair that worked changes much else; nothing where no key of the method helps.
 pub fn on_side_effects(config: &Config) -> Option<String> {
-    let coefficient = config.ment.first()?.estimate.coefficient.0;
+    let Some(MethodConfig::Ment(ment)) = config.methods.first() else { return None };
+    let coefficient = ment.estimate.coefficient.0;
     Some(format!(
         "A smaller push changes less: --set ment.estimate.coefficient={} (it was {})",
         number(coefficient / 2.0),

@@ -1,6 +1,6 @@
 //! The methods that `ment patch` knows.
 
-use crate::config::{Config, Key, METHOD_KINDS, check_read};
+use crate::config::{Config, Key, MethodKind, check_read};
 use crate::error::InputError;
 use anyhow::Result;
 use serde_json::Value;
@@ -32,7 +32,7 @@ pub fn one(label: &str, set: &[String]) -> Result<Config> {
     kept.keep_only(&[label.to_string()])
         .map_err(|error| InputError::new(format!("--method: {error}")))?;
     // Before the lines are laid over them, so that no other method is asked what it makes of them.
-    for kind in METHOD_KINDS {
+    for kind in MethodKind::ALL.map(MethodKind::key) {
         if let Some(entries) = table.get_mut(kind).and_then(toml::Value::as_array_mut) {
             entries.retain(|entry| is_called(entry, label));
         }
@@ -40,7 +40,7 @@ pub fn one(label: &str, set: &[String]) -> Result<Config> {
     for line in set {
         check_read(line, &known, &known, &kept).map_err(wrong)?;
         for key in Key::all(line).map_err(wrong)? {
-            let is_read = key.table == "execution" || METHOD_KINDS.contains(&key.table.as_str());
+            let is_read = key.table == "execution" || MethodKind::of_key(&key.table).is_some();
             if !is_read || UNREAD.iter().any(|unread| key.is_below(unread)) {
                 return Err(wrong(format!(
                     "`{line}`: a patch does not read it; only keys of its method, and some of execution, \
@@ -64,9 +64,9 @@ fn is_called(entry: &toml::Value, label: &str) -> bool {
 /// The settings of the only method of `config`, as JSON.
 pub fn settings(config: &Config, label: &str) -> Value {
     let config = serde_json::to_value(config).expect("a config is plain data");
-    let entries = crate::config::METHOD_KINDS
+    let entries = MethodKind::ALL
         .iter()
-        .filter_map(|kind| config[*kind].as_array())
+        .filter_map(|kind| config[kind.key()].as_array())
         .flatten()
         .find(|entry| entry["label"] == label);
     entries.cloned().unwrap_or_default()
@@ -75,12 +75,14 @@ pub fn settings(config: &Config, label: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::one;
+    use crate::config::MethodConfig;
 
     #[test]
     fn methods_are_chosen_by_name_and_set_by_lines() {
         let config = one("plan-rank", &["ment.quota=3".into()]).unwrap();
-        assert_eq!((config.ment.len(), config.kn.len(), config.ment[0].quota.0), (1, 0, 3));
-        assert!(one("kn", &[]).unwrap().kn[0].parallel.own);
+        assert!(matches!(&config.methods[..], [MethodConfig::Ment(ment)] if ment.quota.0 == 3));
+        let config = one("kn", &[]).unwrap();
+        assert!(matches!(&config.methods[..], [MethodConfig::Kn(kn)] if kn.parallel.own));
         let error = one("rome", &[]).unwrap_err().to_string();
         assert!(error.contains("no method is called `rome`; there are"), "{error}");
         let error = one("ment", &["model.dtype=bf16".into()]).unwrap_err().to_string();
@@ -93,7 +95,8 @@ mod tests {
     /// another one's: a quota that `plan-score` could not fill is fine for `ment`.
     #[test]
     fn what_the_method_does_not_read_is_refused() {
-        assert_eq!(one("ment", &["ment.quota=20".into()]).unwrap().ment[0].quota.0, 20);
+        let config = one("ment", &["ment.quota=20".into()]).unwrap();
+        assert!(matches!(&config.methods[..], [MethodConfig::Ment(ment)] if ment.quota.0 == 20));
         for (method, line) in [
             ("kn", "ment.quota=3"),
             ("ment", "kn.quota=3"),

@@ -7,24 +7,14 @@ use crate::published::{Published, published};
 /// The approach whose TimeCost is 1: seconds of two machines cannot be compared.
 const BASE: &str = "MENT";
 
-/// Tables that the paper has, and what they are called beside it.
-const NAMES: [(&str, &str); 5] = [
-    ("table1", "beside_table1"),
-    ("table3", "beside_table3"),
-    ("table4", "beside_table4"),
-    ("table5", "beside_table5"),
-    ("table6", "beside_table6"),
-];
-
-/// `None` where the paper has no such table, or none of its approaches. `model` labels the unedited model;
+/// The table called `name`; `None` where the paper has no such table, or none of its approaches. `model` labels the unedited model;
 /// `departures` says how many there are; `same_clock` says whether the times of two approaches were taken on one machine.
 pub(super) fn build(
     table: &Table,
-    model: &str,
-    departures: usize,
+    name: &'static str,
+    (model, departures): (&str, usize),
     same_clock: impl Fn(&str, &str) -> bool,
 ) -> Option<Table> {
-    let (_, name) = NAMES.iter().find(|(own, _)| *own == table.name)?;
     let paper = published(table.name)?;
     let columns = shared_columns(table, paper);
     let known: Vec<(&Row, (&str, &[f64]))> =
@@ -201,7 +191,8 @@ mod tests {
             ("MENT", [2.0, 2.0, 1.5, 1.5]),
         ];
         let costs = table("table4", &groups, &rows);
-        let beside = build(&costs, "model", 2, |own, _| own != "KN (step=20)").unwrap();
+        let beside =
+            build(&costs, "beside_table4", ("model", 2), |own, _| own != "KN (step=20)").unwrap();
         let text: Vec<Vec<String>> = beside
             .rows
             .iter()
@@ -226,7 +217,9 @@ mod tests {
                 ["KN (step=20) (less the paper's)", "-2.236", "–"],
             ]
         );
-        assert!(build(&table("phases", &groups, &rows), "model", 0, |_, _| true).is_none());
-        assert!(build(&table("table4", &groups, &rows[..1]), "model", 0, |_, _| true).is_none());
+        assert!(build(&table("phases", &groups, &rows), "x", ("model", 0), |_, _| true).is_none());
+        assert!(
+            build(&table("table4", &groups, &rows[..1]), "x", ("model", 0), |_, _| true).is_none()
+        );
     }
 }

@@ -13,6 +13,7 @@ mod gain_by_place;
 pub mod html;
 mod latex;
 mod layers;
+mod list;
 mod measured;
 mod neurons;
 mod panels;
@@ -36,17 +37,13 @@ mod time_by_length;
 mod tradeoff;
 
 pub use self::compare::compare;
+pub use self::list::{table_names, tables};
 pub use self::sweep::{SweptPoint, sweep};
 
-use self::measured::Measured;
-use self::repairs::Repairs;
-use self::sources::Sources;
 use crate::error::InputError;
-use crate::manifest::Manifest;
 use crate::record::Record;
 use crate::store::{self, Run};
 use anyhow::Result;
-use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use table::Table;
 
@@ -97,97 +94,7 @@ pub fn write(run: &Run, folder: &Path) -> Result<Report> {
         .map(|table| export::write(table, folder))
         .collect::<Result<Vec<_>>>()?
         .concat();
-    let drawn = PICTURES.par_iter().map(|(name, draw)| {
-        let table = tables.iter().find(|table| table.name == *name);
-        table.map_or(Ok(Vec::new()), |table| draw(table, folder))
-    });
-    files.extend(drawn.collect::<Result<Vec<_>>>()?.concat());
+    files.extend(list::draw(&tables, folder)?);
     files.push(html::write(folder, manifest, records, &tables, &files)?);
     Ok(Report { tables, deviations, files })
-}
-
-/// The names of all tables, as files and on the command line.
-pub const TABLES: &[&str] = &[
-    "table1",
-    "table3",
-    "table4",
-    "table5",
-    figure6::NAME,
-    "phases",
-    "side_effects",
-    "table6",
-    "table6_types",
-    "table6_subtypes",
-    "table6_readings",
-    "beside_table1",
-    "beside_table3",
-    "beside_table4",
-    "beside_table5",
-    "beside_table6",
-    "claims",
-    "skipped_by_rank",
-    "time_by_length",
-    "gain_by_place",
-    "layers",
-    "neurons",
-];
-
-/// The tables of repairs, of whichever experiment.
-const OF_REPAIRS: &[fn(&Repairs<'_>) -> Table] = &[
-    skipped_by_rank::build,
-    time_by_length::build,
-    gain_by_place::build,
-    layers::build,
-    neurons::build,
-];
-
-/// What draws a table into a folder; the files.
-type Picture = fn(&Table, &Path) -> Result<Vec<PathBuf>>;
-
-/// The tables that are drawn. One line a picture.
-const PICTURES: &[(&str, Picture)] = &[
-    (figure6::NAME, |table, folder| figure6::picture(table).draw(folder)),
-    ("phases", phases::draw),
-    ("table6", tradeoff::draw),
-    ("skipped_by_rank", |table, folder| skipped_by_rank::picture(table).draw(folder)),
-    ("time_by_length", |table, folder| time_by_length::picture(table).draw(folder)),
-    ("gain_by_place", |table, folder| gain_by_place::picture(table).draw(folder)),
-    ("layers", |table, folder| layers::picture(table).draw(folder)),
-];
-
-/// Every table the records can fill. One line a table.
-///
-/// # Errors
-/// If the records contradict each other.
-pub fn tables(records: &[Record], manifest: &Manifest) -> Result<Vec<Table>> {
-    let sources = Sources::of(records, manifest)?;
-    let Sources { order, scores, costs, probes, repairs } = &sources;
-    let mut tables = Vec::new();
-    if let Some(scores) = scores {
-        tables.extend(table1::build(records, order, manifest));
-        tables.push(table3::build(scores, order)?);
-    }
-    if let Some(costs) = costs {
-        tables.push(table4::build(costs));
-        tables.push(table5::build(costs));
-        tables.push(figure6::build(repairs));
-        tables.push(phases::build(costs, manifest));
-        tables.extend(side_effects::build(costs));
-    }
-    if let Some(probes) = probes {
-        tables.extend(table6::all(probes, &manifest.identity));
-    }
-    let same_clock = |a: &str, b: &str| manifest.keep_time(a, b);
-    let (model, departures) = (manifest.identity.model(), manifest.all_deviations().len());
-    let beside =
-        tables.iter().filter_map(|table| beside::build(table, model, departures, same_clock));
-    let beside: Vec<Table> = beside.collect();
-    tables.extend(beside);
-    let (measured, identity) = (&Measured::of(&sources)?, &manifest.identity);
-    let grounds = claims::Grounds { measured, repairs, identity, same_clock: &same_clock };
-    tables.extend(claims::build(&grounds, probes.is_some()));
-    if !repairs.all.is_empty() {
-        tables.par_extend(OF_REPAIRS.par_iter().map(|build| build(repairs)));
-    }
-    Ok(tables)
 }

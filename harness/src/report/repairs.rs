@@ -78,7 +78,11 @@ impl<'r> Repairs<'r> {
                 scopes.push(repair.scope);
             }
         }
-        scopes.sort_by_key(|scope| DatasetName::of_label(scope));
+        // Data sets of the paper in its order; types of a benchmark stay as they are.
+        let registered = |scope: &&str| {
+            DatasetName::registered().position(|name| name.label() == *scope).unwrap_or(usize::MAX)
+        };
+        scopes.sort_by_key(registered);
         if scopes.len() > 1 {
             scopes.push(ALL);
         }

@@ -1,15 +1,17 @@
 //! Table I: statistics of the data sets.
 
-use super::frame::Order;
+use super::list::Material;
 use super::table::{Better, Column, Format, Group, Row, Table};
 use crate::dataset::DatasetName;
-use crate::manifest::Manifest;
 use crate::record::Record;
 use std::collections::BTreeMap;
 
 /// Pairs of each division, those of the inference division as far as they were prompted, and errors of
 /// the unedited model in them. `None` where pairs of the retrieval division were prompted.
-pub(super) fn build(records: &[Record], order: &Order, manifest: &Manifest) -> Option<Table> {
+pub(super) fn build(material: &Material<'_>) -> Option<Table> {
+    let Material { records, manifest, sources, .. } = material;
+    sources.scores.as_ref()?;
+    let order = &sources.order;
     let sets = manifest.identity.config["dataset"].as_array().into_iter().flatten();
     if sets.into_iter().any(|set| set["division"] == "calibration") {
         return None;
@@ -17,7 +19,7 @@ pub(super) fn build(records: &[Record], order: &Order, manifest: &Manifest) -> O
     let datasets = &order.datasets;
     // Data prompted, and their errors.
     let mut seen: BTreeMap<DatasetName, (usize, usize)> = BTreeMap::new();
-    for record in records {
+    for record in *records {
         if let Record::Datum(datum) = record {
             let (data, errors) = seen.entry(datum.dataset).or_default();
             *data += 1;

@@ -4,18 +4,6 @@ use super::probes::{OVERALL, Probes};
 use super::table::{Better, Column, Format, Group, Row, Table};
 use crate::manifest::Identity;
 
-/// The table of the paper, and behind it the same by type and by subtype, and other readings.
-pub(super) fn all(probes: &Probes, identity: &Identity) -> Vec<Table> {
-    let scopes = &probes.scopes[..probes.scopes.len() - 1];
-    let types = scopes.iter().map(String::as_str);
-    vec![
-        table6(probes, identity),
-        by_type(probes, types.collect()),
-        by_subtype(probes),
-        readings(probes),
-    ]
-}
-
 const fn column(title: &'static str, better: Better, format: Format) -> Column {
     Column { title, better, format }
 }
@@ -51,7 +39,8 @@ fn skips_all(probes: &Probes, method: &str) -> bool {
     probes.patching(OVERALL, method).skipped == Some(1.0)
 }
 
-fn table6(probes: &Probes, identity: &Identity) -> Table {
+/// The table of the paper.
+pub(super) fn build(probes: &Probes, identity: &Identity) -> Table {
     let group =
         |title: &str, columns: &[Column]| Group { title: title.into(), columns: columns.into() };
     let seen = probes.seen;
@@ -140,7 +129,10 @@ fn without_parallel_prompts(probes: &Probes) -> Vec<String> {
     shares.into_iter().map(sentence).collect()
 }
 
-fn by_type(probes: &Probes, types: Vec<&str>) -> Table {
+/// The same by type.
+pub(super) fn by_type(probes: &Probes) -> Table {
+    let scopes = &probes.scopes[..probes.scopes.len() - 1];
+    let types: Vec<&str> = scopes.iter().map(String::as_str).collect();
     let of =
         |method: &String| types.iter().flat_map(|of| cells(probes, of, method)).collect::<Vec<_>>();
     Table {
@@ -158,7 +150,7 @@ fn by_type(probes: &Probes, types: Vec<&str>) -> Table {
     }
 }
 
-fn by_subtype(probes: &Probes) -> Table {
+pub(super) fn by_subtype(probes: &Probes) -> Table {
     let mut columns = MEASURES.to_vec();
     columns.push(column("cases", Better::Neither, Format::Count));
     let rows = probes.subtypes.iter().flat_map(|subtype| {
@@ -181,7 +173,7 @@ fn by_subtype(probes: &Probes) -> Table {
 }
 
 /// What Table VI leaves out: signs, other references, what is on top, time.
-fn readings(probes: &Probes) -> Table {
+pub(super) fn readings(probes: &Probes) -> Table {
     let related = [
         column("rank to argmax now", Better::Lower, Format::Three),
         column("prob to argmax now", Better::Lower, Format::Three),

@@ -1,12 +1,12 @@
 //! One method on one error: what both experiments do alike.
 
-use crate::config::{Config, Execution};
+use crate::config::{Config, Execution, MethodKind};
 use crate::device::Clock;
 use crate::edit::Edit;
 use crate::engine::memory::halvings;
 use crate::engine::trace::Trace;
 use crate::method::ment::Located;
-use crate::method::{Kind, LlmError, Method, ParallelPrompts, Repair, Scene, observe};
+use crate::method::{LlmError, Method, ParallelPrompts, Repair, Scene, observe};
 use crate::model::{Loaded, Sequences};
 use crate::record::{Observation, Outcome, Phases};
 use anyhow::Result;
@@ -40,7 +40,7 @@ pub(crate) struct Traces {
 /// What has run before in this process: what is made once a process is made then, and no measured time
 /// holds it. (Attributions of parallel prompts are kept, with the time they took.)
 #[derive(Default)]
-pub(super) struct Warm(HashSet<(Kind, bool)>);
+pub(super) struct Warm(HashSet<(MethodKind, bool)>);
 
 impl Warm {
     /// Has `run` run `method` for nothing, unless one of its kind has run; `run` says whether there was

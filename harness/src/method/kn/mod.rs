@@ -8,8 +8,8 @@ mod select;
 
 use self::attributions::{Attributions, Integral};
 use super::in_order::{Patches, patch};
-use super::{Kind, LlmError, Method, ParallelPrompt, Repair, Scene};
-use crate::config::{Config, KnConfig, Quadrature, Quantity};
+use super::{LlmError, Method, ParallelPrompt, Repair, Scene};
+use crate::config::{KnConfig, MethodKind, Quadrature, Quantity};
 use crate::device::Clock;
 use crate::edit::{ColumnDelta, Edit, Neuron};
 use crate::model::CausalLm;
@@ -21,19 +21,23 @@ use std::rc::Rc;
 pub use self::select::select;
 
 /// Knowledge Neurons under one setting.
-struct KnowledgeNeurons {
+pub(super) struct KnowledgeNeurons {
     config: KnConfig,
     /// Of prompts met before: a parallel prompt serves many errors.
     attributions: Rc<RefCell<Attributions>>,
 }
 
-/// One a `[[kn]]` entry; they share what they attributed.
-pub(super) fn all(config: &Config) -> impl Iterator<Item = Box<dyn Method>> {
-    let attributions: Rc<RefCell<Attributions>> = Rc::default();
-    config.kn.iter().map(move |config| {
-        let (config, attributions) = (config.clone(), Rc::clone(&attributions));
-        Box::new(KnowledgeNeurons { config, attributions }) as Box<dyn Method>
-    })
+/// Makes Knowledge Neurons that share what they attributed.
+#[derive(Default)]
+pub(super) struct Made {
+    attributions: Rc<RefCell<Attributions>>,
+}
+
+impl Made {
+    /// The method under the settings `config`.
+    pub(super) fn make(&mut self, config: KnConfig) -> KnowledgeNeurons {
+        KnowledgeNeurons { config, attributions: Rc::clone(&self.attributions) }
+    }
 }
 
 impl Method for KnowledgeNeurons {
@@ -41,8 +45,8 @@ impl Method for KnowledgeNeurons {
         &self.config.label
     }
 
-    fn kind(&self) -> Kind {
-        Kind::KnowledgeNeurons
+    fn kind(&self) -> MethodKind {
+        MethodKind::Kn
     }
 
     fn keeps_edits(&self) -> bool {

@@ -11,13 +11,16 @@ pub use self::locate::attribution;
 pub use self::located::Located;
 pub use self::virtual_distribution::raise_to_top;
 
-use super::{Kind, LlmError, Method, Oracle, Repair, Scene};
-use crate::config::{AcrossErrors, Config, Locate, MentConfig, Positions, Score, Vocabulary};
+use super::{LlmError, Method, Oracle, Repair, Scene};
+use crate::config::{
+    AcrossErrors, Config, Locate, MentConfig, MethodKind, Positions, Score, Vocabulary,
+};
 use crate::device::Clock;
 use crate::model::Loaded;
 use crate::record::Phases;
 use anyhow::Result;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::rc::Rc;
 
 /// MENT under one setting.
@@ -33,22 +36,26 @@ impl Ment {
     }
 }
 
-/// MENT under each setting of `config`; those with the same rows of the head share its oracle.
-pub(super) fn all(config: &Config, loaded: &Loaded) -> impl Iterator<Item = Box<dyn Method>> {
-    let mut oracles: BTreeMap<usize, Rc<Oracle>> = BTreeMap::new();
-    let cache = &config.model.cache;
-    config.ment.iter().map(move |config| {
-        let rows = rows(config, loaded);
-        let oracle =
-            oracles.entry(rows).or_insert_with(|| Rc::new(Oracle::cached(loaded, rows, cache)));
-        Box::new(Ment::new(config.clone(), Rc::clone(oracle))) as Box<dyn Method>
-    })
+/// Makes MENT under settings; those with the same rows of the head share its oracle.
+pub(crate) struct Made<'a> {
+    loaded: &'a Loaded,
+    cache: &'a Path,
+    oracles: BTreeMap<usize, Rc<Oracle>>,
 }
 
-/// MENT under one setting that need not be one of `config`'s.
-pub(crate) fn one(setting: MentConfig, config: &Config, loaded: &Loaded) -> Ment {
-    let rows = rows(&setting, loaded);
-    Ment::new(setting, Rc::new(Oracle::cached(loaded, rows, &config.model.cache)))
+impl<'a> Made<'a> {
+    /// For the model of `config`.
+    pub(crate) fn new(config: &'a Config, loaded: &'a Loaded) -> Self {
+        Self { loaded, cache: &config.model.cache, oracles: BTreeMap::new() }
+    }
+
+    /// MENT under the settings `config`.
+    pub(crate) fn make(&mut self, config: MentConfig) -> Ment {
+        let rows = rows(&config, self.loaded);
+        let oracle = || Rc::new(Oracle::cached(self.loaded, rows, self.cache));
+        let oracle = Rc::clone(self.oracles.entry(rows).or_insert_with(oracle));
+        Ment::new(config, oracle)
+    }
 }
 
 /// Rows of the head that the oracle knows.
@@ -64,8 +71,8 @@ impl Method for Ment {
         &self.config.label
     }
 
-    fn kind(&self) -> Kind {
-        Kind::Ment
+    fn kind(&self) -> MethodKind {
+        MethodKind::Ment
     }
 
     fn keeps_edits(&self) -> bool {

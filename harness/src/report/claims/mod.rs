@@ -2,6 +2,7 @@
 
 mod list;
 
+use super::list::Material;
 use super::measured::{Measure, Measured};
 use super::repairs::Repairs;
 use super::significance::{above_zero, uniform};
@@ -46,16 +47,28 @@ struct Evidence {
 }
 
 /// What claims are put to.
-pub(super) struct Grounds<'g> {
-    pub(super) measured: &'g Measured,
-    pub(super) repairs: &'g Repairs<'g>,
-    pub(super) identity: &'g Identity,
+struct Grounds<'g> {
+    measured: &'g Measured,
+    repairs: &'g Repairs<'g>,
+    identity: &'g Identity,
     /// Whether the times of two approaches were taken on one machine.
-    pub(super) same_clock: &'g dyn Fn(&str, &str) -> bool,
+    same_clock: &'g dyn Fn(&str, &str) -> bool,
 }
 
-/// The claims on the patching experiment, or on probing; `None` where no approach of them was run.
-pub(super) fn build(grounds: &Grounds<'_>, probing: bool) -> Option<Table> {
+/// The claims of the experiment of `material`; `None` where no approach of them was run.
+pub(super) fn build(material: &Material<'_>) -> Option<Table> {
+    let Material { manifest, sources, measured, .. } = material;
+    let grounds = Grounds {
+        measured,
+        repairs: &sources.repairs,
+        identity: &manifest.identity,
+        same_clock: &|a, b| manifest.keep_time(a, b),
+    };
+    table(&grounds, sources.probes.is_some())
+}
+
+/// The claims on the patching experiment, or on probing.
+fn table(grounds: &Grounds<'_>, probing: bool) -> Option<Table> {
     let claims = if probing { list::PROBING } else { list::PATCHING };
     let found: Vec<Option<Evidence>> =
         claims.iter().map(|Claim(_, test)| grounds.evidence(test)).collect();

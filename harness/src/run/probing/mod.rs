@@ -298,7 +298,7 @@ impl Probing<'_> {
 /// What makes declared tokens the argmax, where the config asks for it.
 fn nudge(settings: &ProbingConfig, config: &Config, loaded: &Loaded) -> Option<Ment> {
     let wanted = settings.undeclared == Undeclared::Nudge;
-    wanted.then(|| ment::one(MentConfig::default(), config, loaded))
+    wanted.then(|| ment::Made::new(config, loaded).make(MentConfig::default()))
 }
 
 /// The text of the sample at `place` up to its argmax symbol, after the demonstrations of its subtype.

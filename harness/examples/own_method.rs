@@ -1,0 +1,97 @@
+//! A method of one's own in one file: it pushes the most active neuron of the last layer towards the target
+//! token, harder and harder. `cargo run --example own_method -- MODEL_FOLDER`.
+//!
+//! A method sees one error and returns an edit, which is data; it never touches the weights. To become a
+//! row of the tables it needs settings in `config/` too: see `docs/extending.md`.
+
+use anyhow::Result;
+use ment::config::MethodKind;
+use ment::edit::{ColumnDelta, Edit, Neuron};
+use ment::engine::forward;
+use ment::method::{LlmError, Method, Repair, Scene, observe};
+use ment::model::{self, Options};
+use ment::patch::repair::{Task, repair};
+use ment::patch::{free, methods};
+use ment::record::{Patched, Phases};
+
+/// Pushes tried, each twice as strong as the one before.
+const PUSHES: i32 = 8;
+
+struct MostActive;
+
+impl Method for MostActive {
+    fn label(&self) -> &str {
+        "most active"
+    }
+
+    /// The kind that it shares its warm-up with.
+    fn kind(&self) -> MethodKind {
+        MethodKind::Ment
+    }
+
+    fn keeps_edits(&self) -> bool {
+        false
+    }
+
+    fn differentiates_the_datum(&self) -> bool {
+        false
+    }
+
+    fn repair(&self, scene: &Scene<'_>, error: &LlmError) -> Result<Repair> {
+        let (model, layer) = (scene.model, scene.model.spec().layers - 1);
+        // Post-activations `[F]` of the last layer at the error.
+        let active = scene.trace.post_activation[layer].select(1, error.at as i64).squeeze_dim(0);
+        let index = i64::try_from(active.abs().argmax(0, false))? as usize;
+        let activation = f64::try_from(active.get(index as i64))?;
+        // Towards the target's row of the output head, away from that of the argmax.
+        let head = model.head_matrix();
+        let row = |token: u32| head.get(i64::from(token));
+        let direction = (row(error.target) - row(error.argmax)) / activation;
+
+        let neuron = Neuron { layer, index };
+        let ids = scene.ids.narrow(0, 0, error.at as i64 + 1).unsqueeze(0);
+        let before = scene.trace.logits_at(model, error.at).unsqueeze(0);
+        let mut after = observe(&before, error.target)?[0];
+        let mut edit = Edit::none();
+        for push in 0..PUSHES {
+            let delta = &direction * 2_f64.powi(push);
+            edit = Edit(vec![ColumnDelta { neuron, delta }]);
+            let logits = forward::logits(model, &ids, &scene.trace.edit.and(&edit));
+            after = observe(&logits.select(1, -1), error.target)?[0];
+            if after.target_rank == 1 {
+                break;
+            }
+        }
+        let solved = after.target_rank == 1;
+        let patched = Patched { neuron, candidate: 0, rank_gain: 0, log_ratio_gain: 0.0 };
+        Ok(Repair {
+            edit: if solved { edit } else { Edit::none() },
+            solved,
+            located: vec![neuron],
+            neurons: vec![patched],
+            parallel: None,
+            after,
+            seconds: Phases::default(),
+        })
+    }
+
+    fn deviations(&self) -> Vec<String> {
+        vec!["a method of one's own, which the paper does not have".into()]
+    }
+}
+
+fn main() -> Result<()> {
+    let folder = std::env::args().nth(1).unwrap_or(".models/smollm2-135m-instruct".into());
+    let loaded = model::load(folder.as_ref(), Options::default())?;
+    let task = Task::new(&loaded, "def add(a, b):\n    return", " b + a")?;
+    let config = methods::one("ment", &[])?; // for the engine and the memory budget
+    let repairs = repair(&loaded, &config, &MostActive, &task, &Edit::none())?;
+    for shown in &repairs.done {
+        println!("repaired  {:?} instead of {:?}", shown.repaired.target, shown.repaired.was);
+    }
+    if let Some(failed) = &repairs.failed {
+        anyhow::bail!("not repaired: {}", failed.reason);
+    }
+    println!("edited    {:?}", free::write(&loaded, &task, &repairs.edit)?.text);
+    Ok(())
+}

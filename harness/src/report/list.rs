@@ -1,0 +1,146 @@
+//! The tables and pictures of a run, in the order they are printed. A new one is one line.
+
+use super::measured::Measured;
+use super::repairs::Repairs;
+use super::sources::Sources;
+use super::table::Table;
+use super::{
+    beside, claims, figure6, gain_by_place, layers, neurons, phases, side_effects, skipped_by_rank,
+    table1, table3, table4, table5, table6, time_by_length, tradeoff,
+};
+use crate::manifest::Manifest;
+use crate::record::Record;
+use anyhow::Result;
+use rayon::prelude::*;
+use std::path::{Path, PathBuf};
+
+/// The material of tables.
+pub(super) struct Material<'r> {
+    pub(super) records: &'r [Record],
+    pub(super) manifest: &'r Manifest,
+    pub(super) sources: Sources<'r>,
+    pub(super) measured: Measured,
+}
+
+impl<'r> Material<'r> {
+    /// # Errors
+    /// If the records contradict each other.
+    fn of(records: &'r [Record], manifest: &'r Manifest) -> Result<Self> {
+        let sources = Sources::of(records, manifest)?;
+        let measured = Measured::of(&sources)?;
+        Ok(Self { records, manifest, sources, measured })
+    }
+
+    /// The repairs, if there are some.
+    fn repairs(&self) -> Option<&Repairs<'r>> {
+        Some(&self.sources.repairs).filter(|repairs| !repairs.all.is_empty())
+    }
+}
+
+/// A table: its name, as file and on the command line, and how it is made and drawn.
+struct Entry {
+    name: &'static str,
+    made: Made,
+    draw: Option<Picture>,
+}
+
+/// How a table is made; nothing where the records do not fill it.
+enum Made {
+    /// Of the records.
+    Of(fn(&Material<'_>) -> Result<Option<Table>>),
+    /// Of the table of this name, with the paper's figures beside it.
+    Beside(&'static str),
+}
+
+/// How a table is drawn into a folder; the files.
+type Picture = fn(&Table, &Path) -> Result<Vec<PathBuf>>;
+
+const fn table(name: &'static str, of: fn(&Material<'_>) -> Result<Option<Table>>) -> Entry {
+    Entry { name, made: Made::Of(of), draw: None }
+}
+
+const fn beside(name: &'static str, table: &'static str) -> Entry {
+    Entry { name, made: Made::Beside(table), draw: None }
+}
+
+impl Entry {
+    const fn drawn(self, draw: Picture) -> Self {
+        Self { name: self.name, made: self.made, draw: Some(draw) }
+    }
+}
+
+/// Every table. One line each.
+#[rustfmt::skip]
+const ENTRIES: &[Entry] = &[
+    table("table1", |of| Ok(table1::build(of))),
+    table("table3", |of| of.sources.scores.as_ref().map(|scores| table3::build(scores, &of.sources.order)).transpose()),
+    table("table4", |of| Ok(of.sources.costs.as_ref().map(table4::build))),
+    table("table5", |of| Ok(of.sources.costs.as_ref().map(table5::build))),
+    table("figure6", |of| Ok(of.sources.costs.as_ref().map(|_| figure6::build(&of.sources.repairs))))
+        .drawn(|table, folder| figure6::picture(table).draw(folder)),
+    table("phases", |of| Ok(of.sources.costs.as_ref().map(|costs| phases::build(costs, of.manifest))))
+        .drawn(phases::draw),
+    table("side_effects", |of| Ok(of.sources.costs.as_ref().and_then(side_effects::build))),
+    table("table6", |of| Ok(of.sources.probes.as_ref().map(|probes| table6::build(probes, &of.manifest.identity))))
+        .drawn(tradeoff::draw),
+    table("table6_types", |of| Ok(of.sources.probes.as_ref().map(table6::by_type))),
+    table("table6_subtypes", |of| Ok(of.sources.probes.as_ref().map(table6::by_subtype))),
+    table("table6_readings", |of| Ok(of.sources.probes.as_ref().map(table6::readings))),
+    beside("beside_table1", "table1"),
+    beside("beside_table3", "table3"),
+    beside("beside_table4", "table4"),
+    beside("beside_table5", "table5"),
+    beside("beside_table6", "table6"),
+    table("claims", |of| Ok(claims::build(of))),
+    table("skipped_by_rank", |of| Ok(of.repairs().map(skipped_by_rank::build)))
+        .drawn(|table, folder| skipped_by_rank::picture(table).draw(folder)),
+    table("time_by_length", |of| Ok(of.repairs().map(time_by_length::build)))
+        .drawn(|table, folder| time_by_length::picture(table).draw(folder)),
+    table("gain_by_place", |of| Ok(of.repairs().map(gain_by_place::build)))
+        .drawn(|table, folder| gain_by_place::picture(table).draw(folder)),
+    table("layers", |of| Ok(of.repairs().map(layers::build)))
+        .drawn(|table, folder| layers::picture(table).draw(folder)),
+    table("neurons", |of| Ok(of.repairs().map(neurons::build))),
+];
+
+/// The names of all tables, as files and on the command line.
+pub fn table_names() -> impl Iterator<Item = &'static str> {
+    ENTRIES.iter().map(|entry| entry.name)
+}
+
+/// Every table the records can fill.
+///
+/// # Errors
+/// If the records contradict each other.
+pub fn tables(records: &[Record], manifest: &Manifest) -> Result<Vec<Table>> {
+    let material = Material::of(records, manifest)?;
+    let own = ENTRIES.par_iter().map(|entry| match entry.made {
+        Made::Of(build) => build(&material),
+        Made::Beside(_) => Ok(None),
+    });
+    let own: Vec<Option<Table>> = own.collect::<Result<_>>()?;
+    let (model, departures) = (manifest.identity.model(), manifest.all_deviations().len());
+    let same_clock = |a: &str, b: &str| manifest.keep_time(a, b);
+    let besides = ENTRIES.iter().map(|entry| {
+        let Made::Beside(name) = entry.made else { return None };
+        let table = own.iter().flatten().find(|table| table.name == name)?;
+        beside::build(table, entry.name, (model, departures), same_clock)
+    });
+    let besides: Vec<Option<Table>> = besides.collect();
+    Ok(own.into_iter().zip(besides).filter_map(|(own, beside)| own.or(beside)).collect())
+}
+
+/// Draws those of `tables` that have a picture into `folder`; the files.
+///
+/// # Errors
+/// If one cannot be written.
+pub(super) fn draw(tables: &[Table], folder: &Path) -> Result<Vec<PathBuf>> {
+    let drawn = ENTRIES.par_iter().map(|entry| {
+        let table = tables.iter().find(|table| table.name == entry.name);
+        match (table, entry.draw) {
+            (Some(table), Some(draw)) => draw(table, folder),
+            _ => Ok(Vec::new()),
+        }
+    });
+    Ok(drawn.collect::<Result<Vec<_>>>()?.concat())
+}
