@@ -68,7 +68,9 @@ pub fn repairs(task: &Task, repairs: &Repairs, free: Option<&Free>, advice: &str
         if let Cause::Undone { by: Some(by) } = cause {
             let _ = writeln!(out, "The repair of token {} has undone it.", by + 1);
         }
-        let _ = writeln!(out, "{advice}");
+        if !advice.is_empty() {
+            let _ = writeln!(out, "{advice}");
+        }
     } else {
         let _ = writeln!(
             out,
