@@ -59,7 +59,7 @@ pub enum Command {
     /// Print what a model writes after a prompt, with patches or without.
     Generate(GenerateArgs),
     /// Make a model say a target after a prompt: repair its wrong tokens one by one, and show what else
-    /// changes. Nothing on disk does; `--out` keeps the patch as a file.
+    /// changes. Writes nothing without `--out`, which keeps the patch as a file.
     Patch(PatchArgs),
     /// Write a copy of a model with patches in its weights.
     Apply(ApplyArgs),

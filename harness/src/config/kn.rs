@@ -48,7 +48,7 @@ impl Default for KnConfig {
 }
 
 impl KnConfig {
-    /// Refuses what each key allows and together means nothing.
+    /// Rejects contradictory keys.
     pub(super) fn check(&self) -> Result<(), String> {
         let named = self.label.split_once("step=").map(|(_, rest)| rest.trim_end_matches(')'));
         let steps = self.steps.0;

@@ -42,7 +42,7 @@ impl Default for MentConfig {
 }
 
 impl MentConfig {
-    /// Refuses what each key allows and together means nothing.
+    /// Rejects contradictory keys.
     pub(super) fn check(&self) -> Result<(), String> {
         let (locate, estimate) = (&self.locate, &self.estimate);
         let differentiated = (AttributedToken::default(), Quantity::default());

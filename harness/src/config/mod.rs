@@ -15,9 +15,7 @@ pub use self::ment::*;
 pub use self::method::{MethodConfig, MethodKind};
 pub use self::no_edit::*;
 pub use self::probing::*;
-#[cfg(feature = "torch")]
-pub(crate) use self::set::Key;
-pub(crate) use self::set::{check_read, set};
+pub(crate) use self::set::{Key, check_read, set};
 pub use self::sweep::{Experiment, Point};
 pub use self::value::*;
 

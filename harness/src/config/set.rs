@@ -53,7 +53,6 @@ impl Key {
     }
 
     /// Returns whether it is the key `other`, or one below it, of one entry or of all.
-    #[cfg(feature = "torch")]
     pub(crate) fn is_below(&self, other: &str) -> bool {
         let mut wanted = other.split('.');
         let wanted_table = wanted.next() == Some(self.table.as_str());

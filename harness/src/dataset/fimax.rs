@@ -53,7 +53,7 @@ fn parse(source: &Source) -> Result<Vec<Pair>> {
 fn pair(record: &csv::StringRecord) -> Result<Pair, String> {
     if record.len() != 2 {
         return Err(format!(
-            "2 fields are wanted and there are {}; quote a field that holds a comma",
+            "expected 2 fields, found {}; quote a field that holds a comma",
             record.len()
         ));
     }
@@ -138,8 +138,8 @@ mod tests {
         insta::assert_snapshot!(error(""), @"DIR/fimax-retrieval.csv, line 1: the header must be `query,apis` and is ``; add or repair it");
         insta::assert_snapshot!(error("q,a.b\n"), @"DIR/fimax-retrieval.csv, line 1: the header must be `query,apis` and is `q,a.b`; add or repair it");
         insta::assert_snapshot!(error("query,apis\n"), @"DIR/fimax-retrieval.csv: there is no pair in it; the format is CSV with the header `query,apis`, a query and its space-separated API names a row");
-        insta::assert_snapshot!(error("query,apis\nq,a.b\nq, with comma,a.b\n"), @"DIR/fimax-retrieval.csv, line 3: 2 fields are wanted and there are 3; quote a field that holds a comma");
-        insta::assert_snapshot!(error("query,apis\r\n\"q\r\nr\",a.b\r\n\r\n\r\nq\r\n"), @"DIR/fimax-retrieval.csv, line 6: 2 fields are wanted and there are 1; quote a field that holds a comma");
+        insta::assert_snapshot!(error("query,apis\nq,a.b\nq, with comma,a.b\n"), @"DIR/fimax-retrieval.csv, line 3: expected 2 fields, found 3; quote a field that holds a comma");
+        insta::assert_snapshot!(error("query,apis\r\n\"q\r\nr\",a.b\r\n\r\n\r\nq\r\n"), @"DIR/fimax-retrieval.csv, line 6: expected 2 fields, found 1; quote a field that holds a comma");
         insta::assert_snapshot!(error("query,apis\n\n\n ,a.b\n"), @"DIR/fimax-retrieval.csv, line 4: `query` is blank; fill it in or remove the row");
         insta::assert_snapshot!(error("query,apis\nq, \n"), @"DIR/fimax-retrieval.csv, line 2: `apis` is blank; fill it in or remove the row");
         insta::assert_snapshot!(error("query,apis\nq,a.b c()\n"), @"DIR/fimax-retrieval.csv, line 2: `c()` is not an API name such as `numpy.linalg.norm`");

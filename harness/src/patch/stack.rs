@@ -72,8 +72,8 @@ impl Stack {
                 let fits = neuron.layer < spec.layers && neuron.index < spec.d_ff;
                 if !fits || width != spec.d_model {
                     return Err(InputError::new(format!(
-                        "{}: neuron {} of layer {} with {width} entries is none of this model, which \
-                         has {} layers of {} neurons with {}",
+                        "{}: neuron {} of layer {} with a column of length {width} does not fit the model, \
+                         which has {} layers of {} neurons with columns of length {}",
                         file.path.display(),
                         neuron.index,
                         neuron.layer,

@@ -43,8 +43,8 @@ pub(crate) struct Traces {
 pub(super) struct Warm(HashSet<(MethodKind, bool)>);
 
 impl Warm {
-    /// Has `run` run `method` for nothing, unless one of its kind has run; `run` says whether there was
-    /// something to run it on.
+    /// Warms up, once per kind of method: `run` runs `method` and drops the result, and returns whether there
+    /// was something to run it on.
     pub(super) fn up(
         &mut self,
         method: &dyn Method,

@@ -13,12 +13,22 @@ pub use self::run::run;
 
 use self::chains::Chains;
 use self::sequence::Sequence;
-use crate::config::Config;
+use crate::config::{Config, Key};
 use crate::error::InputError;
 use anyhow::Result;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use toml::Table;
+
+/// Keys that a study does not read: of what a run does with a datum's other errors and with other data.
+const UNREAD: [&str; 6] = [
+    "ment.across_errors",
+    "kn.parallel.prompts",
+    "kn.parallel.demonstrations",
+    "execution.too_long",
+    "execution.unrelated_probes",
+    "execution.strict",
+];
 
 /// What is studied.
 #[derive(Clone, Debug)]
@@ -50,8 +60,12 @@ impl StudyConfig {
         let text = Config::text(path)?;
         let mut table: Table = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         for line in set {
-            crate::config::set(&mut table, line)
-                .map_err(|error| InputError::new(format!("--set: {error}")))?;
+            let told = |error: String| InputError::new(format!("--set: {error}"));
+            let keys = Key::all(line).map_err(told)?;
+            if keys.iter().any(|key| UNREAD.iter().any(|unread| key.is_below(unread))) {
+                return Err(told(format!("`{line}`: a study does not read it")));
+            }
+            crate::config::set(&mut table, line).map_err(told)?;
         }
         let study = match (table.remove("chains"), table.remove("sequence")) {
             (Some(value), None) => {

@@ -46,7 +46,7 @@ pub(super) fn config(manifest: &Manifest, places: &Places) -> Result<Config> {
         }
     }
     let config: Config = serde_json::from_value(value).map_err(|error| {
-        InputError::new(format!("the manifest holds no config of today: {error}"))
+        InputError::new(format!("the config was written by an incompatible version ({error})"))
     })?;
     config.check().map_err(InputError::new)?;
     Ok(config)

@@ -5,7 +5,7 @@ use crate::bench;
 use crate::support::{golden, ment, relative, tensors};
 use ment::edit::Edit;
 use ment::engine::forward::logits;
-use ment::model::{Options, load_weights};
+use ment::model::{Options, check, load_weights};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -240,14 +240,19 @@ fn configs_that_are_not_computed_are_refused_by_every_command() {
             "head_dim = 4611686018427387904 is too large",
         ),
     ];
-    for (key, value, said) in cases {
+    for (place, (key, value, said)) in cases.into_iter().enumerate() {
         let folder = Folder::tiny();
-        let error = folder.set("config.json", key, value.clone()).refused();
+        folder.set("config.json", key, value.clone());
+        let error = check(folder.0.path(), Options::default()).unwrap_err().to_string();
         assert!(error.contains(said), "{key} {value}: {error}");
-        let assert =
-            ment().args(["check", &folder.config(), "--model"]).arg(folder.0.path()).assert();
-        let checked = bench::stderr(&assert.code(2).stdout(""), folder.0.path());
-        assert!(checked.contains(said), "ment check: {key} {value}: {checked}");
+        // Every command asks the same function; a few cases show it.
+        if place % 6 == 0 {
+            assert!(folder.refused().contains(said), "{key} {value}");
+            let mut command = ment();
+            let assert = command.args(["check", &folder.config(), "--model"]).arg(folder.0.path());
+            let checked = bench::stderr(&assert.assert().code(2).stdout(""), folder.0.path());
+            assert!(checked.contains(said), "ment check: {key} {value}: {checked}");
+        }
     }
 }
 
@@ -451,7 +456,7 @@ fn pieces_are_shown_with_their_space() {
 fn a_text_may_end_within_a_character() {
     let folder = with_pieces();
     let mut within = 0;
-    for seed in ["1", "2"] {
+    for seed in ["2"] {
         for tokens in 1..=8 {
             let tokens = tokens.to_string();
             let arguments = [

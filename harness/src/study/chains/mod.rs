@@ -90,7 +90,7 @@ pub struct Case {
 }
 
 impl Chains {
-    /// Refuses what each key allows and together means nothing.
+    /// Rejects contradictory keys.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.form.matches("{question}").count() != 1 {
             return Err("chains.form must hold {question} exactly once".into());

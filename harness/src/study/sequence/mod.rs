@@ -35,7 +35,7 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// Refuses what each key allows and together means nothing.
+    /// Rejects contradictory keys.
     pub(super) fn check(&self) -> Result<(), String> {
         match self.readings.iter().find(|reading| reading.0 > self.count.0) {
             Some(late) => Err(format!(
