@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use flate2::read::MultiGzDecoder;
 use rayon::prelude::*;
 use serde_json::Value;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
@@ -174,24 +174,10 @@ pub struct Run {
 pub fn read(folder: &Path) -> Result<Run> {
     let manifest = read_manifest(folder)?;
     let (records, left_out) = read_records(folder)?;
-    check_datasets(&records, &manifest)
+    manifest
+        .check_datasets(&records)
         .map_err(|what| InputError::new(format!("{}: {what}", folder.display())))?;
     Ok(Run { manifest, records, left_out })
-}
-
-/// Refuses records of a data set that `manifest` does not name.
-fn check_datasets(records: &[Record], manifest: &Manifest) -> Result<(), String> {
-    let known: HashSet<&str> = manifest.identity.datasets().collect();
-    let stray = records.iter().find_map(|record| {
-        let dataset = record.dataset().filter(|name| !known.contains(name.as_str()))?;
-        Some((record.key(), dataset))
-    });
-    match stray {
-        None => Ok(()),
-        Some((key, dataset)) => Err(format!(
-            "{key} is of the data set `{dataset}`, which the manifest does not name; take its line out"
-        )),
-    }
 }
 
 /// The records of all files of a run: what is there more than once, once. And what was left out.

@@ -143,7 +143,7 @@ pub struct RunArgs {
     #[command(flatten)]
     /// What is run.
     pub experiment: ConfigArgs,
-    /// Where records and tables go [default: results/ and the name of the config].
+    /// Folder of records and tables [default: results/ and the name of the config].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Where to compute: cpu or cuda:N.
@@ -172,7 +172,7 @@ pub struct RunArgs {
 pub struct StudyArgs {
     /// The study, a TOML file.
     pub config: PathBuf,
-    /// Where measurements, tables and pictures go [default: results/ and the name of the config].
+    /// Folder of measurements, tables and pictures [default: results/ and the name of the config].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Another model than the config's: a Hugging Face folder.

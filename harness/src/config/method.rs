@@ -43,7 +43,7 @@ impl MethodKind {
         Self::ALL.into_iter().find(|kind| kind.key() == key)
     }
 
-    /// Whether it attributes on prompts that are parallel to the one at hand.
+    /// Returns whether it attributes on prompts that are parallel to the one at hand.
     pub fn needs_parallel_prompts(self) -> bool {
         match self {
             Self::NoEdit | Self::Ment => false,

@@ -9,6 +9,7 @@ mod probing;
 mod set;
 mod sweep;
 mod value;
+mod written;
 
 pub use self::kn::*;
 pub use self::ment::*;
@@ -19,6 +20,7 @@ pub(crate) use self::set::{Key, check_read, set};
 pub use self::sweep::{Experiment, Point};
 pub use self::value::*;
 
+use self::written::Written;
 use crate::dataset::DatasetName;
 use crate::error::InputError;
 use anyhow::Result;
@@ -48,79 +50,6 @@ pub struct Config {
     /// `[sweep]`: keys as in `--set`, quoted, each with a list of values; every combination is a run of
     /// its own. What goes together is one value: `model = [{ label = "a", path = "…" }, …]`.
     pub sweep: BTreeMap<String, Vec<toml::Value>>,
-}
-
-/// A config as TOML and manifests have it: an array for each kind of method.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    #[serde(default)]
-    description: String,
-    model: ModelConfig,
-    #[serde(default)]
-    retrieval: RetrievalConfig,
-    #[serde(default)]
-    execution: Execution,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    probing: Option<ProbingConfig>,
-    #[serde(default)]
-    dataset: Vec<DatasetConfig>,
-    #[serde(default)]
-    no_edit: Vec<NoEditConfig>,
-    #[serde(default)]
-    kn: Vec<KnConfig>,
-    #[serde(default)]
-    ment: Vec<MentConfig>,
-    #[serde(default, skip_serializing)]
-    sweep: BTreeMap<String, Vec<toml::Value>>,
-}
-
-impl From<Written> for Config {
-    fn from(written: Written) -> Self {
-        let Written {
-            description,
-            model,
-            retrieval,
-            execution,
-            probing,
-            dataset,
-            no_edit,
-            kn,
-            ment,
-            sweep,
-        } = written;
-        let methods = no_edit.into_iter().map(MethodConfig::NoEdit);
-        let methods = methods.chain(kn.into_iter().map(MethodConfig::Kn));
-        let methods = methods.chain(ment.into_iter().map(MethodConfig::Ment)).collect();
-        Self { description, model, retrieval, execution, probing, dataset, methods, sweep }
-    }
-}
-
-impl From<Config> for Written {
-    fn from(config: Config) -> Self {
-        let Config { description, model, retrieval, execution, probing, dataset, methods, sweep } =
-            config;
-        let (mut no_edit, mut kn, mut ment) = (Vec::new(), Vec::new(), Vec::new());
-        for method in methods {
-            match method {
-                MethodConfig::NoEdit(config) => no_edit.push(config),
-                MethodConfig::Kn(config) => kn.push(config),
-                MethodConfig::Ment(config) => ment.push(config),
-            }
-        }
-        Self {
-            description,
-            model,
-            retrieval,
-            execution,
-            probing,
-            dataset,
-            no_edit,
-            kn,
-            ment,
-            sweep,
-        }
-    }
 }
 
 /// `[model]`
@@ -346,7 +275,7 @@ impl Config {
         self.methods.iter().any(|method| method.kind().needs_parallel_prompts())
     }
 
-    /// Whether a sentence encoder finds demonstrations or parallel prompts.
+    /// Returns whether a sentence encoder finds demonstrations or parallel prompts.
     pub fn needs_encoder(&self) -> bool {
         let demonstrates = self.probing.is_none() && self.retrieval.demonstrations > 0;
         demonstrates || self.needs_parallel_prompts()

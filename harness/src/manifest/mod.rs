@@ -6,11 +6,11 @@ mod session;
 pub use self::session::{OUTSIDE, Session, command, places};
 
 use crate::config::{Config, MethodKind};
-use crate::record::FORMAT;
+use crate::record::{FORMAT, Record};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// `manifest.json` of a run folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -137,6 +137,24 @@ impl Manifest {
             whole.method_deviations.entry(label.clone()).or_insert_with(|| clauses.clone());
         }
         whole
+    }
+
+    /// Refuses records of a data set that it does not name.
+    ///
+    /// # Errors
+    /// If there is one.
+    pub(crate) fn check_datasets(&self, records: &[Record]) -> Result<(), String> {
+        let known: HashSet<&str> = self.identity.datasets().collect();
+        let stray = records.iter().find_map(|record| {
+            let dataset = record.dataset().filter(|name| !known.contains(name.as_str()))?;
+            Some((record.key(), dataset))
+        });
+        match stray {
+            None => Ok(()),
+            Some((key, dataset)) => Err(format!(
+                "{key} is of the data set `{dataset}`, which the manifest does not name; take its line out"
+            )),
+        }
     }
 
     /// Whether the times of two methods can be compared.

@@ -46,9 +46,9 @@ struct Entry {
 
 /// How a table is made; nothing where the records do not fill it.
 enum Made {
-    /// Of the records.
+    /// A table of the records.
     Of(fn(&Material<'_>) -> Result<Option<Table>>),
-    /// Of the table of this name, with the paper's figures beside it.
+    /// The table of this name with the paper's figures beside it.
     Beside(&'static str),
 }
 

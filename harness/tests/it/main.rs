@@ -28,6 +28,8 @@ mod odd_folders;
 #[cfg(feature = "torch")]
 mod patch;
 #[cfg(feature = "torch")]
+mod patch_shown;
+#[cfg(feature = "torch")]
 mod predict;
 #[cfg(feature = "torch")]
 mod probing;
