@@ -1,4 +1,4 @@
-//! What `ment patch` and `ment apply` say of a patch: how prompt and target are cut, what the model writes by
+//! Output of `ment patch` and `ment apply`: how prompt and target are cut, the text that the model writes by
 //! itself, side effects, and patches that are lost.
 
 use crate::patch::{OTHER, PROMPT, Workplace};
