@@ -124,10 +124,11 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
     let given = |given: &Option<String>| text(given.as_deref().unwrap_or_default());
     let (prompt, target) = (given(&args.prompt)?, given(&args.target)?);
     if target.is_empty() {
-        return Err(InputError::new("the target is empty; say what the model should write"));
+        return Err(InputError::new(repair::NO_TARGET));
     }
     let config = methods::one(&args.method, &args.set)?;
-    let (patches, _) = (read(&args.patch)?, kept::sha256(args.keep.as_deref())?);
+    let patches = read(&args.patch)?;
+    kept::check(args.keep.as_deref())?;
     let opened = open(&args.model)?;
     let (stack, standing) = opened.with(patches)?;
     let loaded = &opened.loaded;
@@ -303,7 +304,8 @@ fn revert(args: &PatchArgs, file: &Path, out: &Path) -> Result<()> {
 pub fn apply(args: &ApplyArgs) -> Result<()> {
     check_new(&args.out)?;
     crate::signal::listen()?; // so that nothing half-written is left behind
-    let (patches, _) = (read(&args.patch)?, kept::sha256(args.keep.as_deref())?);
+    let patches = read(&args.patch)?;
+    kept::check(args.keep.as_deref())?;
     let opened = open(&args.model)?;
     let (stack, _) = opened.with(patches)?;
     write(opened, &args.model.model, stack, args.keep.as_deref(), &args.out)

@@ -133,6 +133,14 @@ fn text(path: Option<&Path>) -> Result<String> {
     path.map_or_else(|| Ok(DEFAULT.to_string()), super::read)
 }
 
+/// Finds out whether the texts of the file `path` can be read: before a model is loaded.
+///
+/// # Errors
+/// If they cannot.
+pub fn check(path: Option<&Path>) -> Result<()> {
+    text(path).map(drop)
+}
+
 /// SHA-256 of the texts of the file `path`, or of those of this project, 64 hex digits.
 ///
 /// # Errors

@@ -21,6 +21,9 @@ use tch::{Kind, Tensor};
 /// Tokens shown before and after.
 pub const TOP: usize = 5;
 
+/// The message for an empty target.
+pub const NO_TARGET: &str = "the target is empty; say what the model should write";
+
 /// How often one token is repaired: later ones may undo it.
 const TRIES: usize = 3;
 
@@ -46,7 +49,7 @@ impl Task {
     pub fn new(loaded: &Loaded, prompt: &str, target: &str) -> Result<Self> {
         let (ids, border) = loaded.tokenizer.encode_after(prompt, target)?;
         if target.is_empty() || ids.gold.is_empty() {
-            return Err(InputError::new("the target is empty; say what the model should say"));
+            return Err(InputError::new(NO_TARGET));
         }
         if ids.prompt.is_empty() {
             return Err(InputError::new(
