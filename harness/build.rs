@@ -30,13 +30,13 @@ fn libtorch() {
     );
     println!("cargo:rustc-env=MENT_LIBTORCH={}", libtorch.display());
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", libtorch.join("lib").display());
-    println!("cargo:rerun-if-changed=src/device.cpp");
+    println!("cargo:rerun-if-changed=src/engine/device.cpp");
     cc::Build::new()
         .cpp(true)
         .std("c++20")
         .include(libtorch.join("include"))
         .warnings(false) // those of libtorch's headers
-        .file("src/device.cpp")
+        .file("src/engine/device.cpp")
         .compile("ment_device");
 }
 

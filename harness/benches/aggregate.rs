@@ -9,9 +9,10 @@
 //! The profile is that of the binary; with Cargo's own for benches, all crates are built again.
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, criterion_group, criterion_main};
-use ment::manifest::Manifest;
-use ment::record::{DatumRecord, PredictionRecord, Record, TrialId, TrialRecord};
-use ment::{report, store};
+use ment::records::manifest::Manifest;
+use ment::records::store;
+use ment::records::{DatumRecord, ErrorTrial, PredictionRecord, Record, Trial, TrialId};
+use ment::report;
 use std::cell::LazyCell;
 use std::fs::File;
 use std::hint::black_box;
@@ -30,22 +31,21 @@ const TRIALS: usize = 37;
 /// Of the published run what MENT made, and a manifest that names every method of its copies.
 fn published() -> (Manifest, Vec<Record>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results/published/patching");
-    let store::Run { mut manifest, mut records, .. } =
-        store::read(&folder).expect("the published run");
-    let unedited = manifest.identity.config["model"]["label"].clone();
+    let store::Run { manifest, mut records, .. } = store::read(&folder).expect("the published run");
     records.retain(|record| match record {
         Record::Datum(_) => true,
-        Record::Trial(trial) => trial.method == "MENT",
+        Record::Trial(trial) => trial.trial.method == "MENT",
         Record::Prediction(prediction) => {
-            prediction.method == "MENT" || unedited == prediction.method.as_str()
+            prediction.method == "MENT" || prediction.method == manifest.identity.model()
         }
-        Record::Case(_) | Record::Patch(_) => false,
+        Record::Case(_) | Record::Probe(_) => false,
     });
+    let mut manifest = serde_json::to_value(manifest).expect("plain data");
     for method in 1..METHODS {
         let settings = serde_json::json!({ "kind": "ment", "label": label(method), "quota": 10 });
-        manifest.identity.methods.insert(label(method), settings);
+        manifest["identity"]["methods"][label(method)] = settings;
     }
-    (manifest, records)
+    (serde_json::from_value(manifest).expect("a manifest"), records)
 }
 
 fn label(method: usize) -> String {
@@ -69,7 +69,7 @@ fn records(published: &[Record], count: usize) -> Vec<Record> {
 fn of_datum(published: &[Record], source: &DatumRecord, number: usize) -> Vec<Record> {
     let numbered = |text: &str| format!("{text} x{number}");
     let mut predictions: Vec<&PredictionRecord> = Vec::new();
-    let mut trials: Vec<&TrialRecord> = Vec::new();
+    let mut trials: Vec<&ErrorTrial> = Vec::new();
     for record in published {
         match record {
             Record::Prediction(prediction)
@@ -88,12 +88,11 @@ fn of_datum(published: &[Record], source: &DatumRecord, number: usize) -> Vec<Re
         vec![Record::Datum(DatumRecord { datum: number, gold_text, ..source.clone() })];
     records.extend((0..TRIALS).map(|index| {
         let trial = trials[(number + index) % trials.len()].clone();
-        Record::Trial(TrialRecord {
-            id: TrialId::new("copy", trial.dataset, number, index),
-            datum: number,
-            method: label(1 + index % (METHODS - 1)),
-            ..trial
-        })
+        let id = TrialId::new("copy", trial.dataset, number, index);
+        let method = label(1 + index % (METHODS - 1));
+        let same = trial.trial.clone();
+        let copy = Trial { id, method, ..same };
+        Record::Trial(ErrorTrial { trial: copy, datum: number, ..trial })
     }));
     records.extend((0..METHODS).map(|method| {
         let (source, method) = match method {

@@ -7,12 +7,13 @@
 use anyhow::Result;
 use ment::config::MethodKind;
 use ment::edit::{ColumnDelta, Edit, Neuron};
+use ment::edit::{Patched, Phases};
 use ment::engine::forward;
 use ment::method::{LlmError, Method, Repair, Scene, observe};
-use ment::model::{self, Options};
-use ment::patch::repair::{Task, repair};
-use ment::patch::{free, methods};
-use ment::record::{Patched, Phases};
+use ment::model;
+use ment::model::Options;
+use ment::own_model::patch::repair::{Task, repair};
+use ment::own_model::patch::{free, methods};
 
 /// Pushes tried, each twice as strong as the one before.
 const PUSHES: i32 = 8;

@@ -5,9 +5,10 @@
 use anyhow::Result;
 use ment::edit::Edit;
 use ment::method;
-use ment::model::{self, Options};
-use ment::patch::repair::{Task, repair};
-use ment::patch::{free, methods};
+use ment::model;
+use ment::model::Options;
+use ment::own_model::patch::repair::{Task, repair};
+use ment::own_model::patch::{free, methods};
 
 fn main() -> Result<()> {
     let folder = std::env::args().nth(1).unwrap_or(".models/smollm2-135m-instruct".into());

@@ -40,7 +40,7 @@
 //! A table of a run, from its records alone; `examples/` repairs a model and has a method of one's own.
 //!
 //! ```no_run
-//! let run = ment::store::read("results/patching".as_ref())?;
+//! let run = ment::records::store::read("results/patching".as_ref())?;
 //! for table in ment::report::tables(&run.records, &run.manifest)? {
 //!     println!("{}", table.terminal(100));
 //! }
@@ -49,50 +49,21 @@
 
 #[cfg(feature = "torch")]
 pub mod bench;
-pub mod benchmark;
-pub mod check;
 pub mod cli;
-pub mod command;
 pub mod config;
-pub mod dataset;
-pub mod difference;
+pub mod data;
 pub mod edit;
-pub mod error;
-pub mod log;
-pub mod manifest;
-pub mod metric;
-pub mod plan;
-mod process;
-pub mod prompt;
-mod published;
-pub mod record;
-pub mod report;
-pub mod show;
-pub mod store;
-pub mod study;
-pub mod sweep;
-mod trial;
-pub mod verify;
-
-#[cfg(feature = "torch")]
-pub mod device;
 #[cfg(feature = "torch")]
 pub mod engine;
-#[cfg(feature = "torch")]
-pub mod generate;
+pub mod error;
+pub mod experiment;
 #[cfg(feature = "torch")]
 pub mod method;
+pub mod metric;
 #[cfg(feature = "torch")]
 pub mod model;
-#[cfg(feature = "torch")]
-pub mod patch;
-#[cfg(feature = "torch")]
-pub mod predict;
-#[cfg(feature = "torch")]
-mod progress;
-#[cfg(feature = "torch")]
-pub mod retrieval;
-#[cfg(feature = "torch")]
-pub mod run;
-#[cfg(feature = "torch")]
-mod signal;
+pub mod own_model;
+pub mod records;
+pub mod report;
+pub mod system;
+pub mod table;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     sigpipe::reset(); // `ment report … | head` ends quietly
-    ment::log::begin();
+    ment::system::log::begin();
     match dispatch(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<Interrupted>() => {
@@ -25,19 +25,19 @@ fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<()> {
     match command {
-        Command::Run(args) => ment::command::run(args),
-        Command::Check(args) => ment::command::check(&args),
+        Command::Run(args) => ment::cli::command::run(args),
+        Command::Check(args) => ment::cli::command::check(&args),
         Command::Report { run, other: Some(other), out, .. } => {
-            ment::command::compare([&run, &other], out.as_deref())
+            ment::cli::command::compare([&run, &other], out.as_deref())
         }
-        Command::Report { run, tables, .. } => ment::command::report(&run, &tables),
-        Command::Verify(args) => ment::command::verify(args),
-        Command::Show { run, trial } => ment::command::show(&run, trial.as_deref()),
-        Command::Predict(args) => ment::command::predict(&args),
-        Command::Generate(args) => ment::command::generate(&args),
-        Command::Patch(args) => ment::command::patch(&args),
-        Command::Apply(args) => ment::command::apply(&args),
-        Command::Study(args) => ment::command::study(&args),
-        Command::Bench(args) => ment::command::bench(args),
+        Command::Report { run, tables, .. } => ment::cli::command::report(&run, &tables),
+        Command::Verify(args) => ment::cli::command::verify(args),
+        Command::Show { run, trial } => ment::cli::command::show(&run, trial.as_deref()),
+        Command::Predict(args) => ment::cli::command::predict(&args),
+        Command::Generate(args) => ment::cli::command::generate(&args),
+        Command::Patch(args) => ment::cli::command::patch(&args),
+        Command::Apply(args) => ment::cli::command::apply(&args),
+        Command::Study(args) => ment::cli::command::study(&args),
+        Command::Bench(args) => ment::cli::command::bench(args),
     }
 }

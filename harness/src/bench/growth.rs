@@ -6,7 +6,7 @@ use super::subject::Subject;
 use super::{Against, Growth};
 use crate::config::{MentConfig, Positive};
 use crate::model::tokenizer::Joint;
-use crate::{progress, signal};
+use crate::system::{progress, signal};
 use anyhow::Result;
 use std::path::PathBuf;
 use tch::Device;

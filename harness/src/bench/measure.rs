@@ -3,8 +3,8 @@
 use super::subject::{Subject, Wrong};
 use super::{Alone, Figure};
 use crate::config::{MentConfig, Positive};
-use crate::device::release_freed_memory;
-use crate::process::resident;
+use crate::engine::device::release_freed_memory;
+use crate::system::process::resident;
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::time::Instant;

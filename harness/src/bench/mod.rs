@@ -11,9 +11,10 @@ mod versus;
 
 use self::peer::Peer;
 use self::subject::Subject;
+use crate::engine::device;
 use crate::error::InputError;
-use crate::report::table::Table;
-use crate::{device, progress, signal};
+use crate::system::{files, progress, signal};
+use crate::table::Table;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::num::NonZeroUsize;
@@ -220,7 +221,7 @@ fn report(results: Results, out: &Path) -> Result<Bench> {
     let tables = tables::all(&results);
     let mut files = vec![out.join("bench.json")];
     for table in &tables {
-        files.extend(crate::report::export::write(table, out)?);
+        files.extend(crate::table::export::write(table, out)?);
     }
     files.extend(plot::all(&results, out)?);
     Ok(Bench { tables, files, failures: results.failures })
@@ -230,5 +231,5 @@ fn report(results: Results, out: &Path) -> Result<Bench> {
 fn write(results: &Results, out: &Path) -> Result<()> {
     let path = out.join("bench.json");
     let text = serde_json::to_string_pretty(results)? + "\n";
-    std::fs::write(&path, text).with_context(|| format!("{}: cannot be written", path.display()))
+    files::write(&path, text)
 }

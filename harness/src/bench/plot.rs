@@ -1,7 +1,7 @@
 //! The measurements as pictures.
 
 use super::{Against, Growth, Results, Task};
-use crate::report::plot::{self, Area, Drawn};
+use crate::table::plot::{self, Area, Drawn};
 use anyhow::Result;
 use plotters::prelude::*;
 use std::path::{Path, PathBuf};

@@ -2,17 +2,18 @@
 //! end it predicts a wrong token.
 
 use crate::config::{DatasetConfig, Engine, MentConfig, Order, Positive, Quantity};
-use crate::dataset::{DatasetName, Pair};
+use crate::data::dataset::{DatasetName, Pair};
 use crate::edit::Edit;
+use crate::engine::forward;
 use crate::engine::integrated_gradients::{Point, integrated_gradients};
+use crate::engine::probe::Probes;
 use crate::engine::prompt_end::PromptEnd;
 use crate::engine::trace::Trace;
-use crate::engine::{forward, probe::Probes};
+use crate::experiment::prompt::render;
 use crate::method::ment::{Located, Ment};
 use crate::method::{LlmError, Method, NoParallelPrompts, Oracle, Repair, Scene};
 use crate::model::tokenizer::{Joint, Tokenizer};
 use crate::model::{CausalLm, Options, Sequences, load_weights};
-use crate::prompt::render;
 use anyhow::{Result, ensure};
 use std::path::Path;
 use std::rc::Rc;

@@ -1,7 +1,7 @@
 //! The measurements as tables.
 
 use super::{Figure, Results, Task, Versus};
-use crate::report::table::{Better, Column, Format, Group, Row, Table};
+use crate::table::{Better, Column, Format, Group, Row, Table};
 
 /// Speed against the peer, and the engine alone.
 pub(super) fn all(results: &Results) -> Vec<Table> {

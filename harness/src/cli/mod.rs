@@ -1,6 +1,8 @@
 //! The command line.
 
+pub mod command;
 mod patch;
+mod show;
 
 pub use self::patch::{ApplyArgs, GenerateArgs, ModelArgs, PatchArgs};
 
@@ -155,7 +157,7 @@ pub struct RunArgs {
     /// Run the I-th of N shards: every N-th datum of each data set, from the I-th. Shards share
     /// the folder of the run, one process each; the tables cover all that is there.
     #[arg(long, value_name = "I/N")]
-    pub shard: Option<crate::plan::Shard>,
+    pub shard: Option<crate::config::Shard>,
     /// Print only these tables, separated by commas (all are written).
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = names())]
     pub tables: Vec<String>,

@@ -1,6 +1,7 @@
 //! The methods of a config: one list, whatever their kind. In TOML each kind has an array of its own.
 
 use super::{KnConfig, MentConfig, NoEditConfig};
+use serde::Serialize;
 
 /// A kind of method. A new one is a variant here and one of [`MethodConfig`]; the compiler names what is
 /// missing then.
@@ -15,7 +16,8 @@ pub enum MethodKind {
 }
 
 /// The settings of a method: one row of the tables.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum MethodConfig {
     /// `[[no_edit]]`
     NoEdit(NoEditConfig),

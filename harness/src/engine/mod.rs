@@ -8,6 +8,7 @@
 pub mod batches;
 pub mod block;
 pub mod decode;
+pub mod device;
 pub mod forward;
 pub mod gradient;
 pub mod integrated_gradients;

@@ -4,8 +4,7 @@
 use super::observe::{Simulated, log_ratio, observe_candidates};
 use super::simulate::Simulation;
 use super::{LlmError, Scene, observe};
-use crate::edit::{ColumnDelta, Edit};
-use crate::record::{Observation, Patched};
+use crate::edit::{ColumnDelta, Edit, Observation, Patched};
 use anyhow::Result;
 use tch::Tensor;
 

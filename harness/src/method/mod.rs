@@ -1,5 +1,6 @@
 //! Methods: an LLM error in, an [`Edit`] out. A method never touches the weights.
 
+pub(crate) mod attempt;
 mod in_order;
 pub mod kn;
 pub mod ment;
@@ -14,10 +15,9 @@ pub use self::oracle::Oracle;
 
 use self::no_edit::NoEdit;
 use crate::config::{Config, Engine, MethodConfig, MethodKind};
-use crate::edit::{Edit, Neuron};
+use crate::edit::{Edit, Neuron, Observation, Patched, Phases};
 use crate::engine::trace::Trace;
 use crate::model::{CausalLm, Loaded};
-use crate::record::{Observation, Patched, Phases};
 use anyhow::Result;
 use tch::Tensor;
 

@@ -2,8 +2,7 @@
 
 use super::{LlmError, Method, Repair, Scene, observe};
 use crate::config::{MethodKind, NoEditConfig};
-use crate::edit::Edit;
-use crate::record::Phases;
+use crate::edit::{Edit, Phases};
 use anyhow::Result;
 
 /// No edit.

@@ -1,8 +1,8 @@
 //! Logits to ranks and probabilities.
 
 use super::LlmError;
+use crate::edit::Observation;
 use crate::error::NonFinite;
-use crate::record::Observation;
 use anyhow::Result;
 use tch::{Kind, Tensor};
 

@@ -2,8 +2,9 @@
 //! over the vocabulary, r = e · pinv(W_o).
 
 use crate::model::{CausalLm, Loaded};
+use crate::system::files;
 use sha2::{Digest, Sha256};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tch::{Kind, Tensor};
 
 /// The pseudoinverse of an output head, factored: for W `[V,D]` of any rank, the pseudoinverse of
@@ -47,7 +48,10 @@ impl Oracle {
             return Self { head: head(model, rows), gram_inverse };
         }
         let oracle = Self::new(model, rows);
-        write(&file, &oracle.gram_inverse);
+        // A cache: where it cannot be written, the inverse is computed again next time.
+        let _ = files::write_by(&file, |partial| {
+            Tensor::write_safetensors(&[(CACHED, &oracle.gram_inverse)], partial)
+        });
         oracle
     }
 
@@ -96,17 +100,6 @@ fn inverse(gram: &Tensor) -> Tensor {
 fn read(file: &Path) -> Option<Tensor> {
     let tensors = file.is_file().then(|| Tensor::read_safetensors(file).ok())??;
     tensors.into_iter().find_map(|(name, tensor)| (name == CACHED).then_some(tensor))
-}
-
-/// Under another name first: nobody ever reads half a file.
-fn write(file: &Path, gram_inverse: &Tensor) {
-    let partial = PathBuf::from(format!("{}.{}", file.display(), std::process::id()));
-    let folder = file.parent().unwrap_or(Path::new("."));
-    let written = std::fs::create_dir_all(folder).is_ok()
-        && Tensor::write_safetensors(&[(CACHED, gram_inverse)], &partial).is_ok();
-    if !written || std::fs::rename(&partial, file).is_err() {
-        let _ = std::fs::remove_file(&partial);
-    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
 //! Two runs side by side: two models, two commits, two machines.
 
-use super::export;
-use super::measured::{Measure, Measured};
-use super::significance::off_zero;
-use super::sources::Sources;
-use super::table::{Better, Column, Format, Group, Row, Table};
-use crate::dataset::DatasetName;
+use crate::data::dataset::DatasetName;
 use crate::error::InputError;
-use crate::manifest::Manifest;
-use crate::store::{self, Run};
+use crate::records::manifest::Manifest;
+use crate::records::store::{self, Run};
+use crate::report::measures::measured::{Measure, Measured};
+use crate::report::measures::significance::off_zero;
+use crate::report::measures::sources::Sources;
+use crate::table::{Better, Column, Format, Group, Row, Table, export};
 use anyhow::{Context, Result};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -103,11 +102,8 @@ fn same_data(first: &Manifest, second: &Manifest, scope: &str) -> bool {
     let of = |manifest: &Manifest| {
         let contents = manifest.identity.contents.clone().into_iter();
         let files: Vec<_> = contents.filter(|(file, _)| file.starts_with(&folder)).collect();
-        let sets = manifest.identity.config["dataset"].as_array().cloned().unwrap_or_default();
-        let own = sets
-            .into_iter()
-            .find(|set| set["name"].as_str().map(|n| format!("{n}/")) == Some(folder.clone()));
-        (files, own.map(|set| set["division"].clone()), manifest.probing.map(|p| p.rank_cap))
+        let division = dataset.and_then(|name| manifest.identity.division(name.as_str()));
+        (files, division, manifest.probing.map(|probing| probing.rank_cap))
     };
     of(first) == of(second)
 }
@@ -122,10 +118,9 @@ struct Approach {
 fn approaches(first: &Manifest, second: &Manifest) -> Vec<Approach> {
     let models = [first, second].map(|manifest| manifest.identity.model().to_string());
     let unedited = Approach { name: "unedited".into(), labels: models };
-    let known = |label: &&String| second.identity.methods.contains_key(label.as_str());
-    let methods = first.identity.methods.keys().filter(known);
+    let methods = first.identity.labels().filter(|label| second.identity.has_method(label));
     let method =
-        |label: &String| Approach { name: label.clone(), labels: [label.clone(), label.clone()] };
+        |label: &str| Approach { name: label.into(), labels: [label.into(), label.into()] };
     std::iter::once(unedited).chain(methods.map(method)).collect()
 }
 

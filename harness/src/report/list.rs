@@ -1,41 +1,19 @@
 //! The tables and pictures of a run, in the order they are printed. A new one is one line.
 
-use super::measured::Measured;
-use super::repairs::Repairs;
-use super::sources::Sources;
-use super::table::Table;
-use super::{
-    beside, claims, figure6, gain_by_place, layers, neurons, phases, side_effects, skipped_by_rank,
-    table1, table3, table4, table5, table6, time_by_length, tradeoff,
+use crate::records::Record;
+use crate::records::manifest::Manifest;
+use crate::report::claims;
+use crate::report::figures::{
+    figure6, gain_by_place, layers, phases, skipped_by_rank, time_by_length, tradeoff,
 };
-use crate::manifest::Manifest;
-use crate::record::Record;
+use crate::report::measures::Material;
+use crate::report::tables::{
+    neurons, paper_comparison, side_effects, table1, table3, table4, table5, table6,
+};
+use crate::table::Table;
 use anyhow::Result;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
-
-/// The material of tables.
-pub(super) struct Material<'r> {
-    pub(super) records: &'r [Record],
-    pub(super) manifest: &'r Manifest,
-    pub(super) sources: Sources<'r>,
-    pub(super) measured: Measured,
-}
-
-impl<'r> Material<'r> {
-    /// # Errors
-    /// If the records contradict each other.
-    fn of(records: &'r [Record], manifest: &'r Manifest) -> Result<Self> {
-        let sources = Sources::of(records, manifest)?;
-        let measured = Measured::of(&sources)?;
-        Ok(Self { records, manifest, sources, measured })
-    }
-
-    /// The repairs, if there are some.
-    fn repairs(&self) -> Option<&Repairs<'r>> {
-        Some(&self.sources.repairs).filter(|repairs| !repairs.all.is_empty())
-    }
-}
 
 /// A table: its name, as file and on the command line, and how it is made and drawn.
 struct Entry {
@@ -124,7 +102,7 @@ pub fn tables(records: &[Record], manifest: &Manifest) -> Result<Vec<Table>> {
     let besides = ENTRIES.iter().map(|entry| {
         let Made::Beside(name) = entry.made else { return None };
         let table = own.iter().flatten().find(|table| table.name == name)?;
-        beside::build(table, entry.name, (model, departures), same_clock)
+        paper_comparison::build(table, entry.name, (model, departures), same_clock)
     });
     let besides: Vec<Option<Table>> = besides.collect();
     Ok(own.into_iter().zip(besides).filter_map(|(own, beside)| own.or(beside)).collect())
@@ -134,7 +112,7 @@ pub fn tables(records: &[Record], manifest: &Manifest) -> Result<Vec<Table>> {
 ///
 /// # Errors
 /// If one cannot be written.
-pub(super) fn draw(tables: &[Table], folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn draw(tables: &[Table], folder: &Path) -> Result<Vec<PathBuf>> {
     let drawn = ENTRIES.par_iter().map(|entry| {
         let table = tables.iter().find(|table| table.name == entry.name);
         match (table, entry.draw) {

@@ -1,51 +1,24 @@
 //! Records to tables. Never loads a model.
 
-mod beside;
-mod bootstrap;
-mod by_class;
 mod claims;
 mod compare;
-mod costs;
-pub mod export;
-mod figure6;
-mod frame;
-mod gain_by_place;
-pub mod html;
-mod latex;
-mod layers;
+mod figures;
 mod list;
-mod measured;
-mod neurons;
-mod panels;
-mod phases;
-pub(crate) mod plot;
-mod probes;
-mod repairs;
-mod scores;
-mod side_effects;
-mod significance;
-mod skipped_by_rank;
-mod sources;
+mod measures;
+pub mod page;
 mod sweep;
-pub mod table;
-mod table1;
-mod table3;
-mod table4;
-mod table5;
-mod table6;
-mod time_by_length;
-mod tradeoff;
+mod tables;
 
 pub use self::compare::compare;
 pub use self::list::{table_names, tables};
 pub use self::sweep::{SweptPoint, sweep};
 
 use crate::error::InputError;
-use crate::record::Record;
-use crate::store::{self, Run};
+use crate::records::Record;
+use crate::records::store::{self, Run};
+use crate::table::{Table, export};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
-use table::Table;
 
 /// The tables of a run, and the files they were written to.
 #[derive(Debug)]
@@ -72,7 +45,7 @@ pub fn report(folder: &Path) -> Result<Report> {
 /// If the records contradict each other or hold nothing to tell, or `folder` cannot be written.
 pub fn write(run: &Run, folder: &Path) -> Result<Report> {
     let Run { manifest, records, left_out } = run;
-    let told = |record: &Record| matches!(record, Record::Prediction(_) | Record::Patch(_));
+    let told = |record: &Record| matches!(record, Record::Prediction(_) | Record::Probe(_));
     if !records.iter().any(told) {
         let dropped = records.iter().filter(|r| matches!(r, Record::Case(case) if case.dropped));
         let what = match dropped.count() {
@@ -95,6 +68,6 @@ pub fn write(run: &Run, folder: &Path) -> Result<Report> {
         .collect::<Result<Vec<_>>>()?
         .concat();
     files.extend(list::draw(&tables, folder)?);
-    files.push(html::write(folder, manifest, records, &tables, &files)?);
+    files.push(page::write(folder, manifest, records, &tables, &files)?);
     Ok(Report { tables, deviations, files })
 }

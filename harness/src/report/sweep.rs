@@ -1,10 +1,9 @@
 //! The points of a sweep side by side.
 
-use super::export;
-use super::measured::{Measure, Measured};
-use super::sources::Sources;
-use super::table::{Better, Column, Format, Group, Row, Table};
-use crate::store::{self, Run};
+use crate::records::store::{self, Run};
+use crate::report::measures::measured::{Measure, Measured};
+use crate::report::measures::sources::Sources;
+use crate::table::{Better, Column, Format, Group, Row, Table, export};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
@@ -32,8 +31,8 @@ pub fn sweep(
     for point in points {
         let Run { manifest, records, .. } = store::read(&point.folder)?;
         let measured = Measured::of(&Sources::of(&records, &manifest)?)?;
-        let model = manifest.identity.model().to_string();
-        for approach in std::iter::once(&model).chain(manifest.identity.methods.keys()) {
+        let identity = &manifest.identity;
+        for approach in std::iter::once(identity.model()).chain(identity.labels()) {
             let means = compared.iter().map(|(measure, _)| measured.mean(*measure, approach));
             let means: Vec<Option<f64>> = means.collect();
             if means.iter().any(Option::is_some) {

@@ -2,7 +2,8 @@
 
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
-use ment::record::{Phases, Record};
+use ment::edit::Phases;
+use ment::records::Record;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -54,7 +55,7 @@ impl Bench {
 
     /// The records of a run, shards and all.
     pub(crate) fn all_records(&self, out: &str) -> Vec<Record> {
-        ment::store::read(&self.path(out)).expect("a run").records
+        ment::records::store::read(&self.path(out)).expect("a run").records
     }
 
     /// The records of a run, times set to zero: all that must be the same again.
@@ -63,10 +64,11 @@ impl Bench {
         text.lines()
             .map(|line| match serde_json::from_str(line).expect("a record") {
                 Record::Datum(datum) => {
-                    Record::Datum(ment::record::DatumRecord { seconds: 0.0, ..datum })
+                    Record::Datum(ment::records::DatumRecord { seconds: 0.0, ..datum })
                 }
-                Record::Trial(trial) => {
-                    Record::Trial(ment::record::TrialRecord { seconds: Phases::default(), ..trial })
+                Record::Trial(mut own) => {
+                    own.trial.seconds = Phases::default();
+                    Record::Trial(own)
                 }
                 prediction => prediction,
             })

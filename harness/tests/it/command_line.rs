@@ -81,7 +81,7 @@ fn the_published_runs_give_the_published_tables() {
     let mut compared = 0;
     for run in std::fs::read_dir(root().join("results/published")).unwrap() {
         let published = run.unwrap().path();
-        let Ok(records) = ment::store::record_files(&published) else { continue };
+        let Ok(records) = ment::records::store::record_files(&published) else { continue };
         let folder = tempfile::tempdir().unwrap();
         for file in records.into_iter().chain([published.join("manifest.json")]) {
             std::fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
@@ -92,7 +92,7 @@ fn the_published_runs_give_the_published_tables() {
             let ours = std::fs::read(folder.path().join(&name)).unwrap();
             let theirs = std::fs::read(published.join(&name)).unwrap_or_default();
             let name = published.join(name);
-            if name.ends_with(ment::report::html::NAME) && !name.exists() {
+            if name.ends_with(ment::report::page::NAME) && !name.exists() {
                 continue; // committed for some runs only
             }
             assert!(ours == theirs, "{} is not what `ment report` writes", name.display());
@@ -108,7 +108,7 @@ fn the_published_studies_give_the_published_pages() {
     let mut compared = 0;
     for study in std::fs::read_dir(root().join("results/published")).unwrap() {
         let published = study.unwrap().path();
-        if !ment::study::is_study(&published) {
+        if !ment::records::store::journal::is_study(&published) {
             continue;
         }
         let folder = tempfile::tempdir().unwrap();
@@ -132,7 +132,7 @@ fn the_published_studies_give_the_published_pages() {
 fn the_published_runs_hold() {
     for run in std::fs::read_dir(root().join("results/published")).unwrap() {
         let published = run.unwrap().path();
-        if ment::store::record_files(&published).is_ok() {
+        if ment::records::store::record_files(&published).is_ok() {
             ment().arg("verify").arg(&published).assert().success();
         }
     }
@@ -165,7 +165,7 @@ fn committed_configs_are_well_formed() {
     }
     assert!(found >= 4);
     for entry in std::fs::read_dir(root().join("configs/studies")).unwrap() {
-        ment::study::StudyConfig::read(&entry.unwrap().path(), &[]).unwrap();
+        ment::experiment::study::StudyConfig::read(&entry.unwrap().path(), &[]).unwrap();
     }
     let assert = ment()
         .current_dir(root())

@@ -1,10 +1,10 @@
 //! Parsers under damaged input: an error at worst, never a panic.
 
 use crate::support::root;
-use ment::benchmark::Benchmark;
 use ment::config::Config;
-use ment::dataset::DatasetName;
-use ment::record::Record;
+use ment::data::benchmark::Benchmark;
+use ment::data::dataset::DatasetName;
+use ment::records::Record;
 use proptest::prelude::*;
 use std::fs;
 use std::path::Path;
@@ -98,7 +98,7 @@ proptest! {
     fn a_damaged_run_is_reported_or_refused(damages in damage(), is_manifest in any::<bool>()) {
         let file = if is_manifest { "manifest.json" } else { "trials.jsonl" };
         with_damaged(&root().join("harness/tests/runs/patching"), file, &damages, |folder| {
-            if let Ok(run) = ment::store::read(folder) {
+            if let Ok(run) = ment::records::store::read(folder) {
                 drop(ment::report::tables(&run.records, &run.manifest));
             }
         });

@@ -1,7 +1,7 @@
 //! The benchmark of generalization and specificity: what is in it, and what is refused.
 
 use crate::support::{ment, root};
-use ment::benchmark::{Benchmark, Place};
+use ment::data::benchmark::{Benchmark, Place};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;

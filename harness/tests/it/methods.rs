@@ -1,7 +1,8 @@
 //! Every method end to end with the real binary, on a tiny checkpoint.
 
 use crate::bench::{self, Bench};
-use ment::record::{Outcome, Record, TrialRecord};
+use ment::edit::Outcome;
+use ment::records::{ErrorTrial, Record, Trial};
 use std::collections::BTreeMap;
 
 /// The eight variants: label, and what departs from MENT.
@@ -39,10 +40,10 @@ fn everything() -> String {
     methods
 }
 
-fn trials(records: &[Record]) -> BTreeMap<String, Vec<&TrialRecord>> {
-    let mut found: BTreeMap<String, Vec<&TrialRecord>> = BTreeMap::new();
+fn trials(records: &[Record]) -> BTreeMap<String, Vec<&Trial>> {
+    let mut found: BTreeMap<String, Vec<&Trial>> = BTreeMap::new();
     for record in records {
-        if let Record::Trial(trial) = record {
+        if let Record::Trial(ErrorTrial { trial, .. }) = record {
             found.entry(trial.method.clone()).or_default().push(trial);
         }
     }
@@ -135,8 +136,8 @@ fn both_engines_do_the_same_under_every_method() {
     let choices = |out: &str| -> Vec<_> {
         let records = bench.records(out);
         let trials = trials(&records);
-        let of = |t: &&TrialRecord| {
-            (t.position, t.outcome, t.neurons.iter().map(|n| n.neuron).collect::<Vec<_>>())
+        let of = |t: &&Trial| {
+            (t.target, t.outcome, t.neurons.iter().map(|n| n.neuron).collect::<Vec<_>>())
         };
         trials
             .iter()
@@ -314,7 +315,7 @@ fn cut_sharded_or_cramped_every_method_does_the_same() {
 
     let choices = |out: &str| -> BTreeMap<String, (Outcome, Vec<usize>)> {
         let records = bench.all_records(out);
-        let of = |t: &TrialRecord| (t.outcome, t.neurons.iter().map(|n| n.neuron.index).collect());
+        let of = |t: &Trial| (t.outcome, t.neurons.iter().map(|n| n.neuron.index).collect());
         trials(&records).values().flatten().map(|t| (t.id.to_string(), of(t))).collect()
     };
     for shard in ["1/2", "2/2"] {

@@ -1,7 +1,7 @@
 //! A model of one's own: patched, written, read again, and taken back.
 
 use crate::support::{golden, ment, set_up_model};
-use ment::patch::file::{Patch, PatchFile};
+use ment::own_model::patch::file::{Patch, PatchFile};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
 //! The probing experiment end to end with the real binary, on a tiny checkpoint and benchmark.
 
 use crate::bench::{self, Bench};
-use ment::record::{CaseRecord, Outcome, PatchRecord, Phases, Record};
+use ment::edit::{Outcome, Phases};
+use ment::records::{CaseRecord, ProbeTrial, Record, Trial};
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
@@ -55,11 +56,12 @@ fn cases(records: &[Record]) -> Vec<&CaseRecord> {
 }
 
 /// By method and case, times set to zero.
-fn patches(records: &[Record]) -> BTreeMap<(String, String), PatchRecord> {
+fn patches(records: &[Record]) -> BTreeMap<(String, String), ProbeTrial> {
     let patch = |record: &Record| match record {
-        Record::Patch(patch) => {
-            let key = (patch.method.clone(), patch.name.to_string());
-            Some((key, PatchRecord { seconds: Phases::default(), ..patch.clone() }))
+        Record::Probe(own) => {
+            let key = (own.trial.method.clone(), own.name.to_string());
+            let trial = Trial { seconds: Phases::default(), ..own.trial.clone() };
+            Some((key, ProbeTrial { trial, ..own.clone() }))
         }
         _ => None,
     };
@@ -83,9 +85,9 @@ fn every_case_is_patched_and_probed() {
         let probes = &patch.probes;
         assert_eq!((probes.related, probes.argmax.len()), (2, 5), "{case}");
         assert!(probes.argmax_is.rank_before.iter().all(|&rank| rank == 1));
-        if patch.outcome == Outcome::Solved {
+        if patch.trial.outcome == Outcome::Solved {
             solved += 1;
-            assert!(method != "no edit" && patch.after.target_rank == 1);
+            assert!(method != "no edit" && patch.trial.after.target_rank == 1);
             assert_ne!(probes.target.probability_before, probes.target.probability_after);
         } else {
             assert_eq!(probes.target.rank_before, probes.target.rank_after);
@@ -104,7 +106,7 @@ fn the_control_is_a_method_that_skips_everything() {
     let patches = patches(&records);
     for ((method, case), patch) in &patches {
         if method == "hopeless" {
-            assert_eq!(patch.outcome, Outcome::Skipped, "{case}");
+            assert_eq!(patch.trial.outcome, Outcome::Skipped, "{case}");
             assert_eq!(patch.probes, patches[&("no edit".to_string(), case.clone())].probes);
         }
     }
@@ -130,7 +132,11 @@ fn a_stratified_choice_is_part_of_the_whole() {
     let (some, all) = (patches(&some), patches(&all));
     for (key, patch) in some {
         let whole = &all[&key];
-        assert_eq!((&patch.neurons, &patch.probes), (&whole.neurons, &whole.probes), "{key:?}");
+        assert_eq!(
+            (&patch.trial.neurons, &patch.probes),
+            (&whole.trial.neurons, &whole.probes),
+            "{key:?}"
+        );
     }
 }
 
@@ -276,11 +282,12 @@ fn what_the_model_does_not_predict_is_edited_dropped_or_nudged() {
     let nudged = patches(&run(&bench, "nudged", &[]));
     let declared: BTreeMap<String, u32> =
         cases(&edited).iter().map(|case| (case.name.to_string(), case.declared)).collect();
-    let reached = nudged.iter().filter(|((_, case), patch)| patch.before.argmax == declared[case]);
+    let reached =
+        nudged.iter().filter(|((_, case), patch)| patch.trial.before.argmax == declared[case]);
     assert!(reached.count() > nudged.len() / 2, "MENT makes most declared tokens the argmax");
     let records = bench.all_records("nudged");
     for case in cases(&records) {
-        let before = &nudged[&("MENT".to_string(), case.name.to_string())].before;
+        let before = &nudged[&("MENT".to_string(), case.name.to_string())].trial.before;
         assert_eq!(case.nudged, Some(before.argmax == case.declared), "{}", case.name);
     }
     let made = cases(&records).iter().filter(|case| case.nudged == Some(true)).count();
@@ -304,7 +311,7 @@ fn knowledge_neurons_need_a_data_set() {
         ),
     ));
     let patches = patches(&run(&bench, "out", &[]));
-    assert!(patches.values().any(|patch| patch.parallel > Some(0)));
+    assert!(patches.values().any(|patch| patch.trial.parallel > Some(0)));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 use crate::support::{golden, set_up_model, tensors};
 use ment::edit::Edit;
 use ment::engine::forward;
+use ment::experiment::retrieval::MiniLm;
 use ment::model::{Options, load};
-use ment::retrieval::MiniLm;
 use serde::Deserialize;
 use tch::{Device, Tensor};
 

@@ -1,17 +1,22 @@
 //! `ment run` end to end with the real binary on a tiny checkpoint.
 use crate::bench::{self, Bench};
 use crate::support::root;
-use ment::record::{Outcome, Record};
+use ment::edit::Outcome;
+use ment::records::{ErrorTrial, Record, Trial};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-fn trials(records: &[Record]) -> impl Iterator<Item = &ment::record::TrialRecord> {
+fn errors(records: &[Record]) -> impl Iterator<Item = &ErrorTrial> {
     records.iter().filter_map(|record| match record {
-        Record::Trial(trial) => Some(trial),
+        Record::Trial(own) => Some(own),
         _ => None,
     })
+}
+
+fn trials(records: &[Record]) -> impl Iterator<Item = &Trial> {
+    errors(records).map(|own| &own.trial)
 }
 
 #[test]
@@ -180,9 +185,10 @@ fn both_engines_commit_the_same_neurons() {
     bench.run("reference").success();
     let (replay, reference) = (bench.records("replay"), bench.records("reference"));
     let choices = |records: &[Record]| -> Vec<_> {
-        trials(records)
-            .map(|t| {
-                (t.position, t.outcome, t.neurons.iter().map(|n| n.neuron).collect::<Vec<_>>())
+        errors(records)
+            .map(|ErrorTrial { position, trial, .. }| {
+                let neurons = trial.neurons.iter().map(|patched| patched.neuron);
+                (*position, trial.outcome, neurons.collect::<Vec<_>>())
             })
             .collect()
     };
@@ -285,10 +291,10 @@ fn unrelated_predictions_are_probed_where_the_config_asks() {
     let assert = bench.run("out").success();
     assert!(String::from_utf8_lossy(&assert.get_output().stdout).contains("Kept"));
     let records = bench.records("out");
-    for trial in trials(&records) {
+    for own in errors(&records) {
         // Two bystanders, one of which is the datum itself.
-        let expected = if trial.outcome == Outcome::Solved { 1 } else { 0 };
-        assert_eq!(trial.unrelated.len(), expected);
+        let expected = if own.trial.outcome == Outcome::Solved { 1 } else { 0 };
+        assert_eq!(own.unrelated.len(), expected);
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use ment::dataset::{Dataset, DatasetName, Pair};
+use ment::data::dataset::{Dataset, DatasetName, Pair};
 
 fn folder(name: DatasetName) -> PathBuf {
     let benchmark = concat!(env!("CARGO_MANIFEST_DIR"), "/../benchmark");

@@ -1,7 +1,7 @@
 //! What the command line changes in a config, and `[sweep]`: many runs of one.
 
 use crate::bench::Bench;
-use ment::record::Record;
+use ment::records::Record;
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;

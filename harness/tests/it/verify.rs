@@ -2,7 +2,7 @@
 
 use crate::bench::Bench;
 use crate::support::{golden, root};
-use ment::record::Record;
+use ment::records::Record;
 use serde_json::Value;
 use std::fs;
 

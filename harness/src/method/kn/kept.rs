@@ -1,6 +1,6 @@
 //! What was computed before, as long as there is room for it.
 
-use crate::device::Clock;
+use crate::engine::device::Clock;
 use lru::LruCache;
 use std::hash::Hash;
 use std::rc::Rc;

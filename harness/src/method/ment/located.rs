@@ -2,8 +2,8 @@
 
 use super::super::{LlmError, Scene};
 use crate::config::{Locate, MentConfig};
-use crate::device::Clock;
 use crate::edit::Neuron;
+use crate::engine::device::Clock;
 use std::cell::RefCell;
 
 /// What was located on one trace.

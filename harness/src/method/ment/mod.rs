@@ -15,9 +15,9 @@ use super::{LlmError, Method, Oracle, Repair, Scene};
 use crate::config::{
     AcrossErrors, Config, Locate, MentConfig, MethodKind, Positions, Score, Vocabulary,
 };
-use crate::device::Clock;
+use crate::edit::Phases;
+use crate::engine::device::Clock;
 use crate::model::Loaded;
-use crate::record::Phases;
 use anyhow::Result;
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -5,9 +5,8 @@ use super::super::observe::{Simulated, log_ratio, observe_candidates};
 use super::super::simulate::Simulation;
 use super::super::{LlmError, Repair, Scene, observe};
 use crate::config::{MentConfig, Plan};
-use crate::device::Clock;
-use crate::edit::{ColumnDelta, Edit};
-use crate::record::{Patched, Phases};
+use crate::edit::{ColumnDelta, Edit, Patched, Phases};
+use crate::engine::device::Clock;
 use anyhow::Result;
 use tch::Tensor;
 
@@ -104,7 +103,7 @@ fn best(
 mod tests {
     use super::{Simulated, best};
     use crate::config::Plan;
-    use crate::record::Observation;
+    use crate::edit::Observation;
 
     fn pick(plan: Plan, states: &[(u32, f64)]) -> Option<usize> {
         let candidate = |(index, &(target_rank, ratio)): (usize, &(u32, f64))| {

@@ -1,11 +1,11 @@
 //! What the paper claims, where a test can take it. A new claim is one entry.
 
-use super::super::measured::Measure::{
+use crate::report::claims::Claim;
+use crate::report::claims::Test::{Less, More, Mostly, Uniform};
+use crate::report::measures::measured::Measure::{
     self, Few, Nc, RelatedProbability, RelatedRank, Score, Skipped, Tc, UnrelatedProbability,
     UnrelatedRank,
 };
-use super::Claim;
-use super::Test::{Less, More, Mostly, Uniform};
 
 const MODEL: &str = Claim::MODEL;
 const MENT: &str = "MENT";
@@ -24,7 +24,7 @@ const SCORES: &[Measure] = &[Score("EM"), Score("BM"), Score("LM"), Score("ROUGE
 const HARM: &[Measure] = &[UnrelatedRank, UnrelatedProbability];
 
 /// Of the patching experiment (paper, IV-A and IV-B).
-pub(super) const PATCHING: &[Claim] = &[
+pub(crate) const PATCHING: &[Claim] = &[
     Claim("IV-A: MENT scores higher than the model", More(MENT, MODEL, SCORES)),
     Claim("IV-A: MENT scores higher than KN (step=1)", More(MENT, KN_1, SCORES)),
     Claim("IV-A: MENT scores higher than KN (step=20)", More(MENT, KN_20, SCORES)),
@@ -43,7 +43,7 @@ pub(super) const PATCHING: &[Claim] = &[
 ];
 
 /// Of the probing experiment (paper, IV-C).
-pub(super) const PROBING: &[Claim] = &[
+pub(crate) const PROBING: &[Claim] = &[
     Claim("IV-C: KN (step=1) generalizes less, by rank", More(KN_1, STD, &[RelatedRank])),
     Claim("IV-C: KN (step=20) generalizes less, by rank", More(KN_20, STD, &[RelatedRank])),
     Claim("IV-C: [loc.-rand] generalizes less, by rank", More(RAND, STD, &[RelatedRank])),

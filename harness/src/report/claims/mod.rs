@@ -2,12 +2,12 @@
 
 mod list;
 
-use super::list::Material;
-use super::measured::{Measure, Measured};
-use super::repairs::Repairs;
-use super::significance::{above_zero, uniform};
-use super::table::{Better, Column, Format, Group, Row, Table, Verdict};
-use crate::manifest::Identity;
+use crate::records::manifest::Identity;
+use crate::report::measures::Material;
+use crate::report::measures::measured::{Measure, Measured};
+use crate::report::measures::repairs::Repairs;
+use crate::report::measures::significance::{above_zero, uniform};
+use crate::table::{Better, Column, Format, Group, Row, Table, Verdict};
 
 /// The chance of a claim being confirmed that is false.
 const LEVEL: f64 = 0.05;
@@ -56,7 +56,7 @@ struct Grounds<'g> {
 }
 
 /// The claims of the experiment of `material`; `None` where no approach of them was run.
-pub(super) fn build(material: &Material<'_>) -> Option<Table> {
+pub(crate) fn build(material: &Material<'_>) -> Option<Table> {
     let Material { manifest, sources, measured, .. } = material;
     let grounds = Grounds {
         measured,

@@ -1,0 +1,355 @@
+//! `ment predict`, `ment generate`, `ment patch`, `ment apply`: a model of one's own.
+
+use super::folder_name;
+use super::text::text;
+use crate::cli::{ApplyArgs, GenerateArgs, ModelArgs, PatchArgs, PredictArgs};
+use crate::edit::Edit;
+use crate::engine::device;
+use crate::error::InputError;
+use crate::method;
+use crate::model::{self, Loaded};
+use crate::own_model::generate::{Generated, Sampling, Settings, Stops};
+use crate::own_model::patch::advice::{advice, on_side_effects};
+use crate::own_model::patch::checkpoint::{self, Origin, Written};
+use crate::own_model::patch::file::{self, Card, Patch, PatchFile};
+use crate::own_model::patch::free::{self, Free};
+use crate::own_model::patch::kept::{self, Drift, Kept, Reading};
+use crate::own_model::patch::repair::{self, Held, Repairs, Task};
+use crate::own_model::patch::stack::{Stack, short};
+use crate::own_model::patch::{methods, render};
+use crate::own_model::predict;
+use crate::own_model::token_diff::{self, difference};
+use anyhow::{Context, Result};
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+/// A model with the patches that are in its weights.
+struct Opened {
+    loaded: Loaded,
+    origin: Origin,
+}
+
+fn open(args: &ModelArgs) -> Result<Opened> {
+    let device = device::open(&args.device)?;
+    device::set_up_cpu(args.threads);
+    let options = model::Options {
+        device,
+        kind: tch::Kind::Float,
+        plain_architecture: args.plain_architecture,
+    };
+    let loaded = model::load(&args.model, options)?;
+    let origin = Origin::of(&args.model, &loaded.sha256)?;
+    Ok(Opened { loaded, origin })
+}
+
+/// Reads patch files: before a model is loaded, which takes longer.
+fn read(files: &[PathBuf]) -> Result<Vec<PatchFile>> {
+    files.iter().map(|file| PatchFile::read(file)).collect()
+}
+
+impl Opened {
+    /// The patches in the weights and then those `added`, and what the latter change on top of the
+    /// weights. Where two meet is said.
+    fn with(&self, added: Vec<PatchFile>) -> Result<(Stack, Edit)> {
+        let all = [&self.origin.stack.files[..], &added].concat();
+        let stack = Stack::new(&self.origin.base, all)?;
+        let edit = Stack { files: added }.edit(self.loaded.model.spec())?;
+        stack.conflicts().iter().for_each(|conflict| tracing::warn!("{conflict}"));
+        Ok((stack, edit))
+    }
+
+    /// Reads `kept` without any patch, also without those in the weights.
+    fn base(&self, kept: &Kept) -> Result<Reading> {
+        kept.under(&self.loaded, &self.origin.undo(self.loaded.model.as_ref()))
+    }
+}
+
+/// `ment predict`
+pub fn predict(args: &PredictArgs) -> Result<()> {
+    let prompt = args.input.prompt.as_deref().map(text).transpose()?;
+    let patches = read(&args.patch)?;
+    let opened = open(&args.model)?;
+    let (_, edit) = opened.with(patches)?;
+    let loaded = &opened.loaded;
+    let ids = match prompt {
+        Some(prompt) => loaded.tokenizer.encode(&prompt)?,
+        None => args.input.ids.clone().unwrap_or_default(),
+    };
+    let tokens = predict::next_tokens(loaded, &ids, &edit, args.top.get())?;
+    if args.json {
+        println!("{}", serde_json::json!({ "ids": ids, "next": tokens }));
+    } else {
+        print!("{}", predict::render(&tokens));
+    }
+    Ok(())
+}
+
+/// `ment generate`
+pub fn generate(args: &GenerateArgs) -> Result<()> {
+    let GenerateArgs { temperature, top_p, seed, .. } = *args;
+    let sampling = Sampling { temperature, top_p, seed };
+    sampling.check()?;
+    let stops = args.stop.iter().map(|stop| stop.replace("\\n", "\n")).collect();
+    let settings = Settings { tokens: args.tokens.get(), sampling, stops: Stops::new(stops) };
+    let prompt = text(&args.prompt)?;
+    let patches = read(&args.patch)?;
+    let opened = open(&args.model)?;
+    let (_, edit) = opened.with(patches)?;
+    let loaded = &opened.loaded;
+    let ids = loaded.tokenizer.encode(&prompt)?;
+    let write = |edit: &Edit, say: &mut dyn FnMut(&str)| {
+        crate::own_model::generate::generate(loaded, &ids, edit, &settings, say)
+    };
+    if args.compare {
+        let (before, after) = (write(&Edit::none(), &mut |_| {})?, write(&edit, &mut |_| {})?);
+        let tokens = |text: &Generated| loaded.tokenizer.pieces(&ids, &text.ids, &text.text);
+        let pieces = difference(&tokens(&before)?, &tokens(&after)?);
+        println!("{}", token_diff::render(&pieces, std::io::stdout().is_terminal()));
+    } else if args.json {
+        println!("{}", serde_json::to_string(&write(&edit, &mut |_| {})?)?);
+    } else {
+        write(&edit, &mut |text| {
+            print!("{text}");
+            let _ = std::io::stdout().flush(); // a pipe that has closed is noticed by the next print
+        })?;
+        println!();
+    }
+    Ok(())
+}
+
+/// `ment patch`
+pub fn patch(args: &PatchArgs) -> Result<()> {
+    args.out.as_deref().map_or(Ok(()), check_new)?;
+    if let (Some(revert), Some(out)) = (&args.revert, &args.out) {
+        return self::revert(args, revert, out);
+    }
+    let given = |given: &Option<String>| text(given.as_deref().unwrap_or_default());
+    let (prompt, target) = (given(&args.prompt)?, given(&args.target)?);
+    if target.is_empty() {
+        return Err(InputError::new(repair::NO_TARGET));
+    }
+    let config = methods::one(&args.method, &args.set)?;
+    let patches = read(&args.patch)?;
+    kept::check(args.keep.as_deref())?;
+    let opened = open(&args.model)?;
+    let (stack, standing) = opened.with(patches)?;
+    let loaded = &opened.loaded;
+    let task = Task::new(loaded, &prompt, &target)?;
+    let kept = Kept::read(args.keep.as_deref(), loaded)?;
+    let methods = method::all(&config, loaded);
+    let repairs = repair::repair(loaded, &config, methods[0].as_ref(), &task, &standing)?;
+    let made = match &repairs.failed {
+        Some(_) => None,
+        None => Some(Made::new(&opened, (&task, &kept), (&stack, &standing), &repairs.edit)?),
+    };
+    let is_good = made.as_ref().is_some_and(|made| made.free.says_target);
+    let id = match &args.out {
+        Some(out) if is_good => {
+            let card = Card {
+                base: opened.origin.base.clone(),
+                model: folder_name(&args.model.model),
+                ..Card::new(&config, loaded, &args.method, &task, &repairs, stack.ids())
+            };
+            Some(Patch::new(card, &repairs.edit)?.write(out)?)
+        }
+        _ => None,
+    };
+    if args.json {
+        let Repairs { done, failed, edit } = &repairs;
+        let said = serde_json::json!({
+            "solved": is_good, "patches": edit.0.len(), "repairs": done, "failed": failed,
+            "border": task.border, "written": made.as_ref().map(|made| &made.free),
+            "kept": made.as_ref().map(|made| made.drift),
+            "kept_below": made.as_ref().and_then(|made| made.below),
+            "below": made.as_ref().map(|made| &made.held), "file": id,
+        });
+        println!("{said}");
+    } else {
+        println!("model    {} ({}…)", folder_name(&args.model.model), short(&loaded.sha256));
+        if !stack.files.is_empty() {
+            println!("patches  {} in place", stack.files.len());
+        }
+        print!("{}", render::task(loaded, &task)?);
+        let advice = repairs.failed.as_ref().map(|failed| advice(&config, failed.cause));
+        let free = made.as_ref().map(|made| &made.free);
+        print!("{}", render::repairs(&task, &repairs, free, &advice.unwrap_or_default()));
+        if let Some(made) = &made {
+            made.print(&task, &stack, kept.count());
+            if let Some(advice) = on_side_effects(&config).filter(|_| render::is_large(&made.drift))
+            {
+                println!("         {advice}");
+            }
+        }
+        match (&args.out, &id) {
+            (Some(out), Some(id)) => println!("patch    {} ({}…)", out.display(), short(id)),
+            _ => println!("nothing on disk was changed"),
+        }
+    }
+    let unwritten = args.out.as_ref().map_or("", |_| "; no patch was written");
+    if let Some(failed) = &repairs.failed {
+        let (token, tokens) = (failed.tried.repaired.position + 1, task.ids.gold.len());
+        let reason = &failed.reason;
+        anyhow::bail!("token {token} of {tokens} could not be repaired: {reason}{unwritten}");
+    }
+    anyhow::ensure!(
+        is_good,
+        "after the prompt alone the model does not write the target{unwritten}"
+    );
+    Ok(())
+}
+
+/// The effects of a repair that reached the end of its target.
+struct Made {
+    free: Free,
+    /// Against the model without any patch.
+    drift: Drift,
+    /// The same of the patches that were in place before, if there are some.
+    below: Option<Drift>,
+    /// The state of those patches now.
+    held: Vec<Held>,
+}
+
+impl Made {
+    fn new(
+        opened: &Opened,
+        (task, kept): (&Task, &Kept),
+        (stack, standing): (&Stack, &Edit),
+        edit: &Edit,
+    ) -> Result<Self> {
+        let (loaded, whole) = (&opened.loaded, standing.and(edit));
+        let base = opened.base(kept)?;
+        let below = (!stack.files.is_empty()).then(|| kept.under(loaded, standing)).transpose()?;
+        let held = stack.files.iter().map(|file| Held::new(loaded, &file.patch.card, &whole));
+        Ok(Self {
+            free: free::write(loaded, task, &whole)?,
+            drift: Drift::between(&base, &kept.under(loaded, &whole)?),
+            below: below.map(|below| Drift::between(&base, &below)),
+            held: held.collect::<Result<_>>()?,
+        })
+    }
+
+    fn print(&self, task: &Task, stack: &Stack, texts: usize) {
+        print!("{}", render::free(task, &self.free));
+        print!("{}", render::drift(&self.drift, texts));
+        if let Some(Drift { perplexity_before, perplexity_after, .. }) = self.below {
+            println!(
+                "         (with the patches that were in place, and not this one: {perplexity_before:.3} → \
+                 {perplexity_after:.3})"
+            );
+        }
+        for (file, held) in stack.files.iter().zip(&self.held) {
+            print!("before   {}", render::held(file, held));
+        }
+        let lost = self.held.iter().filter(|held| !held.holds).count();
+        if lost > 0 {
+            println!(
+                "warning  {lost} of the patches that were in place do not hold under the new one"
+            );
+        }
+    }
+}
+
+/// Refuses a place to write to, before any work is done, where something is, or that is in no folder.
+fn check_new(out: &Path) -> Result<()> {
+    if std::fs::symlink_metadata(out).is_ok() {
+        return Err(file::is_there(out));
+    }
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder {
+        Some(folder) if !folder.is_dir() => {
+            Err(InputError::new(format!("{}: there is no such folder", folder.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `ment patch --revert`
+fn revert(args: &PatchArgs, file: &Path, out: &Path) -> Result<()> {
+    crate::system::signal::listen()?; // so that nothing half-written is left behind
+    let folder = &args.model.model;
+    let opened = open(&args.model)?;
+    let own = &opened.origin.stack.files;
+    let gone = PatchFile::read(file)?;
+    let mut left = own.clone();
+    left.retain(|own| own.id != gone.id);
+    if left.len() == own.len() {
+        return Err(InputError::new(format!(
+            "{}: not one of the {} patches of {}",
+            file.display(),
+            left.len(),
+            folder.display()
+        )));
+    }
+    let needed: Vec<String> = left
+        .iter()
+        .filter(|own| own.patch.card.after.contains(&gone.id))
+        .map(PatchFile::name)
+        .collect();
+    if !needed.is_empty() {
+        return Err(InputError::new(format!(
+            "{}: {} was made on top of it; take that out first",
+            file.display(),
+            needed.join(", ")
+        )));
+    }
+    let stack = Stack::new(&opened.origin.base, left)?;
+    let is_base = stack.files.is_empty();
+    let base = short(&opened.origin.base).to_string();
+    write(opened, folder, stack, None, out)?;
+    if is_base {
+        println!("{}: no patch is left, and it is bit for bit the base ({base}…)", out.display());
+    }
+    Ok(())
+}
+
+/// `ment apply`
+pub fn apply(args: &ApplyArgs) -> Result<()> {
+    check_new(&args.out)?;
+    crate::system::signal::listen()?; // so that nothing half-written is left behind
+    let patches = read(&args.patch)?;
+    kept::check(args.keep.as_deref())?;
+    let opened = open(&args.model)?;
+    let (stack, _) = opened.with(patches)?;
+    write(opened, &args.model.model, stack, args.keep.as_deref(), &args.out)
+}
+
+/// Writes the checkpoint of `folder` with `stack` to `out`, and says what is there: what the prompts of its
+/// patches bring about now, and side effects against the model without any patch.
+///
+/// # Errors
+/// If it cannot be written; or if a patch does not hold: the folder is there, and not what was wished for.
+fn write(
+    opened: Opened,
+    folder: &Path,
+    stack: Stack,
+    keep: Option<&Path>,
+    out: &Path,
+) -> Result<()> {
+    let kept = Kept::read(keep, &opened.loaded)?;
+    let base = (!stack.files.is_empty()).then(|| opened.base(&kept)).transpose()?;
+    let Opened { loaded, origin } = opened;
+    let Written { loaded, stack, left_out } =
+        checkpoint::write(folder, loaded, &origin, stack, out)?;
+    let is_written = || format!("{} is written, and was not tested to the end", out.display());
+    let mut lost = 0;
+    for file in &stack.files {
+        let held = Held::new(&loaded, &file.patch.card, &Edit::none()).with_context(is_written)?;
+        lost += usize::from(!held.holds);
+        print!("{}", render::held(file, &held));
+    }
+    if let Some(base) = base {
+        let now = kept.under(&loaded, &Edit::none()).with_context(is_written)?;
+        print!("{}", render::drift(&Drift::between(&base, &now), kept.count()));
+    }
+    if !left_out.is_empty() {
+        println!("not copied, as no patch reaches them: {}", left_out.join(", "));
+    }
+    println!("{} ({}…)", out.display(), short(&loaded.sha256));
+    anyhow::ensure!(
+        lost == 0,
+        "{lost} of {} patches do not hold in this folder, which is written all the same; repair them on \
+         top of it, or apply fewer",
+        stack.files.len()
+    );
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! A benchmark of generalization and specificity (paper, III-D and Table II): types of subtypes of
+//! samples. All samples of a subtype go on with one token, its argmax token; an edit that puts a
+//! target token in its place in one sample should carry over to the others, and not to the samples
+//! of other subtypes.
+
+mod load;
+mod python;
+
+pub(crate) use self::python::first_error;
+
+use crate::data::dataset::{Pair, SourceFile};
+
+/// What the mean over all types is called; no type or subtype is.
+pub const OVERALL: &str = "overall";
+
+/// A benchmark, complete: every type has as many subtypes, every subtype as many samples and targets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Benchmark {
+    /// Its name.
+    pub name: String,
+    /// Version of its data.
+    pub version: String,
+    /// Types, in the order of the tables.
+    pub types: Vec<String>,
+    /// Subtypes, type by type.
+    pub subtypes: Vec<Subtype>,
+    /// The files read.
+    pub files: Vec<SourceFile>,
+}
+
+/// One property of code, as one row of Table II.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subtype {
+    /// Index of its type.
+    pub of: usize,
+    /// Its name.
+    pub name: String,
+    /// What every sample goes on with, with the space before it.
+    pub argmax: String,
+    /// What edits put in its place.
+    pub targets: Vec<String>,
+    /// Input-output pairs that open every prompt, in this order.
+    pub demonstrations: Vec<Pair>,
+    /// The samples.
+    pub samples: Vec<Sample>,
+}
+
+/// Code up to the argmax token, with the intent it serves, and the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// What the code is for.
+    pub intent: String,
+    /// The code before the argmax token.
+    pub before: String,
+    /// The code after it.
+    pub after: String,
+}
+
+/// The place of a sample in its benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    /// Index of the subtype.
+    pub subtype: usize,
+    /// Index of the sample in it.
+    pub sample: usize,
+}
+
+impl Benchmark {
+    /// All samples of a type, subtype by subtype.
+    pub fn of_type(&self, index: usize) -> impl Iterator<Item = Place> + '_ {
+        let subtypes = self.subtypes.iter().enumerate().filter(move |(_, s)| s.of == index);
+        subtypes.flat_map(|(subtype, s)| {
+            (0..s.samples.len()).map(move |sample| Place { subtype, sample })
+        })
+    }
+
+    /// G: the other samples of the same subtype.
+    pub fn related(&self, place: Place) -> impl Iterator<Item = Place> + '_ {
+        let others =
+            (0..self.subtypes[place.subtype].samples.len()).filter(move |&s| s != place.sample);
+        others.map(move |sample| Place { sample, ..place })
+    }
+
+    /// S: the samples of the other subtypes of the same type.
+    pub fn unrelated(&self, place: Place) -> impl Iterator<Item = Place> + '_ {
+        self.of_type(self.type_of(place)).filter(move |other| other.subtype != place.subtype)
+    }
+
+    /// Index of the type of the sample at `place`.
+    pub fn type_of(&self, place: Place) -> usize {
+        self.subtypes[place.subtype].of
+    }
+
+    /// The sample at `place`.
+    pub fn sample(&self, place: Place) -> &Sample {
+        &self.subtypes[place.subtype].samples[place.sample]
+    }
+
+    /// Cases: a sample with a target.
+    pub fn cases(&self) -> usize {
+        self.subtypes.iter().map(|s| s.samples.len() * s.targets.len()).sum()
+    }
+}

@@ -1,0 +1,5 @@
+//! What is measured: data sets, the benchmark of generalization and specificity, and the figures of the paper.
+
+pub mod benchmark;
+pub mod dataset;
+pub(crate) mod paper;

@@ -1,0 +1,83 @@
+//! Edits, and edits written into the weights.
+
+use crate::edit::Neuron;
+use crate::model::CausalLm;
+use tch::Tensor;
+
+/// `delta` `[d_model]` is added to the column of `neuron`.
+#[derive(Debug)]
+pub struct ColumnDelta {
+    /// Whose column.
+    pub neuron: Neuron,
+    /// What is added, `[d_model]`, in the dtype and on the device of the model.
+    pub delta: Tensor,
+}
+
+impl Clone for ColumnDelta {
+    fn clone(&self) -> Self {
+        Self { neuron: self.neuron, delta: self.delta.shallow_clone() }
+    }
+}
+
+/// Any number of column deltas; several on one neuron add up.
+#[derive(Clone, Debug, Default)]
+pub struct Edit(pub Vec<ColumnDelta>);
+
+impl Edit {
+    /// The edit that changes nothing.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// This edit followed by `more`.
+    pub fn and(&self, more: &Self) -> Self {
+        let mut columns = self.0.clone();
+        columns.extend(more.0.iter().cloned());
+        Self(columns)
+    }
+
+    /// The columns of one layer.
+    pub fn of_layer(&self, layer: usize) -> impl Iterator<Item = &ColumnDelta> {
+        self.0.iter().filter(move |column| column.neuron.layer == layer)
+    }
+
+    /// The lowest layer edited; `None` for an empty edit.
+    pub fn first_layer(&self) -> Option<usize> {
+        self.0.iter().map(|column| column.neuron.layer).min()
+    }
+}
+
+/// An edit written into the weights; dropping it restores the saved columns bit for bit, also
+/// when the scope is left by an error or a panic.
+pub struct Applied<'m> {
+    model: &'m dyn CausalLm,
+    saved: Vec<(Neuron, Tensor)>,
+}
+
+impl<'m> Applied<'m> {
+    /// Adds every column of `edit` to the weights of `model`.
+    pub fn new(model: &'m dyn CausalLm, edit: &Edit) -> Self {
+        let mut applied = Self { model, saved: Vec::with_capacity(edit.0.len()) };
+        for column in &edit.0 {
+            let mut weight = applied.column(column.neuron);
+            applied.saved.push((column.neuron, weight.copy()));
+            let _ = weight.g_add_(&column.delta);
+        }
+        applied
+    }
+
+    /// A view that autograd does not watch: graphs made before keep their gradients, as the
+    /// weights come back bit for bit before anyone asks for them.
+    fn column(&self, neuron: Neuron) -> Tensor {
+        self.model.ffn_output_matrix(neuron.layer).data().select(1, neuron.index as i64)
+    }
+}
+
+impl Drop for Applied<'_> {
+    fn drop(&mut self) {
+        // Backwards, so that a neuron edited twice ends at its first saved copy.
+        for (neuron, saved) in self.saved.iter().rev() {
+            self.column(*neuron).copy_(saved);
+        }
+    }
+}

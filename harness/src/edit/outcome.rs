@@ -1,0 +1,66 @@
+//! What an edit came to: the prediction before and after, the neurons patched, the time it took.
+
+use crate::edit::Neuron;
+use serde::{Deserialize, Serialize};
+
+/// How an error ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The target became the argmax.
+    Solved,
+    /// The quota did not suffice; everything was undone.
+    Skipped,
+    /// An earlier edit of the same datum had solved it (`across_errors = "keep"` only).
+    AlreadySolved,
+}
+
+/// The prediction at one position, before or after an edit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// Most probable token id.
+    pub argmax: u32,
+    /// Its probability.
+    pub argmax_probability: f64,
+    /// Rank of the target, from 1.
+    pub target_rank: u32,
+    /// Probability of the target.
+    pub target_probability: f64,
+}
+
+/// One patched neuron, in the order of patching.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Patched {
+    /// Which.
+    #[serde(flatten)]
+    pub neuron: Neuron,
+    /// Its place in the attribution order, from 0.
+    pub candidate: usize,
+    /// Ranks the target climbed, negative where it fell (Equation 3, first part).
+    pub rank_gain: i64,
+    /// Change of ln(P target / P argmax) (Equation 3, second part).
+    pub log_ratio_gain: f64,
+}
+
+/// Wall time of the phases of one repair, seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Phases {
+    /// Running the sequence and reading the prediction off. The errors of a datum share the run, and
+    /// the first one bears it; of the methods on a case of a benchmark each one bears it.
+    pub trace: f64,
+    /// Attribution.
+    pub locate: f64,
+    /// Oracle parameters.
+    pub estimate: f64,
+    /// Simulation of candidates.
+    pub plan: f64,
+    /// Committing edits.
+    pub apply: f64,
+}
+
+impl Phases {
+    /// All phases together: the paper's TimeCost.
+    pub fn total(&self) -> f64 {
+        self.trace + self.locate + self.estimate + self.plan + self.apply
+    }
+}

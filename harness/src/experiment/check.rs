@@ -1,0 +1,177 @@
+//! `ment check`: what a config asks for, and whether it can be had, before any model is loaded.
+
+use crate::config::{Config, KnConfig, MethodConfig};
+use crate::data::benchmark::{Benchmark, Place};
+use crate::data::dataset::Dataset;
+use crate::data::paper;
+use crate::error::InputError;
+use crate::experiment::plan::{cases, plan};
+use anyhow::Result;
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// Data sets, plan and files of `config`; what it comes to, for the reader.
+///
+/// # Errors
+/// If something is missing, or makes no sense with the data at hand.
+pub fn check(config: &Config) -> Result<String> {
+    let folder = &config.model.path;
+    model(config)?;
+    let datasets = datasets(config)?;
+    let probed = config
+        .probing
+        .as_ref()
+        .map(|settings| anyhow::Ok((settings, Benchmark::load(&settings.from)?)))
+        .transpose()?;
+    if config.needs_encoder() {
+        encoder(&config.retrieval.encoder)?;
+    }
+    let mut out = format!("model       {} ({})\n", config.model.label, folder.display());
+    let planned = if let Some((_, benchmark)) = &probed {
+        out += &self::benchmark(benchmark);
+        Vec::new() // nothing but the benchmark is prompted
+    } else {
+        plan(config, &datasets)
+    };
+    for (index, dataset) in datasets.iter().enumerate() {
+        let prompted = planned.iter().filter(|datum| datum.dataset == index).count();
+        let _ = writeln!(
+            out,
+            "data        {}: {prompted} data prompted, {} pairs to retrieve from",
+            dataset.name.label(),
+            dataset.retrieval.len()
+        );
+    }
+    for label in config.labels() {
+        let _ = writeln!(out, "method      {label}");
+    }
+    let methods = config.labels().count();
+    let work = match &probed {
+        Some((settings, benchmark)) => format!("{} cases", cases(benchmark, settings.cases).len()),
+        None => format!("{} data", planned.len()),
+    };
+    let _ = writeln!(out, "plan        {work} × {methods} methods");
+    Ok(out)
+}
+
+/// Checks that the model can be loaded, as far as its configs, its tokenizer and the headers of its weights
+/// tell; without libtorch, that it is there.
+fn model(config: &Config) -> Result<()> {
+    let folder = &config.model.path;
+    need(
+        &folder.join("config.json"),
+        "no model in Hugging Face layout; `just setup` makes the default",
+    )?;
+    #[cfg(feature = "torch")]
+    {
+        let options = crate::engine::device::options(&config.model, tch::Device::Cpu);
+        crate::model::check(folder, options)?;
+    }
+    need(&folder.join("tokenizer.json"), "the model has no tokenizer")
+}
+
+/// Checks that the sentence encoder can be loaded, as far as its configs and headers tell; without libtorch,
+/// that it is there.
+///
+/// # Errors
+/// If it cannot.
+pub(crate) fn encoder(folder: &Path) -> Result<()> {
+    need(
+        &folder.join("config.json"),
+        "no sentence encoder, by which demonstrations and parallel prompts are found; \
+         `just setup` makes the default",
+    )?;
+    #[cfg(feature = "torch")]
+    crate::experiment::retrieval::check(folder)?;
+    Ok(())
+}
+
+/// What a benchmark comes to, for the reader.
+pub fn benchmark(benchmark: &Benchmark) -> String {
+    let mut out = format!("benchmark   {} {}\n", benchmark.name, benchmark.version);
+    for (index, name) in benchmark.types.iter().enumerate() {
+        let subtypes = benchmark.subtypes.iter().filter(|subtype| subtype.of == index);
+        let names: Vec<&str> = subtypes.map(|subtype| subtype.name.as_str()).collect();
+        let _ = writeln!(out, "type        {name}: {}", names.join(", "));
+    }
+    let (samples, targets) =
+        (benchmark.subtypes[0].samples.len(), benchmark.subtypes[0].targets.len());
+    let _ = writeln!(
+        out,
+        "cases       {} subtypes × {samples} samples × {targets} targets = {}",
+        benchmark.subtypes.len(),
+        benchmark.cases()
+    );
+    let _ = writeln!(out, "table II    {}", beside_table_two(benchmark));
+    let place = Place { subtype: 0, sample: 0 };
+    let _ = writeln!(
+        out,
+        "probe sets  |G| = {}, |S| = {}, none of them the sample that is patched",
+        benchmark.related(place).count(),
+        benchmark.unrelated(place).count()
+    );
+    out
+}
+
+/// Whether types, subtypes, argmax and target tokens are those of Table II.
+fn beside_table_two(benchmark: &Benchmark) -> String {
+    let trimmed = |token: &String| token.trim().to_string();
+    let own = benchmark.subtypes.iter().map(|subtype| paper::Subtype {
+        of: benchmark.types[subtype.of].clone(),
+        name: subtype.name.clone(),
+        argmax: trimmed(&subtype.argmax),
+        targets: subtype.targets.iter().map(trimmed).collect(),
+        samples: subtype.samples.len(),
+    });
+    let paper = paper::benchmark();
+    let found = own.filter(|own| paper.contains(own)).count();
+    if found == paper.len() && found == benchmark.subtypes.len() {
+        return "types, subtypes, tokens and numbers are the paper's".into();
+    }
+    format!(
+        "{found} of its {} subtypes are the paper's, which has {}",
+        benchmark.subtypes.len(),
+        paper.len()
+    )
+}
+
+/// The data sets of `config`, read and found fit for its methods.
+///
+/// # Errors
+/// If one cannot be read, or a method needs more of it.
+pub fn datasets(config: &Config) -> Result<Vec<Dataset>> {
+    let datasets = config
+        .dataset
+        .iter()
+        .map(|dataset| dataset.name.load(&dataset.from))
+        .collect::<Result<Vec<_>>>()?;
+    for dataset in &datasets {
+        let mut kn = config.methods.iter().filter_map(|method| match method {
+            MethodConfig::Kn(kn) => Some(kn),
+            MethodConfig::NoEdit(_) | MethodConfig::Ment(_) => None,
+        });
+        if let Some(kn) = kn.find(|kn| too_few(kn, dataset)) {
+            return Err(InputError::new(format!(
+                "{}: `{}` needs at least {} parallel prompts for each error, and there are {} pairs \
+                 to make them of; lower parallel.at_least or add pairs",
+                dataset.name,
+                kn.label,
+                kn.parallel.at_least.0,
+                dataset.retrieval.len()
+            )));
+        }
+    }
+    Ok(datasets)
+}
+
+/// Whether no error can ever have enough parallel prompts.
+fn too_few(kn: &KnConfig, dataset: &Dataset) -> bool {
+    dataset.retrieval.len() + usize::from(kn.parallel.own) < kn.parallel.at_least.0
+}
+
+fn need(path: &Path, what: &str) -> Result<()> {
+    if path.is_file() {
+        return Ok(());
+    }
+    Err(InputError::new(format!("{}: {what}", path.display())))
+}

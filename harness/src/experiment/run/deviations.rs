@@ -1,0 +1,125 @@
+//! Where a run departs from the paper, said where the tables are read.
+
+use super::prepare::Prompt;
+use crate::config::{Config, Division, Dtype, ProbingConfig, Undeclared};
+use crate::data::benchmark::Benchmark;
+use crate::data::dataset::{Dataset, DatasetName};
+use crate::data::paper::published;
+use crate::model::Loaded;
+
+/// Retrieval and inference pairs of Table I; `None` for a data set that the paper does not have.
+fn table_one(dataset: DatasetName) -> Option<[usize; 2]> {
+    let table = published("table1").expect("it is committed");
+    let column = table.column("#Data-Pair", dataset.label())?;
+    Some(["Retrieval", "Inference"].map(|division| {
+        let (_, cells) = table.row(division, "").expect("a row a division");
+        cells[column] as usize
+    }))
+}
+
+/// Those of the patching experiment, one sentence each.
+pub(super) fn of_patching(
+    config: &Config,
+    datasets: &[Dataset],
+    loaded: &Loaded,
+    prompts: &[Prompt<'_>],
+) -> Vec<String> {
+    let mut found = of_model(config, loaded);
+    if config.retrieval.demonstrations != 3 {
+        found.push(format!(
+            "{} demonstrations, where the paper has 3",
+            config.retrieval.demonstrations
+        ));
+    }
+    for (index, (settings, dataset)) in config.dataset.iter().zip(datasets).enumerate() {
+        let run = prompts.iter().filter(|prompt| prompt.planned.dataset == index);
+        let (dropped, prompted) =
+            run.fold((0, 0), |(dropped, all), p| (dropped + usize::from(p.dropped > 0), all + 1));
+        let label = settings.name.label();
+        if settings.division == Division::Calibration {
+            found.push(format!("{label}: prompted with pairs of its retrieval division"));
+        }
+        let pairs = dataset.retrieval.len();
+        let here = format!("{label}: {prompted} data prompted, {pairs} pairs to retrieve from");
+        match table_one(settings.name) {
+            Some([retrieval, inference]) if (pairs, prompted) == (retrieval, inference) => {}
+            Some([retrieval, inference]) => {
+                found.push(format!("{here}; the paper has {inference} and {retrieval}"));
+            }
+            None => found.push(here),
+        }
+        if dropped > 0 {
+            found.push(format!("{label}: {dropped} prompts have fewer demonstrations, to fit"));
+        }
+        if dataset.retrieval.len() <= config.retrieval.demonstrations {
+            found.push(format!("{label}: too few pairs to retrieve all demonstrations from"));
+        }
+        found.extend(dataset.deviations.iter().map(|text| format!("{label}: {text}")));
+    }
+    found
+}
+
+/// Those of the probing experiment, one sentence each.
+pub(super) fn of_probing(
+    config: &Config,
+    settings: &ProbingConfig,
+    benchmark: &Benchmark,
+    datasets: &[Dataset],
+    loaded: &Loaded,
+) -> Vec<String> {
+    let mut found = of_model(config, loaded);
+    found.push(format!(
+        "samples: {} {}, written after Table II of the paper, whose own are not at hand",
+        benchmark.name, benchmark.version
+    ));
+    found.push(
+        match settings.undeclared {
+            Undeclared::Edit => {
+                "a case is patched also where the model does not predict the declared argmax token; \
+                 the argmax is then the model's own"
+            }
+            Undeclared::Drop => {
+                "a case is left out where the model does not predict the declared argmax token"
+            }
+            Undeclared::Nudge => {
+                "where the model does not predict the declared argmax token, MENT first makes it do so, \
+                 if it can"
+            }
+        }
+        .into(),
+    );
+    for dataset in datasets {
+        found.push(format!(
+            "parallel prompts are made of {} pairs of {}",
+            dataset.retrieval.len(),
+            dataset.name.label()
+        ));
+    }
+    found
+}
+
+/// Where model and arithmetic are not the paper's.
+fn of_model(config: &Config, loaded: &Loaded) -> Vec<String> {
+    let mut found = Vec::new();
+    let spec = loaded.model.spec();
+    if (spec.family, spec.layers, spec.d_model) != ("codegen", 20, 1024) {
+        found.push(format!("model: {}, where the paper has CodeGen-350M-mono", config.model.label));
+    }
+    if config.model.plain_architecture {
+        found.push(format!(
+            "the checkpoint's own Python code, if it has some, is not run; it is computed as a plain {}",
+            spec.family
+        ));
+    }
+    if config.model.dtype == Dtype::Bf16 {
+        found.push(
+            "weights and activations are bfloat16; whether an edit solves its error is decided on \
+             sums of rounded columns and deltas, not on rounded edited columns"
+                .into(),
+        );
+    }
+    if config.execution.tf32 && spec.device.is_cuda() {
+        found.push("inputs of matrix products are rounded to TF32".into());
+    }
+    found
+}

@@ -1,0 +1,153 @@
+//! How long the patching experiment will take.
+
+use super::super::forecast::{Forecast, Work};
+use super::super::prepare::Prompt;
+use super::super::resume::Done;
+use super::Patching;
+use super::bystanders::Bystanders;
+use super::repair::Course;
+use crate::engine::device::Clock;
+use crate::experiment::plan::spread;
+use crate::method::attempt::{Traces, Warm};
+use crate::records::{DatumRecord, TrialId};
+use crate::system::signal;
+use anyhow::Result;
+use std::collections::HashMap;
+
+/// Data of a data set that are predicted to see how many errors there are.
+const PREDICTED: usize = 16;
+
+/// The prompts of one data set.
+struct Share<'a> {
+    /// Its index in the config.
+    index: usize,
+    prompts: Vec<&'a Prompt<'a>>,
+    /// Those that are predicted now.
+    sample: Vec<&'a Prompt<'a>>,
+}
+
+impl<'a> Patching<'a> {
+    /// Predicts a few data of each data set and has every method repair one error of each, in a folder that
+    /// is thrown away. `there` is what the run has measured.
+    pub(in super::super) fn forecast(mut self, there: &Done) -> Result<Forecast> {
+        let mut shares: Vec<Share<'a>> =
+            (0..self.config.dataset.len()).map(|index| self.share(index, there)).collect();
+        for share in &mut shares {
+            if self.is_done(share, there) {
+                share.sample.clear();
+            }
+        }
+        self.own = shares.iter().flat_map(|share| share.sample.iter().copied()).collect();
+        let clock = Clock::start(self.loaded.model.spec().device);
+        self.predict_all()?; // cheap beside a repair
+        let a_prediction = clock.seconds() / self.own.len().max(1) as f64;
+        let (model, execution) = (self.loaded.model.as_ref(), &self.config.execution);
+        let (count, memory) = (execution.unrelated_probes, execution.memory() / 2);
+        let bystanders = Bystanders::new(model, self.prompts, count, memory);
+        let mut warm = Warm::default();
+        for method in self.methods.iter().filter(|_| !self.own.is_empty()) {
+            signal::check()?;
+            warm.up(method.as_ref(), || self.warm_up(method.as_ref()))?;
+        }
+        let mut forecast = Forecast::default();
+        for share in &shares {
+            let seconds = self.time(share, &bystanders)?;
+            self.add(share, there, &seconds, &mut forecast);
+            let known = |prompt: &&&Prompt<'_>| self.known(there, prompt).is_some();
+            let open = share.prompts.len() - share.prompts.iter().filter(known).count();
+            forecast.besides += open as f64 * a_prediction;
+        }
+        forecast.notes.push(format!(
+            "from one error of each data set, repaired by every method, and the errors of {PREDICTED} data \
+             of it and of those recorded; neurons of prompts met before are found sooner than that"
+        ));
+        Ok(forecast)
+    }
+
+    fn share(&self, index: usize, there: &Done) -> Share<'a> {
+        let own = self.own.iter().filter(|prompt| prompt.planned.dataset == index);
+        let prompts: Vec<&Prompt<'_>> = own.copied().collect();
+        let open = |prompt: &&Prompt<'_>| self.known(there, prompt).is_none();
+        let open: Vec<&Prompt<'_>> = prompts.iter().copied().filter(open).collect();
+        let of = if open.is_empty() { &prompts } else { &open };
+        let sample = spread(of.len(), PREDICTED).into_iter().map(|place| of[place]).collect();
+        Share { index, prompts, sample }
+    }
+
+    /// Whether every datum is predicted, and every error has met every method.
+    fn is_done(&self, share: &Share<'a>, there: &Done) -> bool {
+        let name = self.config.dataset[share.index].name;
+        share.prompts.iter().all(|prompt| {
+            let Some(record) = self.known(there, prompt) else { return false };
+            let datum = prompt.planned.datum;
+            self.methods.iter().all(|method| {
+                let hash = &self.hashes[method.label()];
+                let id = |position| TrialId::new(hash, name, datum, position);
+                record.errors().all(|position| there.trial(&id(position)).is_some())
+            })
+        })
+    }
+
+    fn known<'d>(&self, done: &'d Done, prompt: &Prompt<'_>) -> Option<&'d DatumRecord> {
+        done.datum(self.dataset(prompt), prompt.planned.datum)
+    }
+
+    /// By method, the seconds of one repair; nothing where the sample has no error.
+    fn time(
+        &mut self,
+        share: &Share<'a>,
+        bystanders: &Bystanders<'_>,
+    ) -> Result<HashMap<String, f64>> {
+        let mut seconds = HashMap::new();
+        for prompt in &share.sample {
+            let record = self.known(&self.done, prompt).expect("the sample is predicted").clone();
+            let errors: Vec<usize> = record.errors().collect();
+            let Some(&position) = errors.get(errors.len() / 2) else { continue };
+            let device = self.loaded.model.spec().device;
+            let (ids, mut traces) = (prompt.tensor(device), Traces::default());
+            for method in self.methods {
+                signal::check()?;
+                let mut course = Course::new(method.as_ref(), &record);
+                let clock = Clock::start(device);
+                self.repair_error(&mut course, (prompt, &ids, position), &mut traces, bystanders)?;
+                seconds.insert(method.label().to_string(), clock.seconds());
+            }
+            break;
+        }
+        Ok(seconds)
+    }
+
+    /// The work on a data set, method by method.
+    fn add(
+        &self,
+        share: &Share<'a>,
+        there: &Done,
+        seconds: &HashMap<String, f64>,
+        forecast: &mut Forecast,
+    ) {
+        let errors = |prompt: &&Prompt<'_>| {
+            let record = self.known(there, prompt).or_else(|| self.known(&self.done, prompt))?;
+            Some(record.errors().count() as f64)
+        };
+        let counted: Vec<f64> = share.prompts.iter().filter_map(errors).collect();
+        let mean = counted.iter().sum::<f64>() / counted.len().max(1) as f64;
+        let trials = mean * share.prompts.len() as f64;
+        let name = self.config.dataset[share.index].name;
+        for method in self.methods {
+            let hash = &self.hashes[method.label()];
+            let recorded = |prompt: &&Prompt<'_>| {
+                let (datum, record) = (prompt.planned.datum, self.known(there, prompt));
+                let positions = record.into_iter().flat_map(DatumRecord::errors);
+                let id = |&position: &usize| TrialId::new(hash, name, datum, position);
+                positions.filter(|position| there.trial(&id(position)).is_some()).count()
+            };
+            forecast.works.push(Work {
+                of: name.label().into(),
+                method: method.label().into(),
+                trials,
+                there: share.prompts.iter().map(recorded).sum::<usize>() as f64,
+                seconds: seconds.get(method.label()).copied(),
+            });
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The patching experiment (paper, III-A): every datum is predicted, every wrong token is
+//! repaired by every method, and what comes out is recorded.
+
+mod bystanders;
+mod forecast;
+mod predict;
+mod repair;
+
+use super::failed::FailedTrials;
+use super::parallel::{Corpus, Neighbourhood};
+use super::prepare::Prompt;
+use super::resume::Done;
+use super::strict::Weights;
+use crate::config::Config;
+use crate::data::dataset::DatasetName;
+use crate::edit::Observation;
+use crate::experiment::plan::Planned;
+use crate::method::{Method, NoParallelPrompts, ParallelPrompts, observe_each};
+use crate::model::Loaded;
+use crate::records::store::Store;
+use crate::records::{PredictionRecord, Record};
+use anyhow::Result;
+use std::collections::BTreeMap;
+use tch::Tensor;
+
+/// A prepared experiment.
+pub(super) struct Patching<'a> {
+    pub(super) config: &'a Config,
+    pub(super) loaded: &'a Loaded,
+    pub(super) methods: &'a [Box<dyn Method>],
+    /// Those of the whole run.
+    pub(super) prompts: &'a [Prompt<'a>],
+    /// Those that this process runs.
+    pub(super) own: Vec<&'a Prompt<'a>>,
+    /// By label, what ids of a method's trials begin with.
+    pub(super) hashes: BTreeMap<String, String>,
+    pub(super) parallel: Parallel<'a>,
+    pub(super) weights: Weights,
+    pub(super) store: Store,
+    pub(super) done: Done,
+    pub(super) failed: FailedTrials,
+}
+
+/// What parallel prompts are found in.
+pub(super) struct Parallel<'a> {
+    /// One a data set; none where no method asks for such prompts.
+    pub(super) corpora: &'a [Corpus<'a>],
+    /// Embeddings of the planned data of each data set, `[N, width]`.
+    pub(super) queries: Vec<Tensor>,
+}
+
+impl<'a> Parallel<'a> {
+    fn around(&self, datum: &Planned<'a>) -> Box<dyn ParallelPrompts + 'a> {
+        match self.corpora.get(datum.dataset) {
+            None => Box::new(NoParallelPrompts),
+            Some(corpus) => Box::new(Neighbourhood {
+                corpus,
+                query: self.queries[datum.dataset].get(datum.place as i64),
+                excluded: datum.excluded.map(|_| datum.pair),
+            }),
+        }
+    }
+}
+
+impl<'a> Patching<'a> {
+    pub(super) fn run(mut self) -> Result<()> {
+        self.predict_all()?;
+        self.repair_all()?;
+        self.failed.end()
+    }
+
+    fn dataset(&self, prompt: &Prompt<'_>) -> DatasetName {
+        self.config.dataset[prompt.planned.dataset].name
+    }
+
+    fn write_prediction(
+        &mut self,
+        prompt: &Prompt<'_>,
+        method: String,
+        predicted: Vec<u32>,
+    ) -> Result<()> {
+        let (dataset, datum) = (self.dataset(prompt), prompt.planned.datum);
+        if self.done.predicted(dataset, datum, &method) {
+            return Ok(()); // only a trial of it was measured again
+        }
+        let tokenizer = &self.loaded.tokenizer;
+        let tail = tokenizer.tail(&prompt.ids.prompt)?;
+        let predicted_text = tokenizer.continuation(tail, &predicted)?;
+        let record = PredictionRecord { dataset, datum, method, predicted, predicted_text };
+        self.write(Record::Prediction(record))
+    }
+
+    fn write(&mut self, record: Record) -> Result<()> {
+        self.store.append(&record)?;
+        self.done.add(record);
+        Ok(())
+    }
+}
+
+/// The predictions `[gold tokens, V]` at the gold positions, target: the gold token.
+fn observe_gold(logits: &Tensor, prompt: &Prompt<'_>) -> Result<Vec<Observation>> {
+    let gold: Vec<i64> = prompt.ids.gold.iter().map(|&id| i64::from(id)).collect();
+    observe_each(logits, &Tensor::from_slice(&gold).to_device(logits.device()))
+}

@@ -1,0 +1,311 @@
+//! The probing experiment (paper, III-A and III-D): a sample of a benchmark is patched, and the edit
+//! is probed on the other samples of its type.
+
+mod case;
+mod fit;
+mod forecast;
+mod parallel;
+mod stage;
+
+pub use self::case::Case;
+pub use self::fit::{Fit, describe_fit, fit};
+
+pub(super) use self::parallel::Surroundings;
+
+use self::stage::Stage;
+use super::failed::FailedTrials;
+use super::resume::Done;
+use super::strict::Weights;
+use crate::config::{
+    Config, Demonstration, MentConfig, Order, ProbingConfig, Query, Shard, Undeclared,
+};
+use crate::data::benchmark::{Benchmark, Place};
+use crate::data::dataset::Pair;
+use crate::edit::Edit;
+use crate::engine::device::Clock;
+use crate::error::NonFinite;
+use crate::experiment::plan::cases;
+use crate::experiment::prompt::render;
+use crate::method::Method;
+use crate::method::attempt::{Attempt, Traces, Warm, Workbench, attempt};
+use crate::method::ment::{self, Ment};
+use crate::model::Loaded;
+use crate::records::store::Store;
+use crate::records::view::about_case;
+use crate::records::{CaseName, CaseRecord, ProbeTrial, Record, Texts, Trial, TrialId};
+use crate::system::{progress, signal};
+use anyhow::{Context, Result};
+use indicatif::ProgressBar;
+use std::collections::{BTreeMap, HashSet};
+use tch::Tensor;
+
+/// A prepared experiment.
+pub(super) struct Probing<'a> {
+    pub(super) config: &'a Config,
+    pub(super) settings: &'a ProbingConfig,
+    pub(super) benchmark: &'a Benchmark,
+    pub(super) loaded: &'a Loaded,
+    pub(super) methods: &'a [Box<dyn Method>],
+    /// By label, what ids of a method's trials begin with.
+    pub(super) hashes: BTreeMap<String, String>,
+    pub(super) surroundings: Surroundings<'a>,
+    pub(super) shard: Option<Shard>,
+    /// Nothing but these cases, by [`about_case`].
+    pub(super) only: Option<&'a HashSet<String>>,
+    pub(super) weights: Weights,
+    pub(super) store: Store,
+    pub(super) done: Done,
+    pub(super) failed: FailedTrials,
+}
+
+/// A case that is patched.
+struct Patient {
+    /// Its sample, and the index of its target.
+    at: (Place, usize),
+    name: CaseName,
+    case: Case,
+    ids: Tensor,
+    /// The edit that all methods start from.
+    standing: Edit,
+}
+
+impl Probing<'_> {
+    pub(super) fn run(mut self) -> Result<()> {
+        let own = self.own();
+        let bar = progress::bar("patch and probe", own.len() * self.methods.len());
+        let nudge = nudge(self.settings, self.config, self.loaded);
+        let mut warm = Warm::default();
+        for of in 0..self.benchmark.types.len() {
+            let (open, closed): (Vec<_>, Vec<_>) = own
+                .iter()
+                .filter(|(place, _)| self.benchmark.type_of(*place) == of)
+                .partition(|case| self.is_open(**case));
+            bar.inc((closed.len() * self.methods.len()) as u64);
+            if !open.is_empty() {
+                self.treat_type(of, &open, nudge.as_ref(), &mut warm, &bar)?;
+            }
+        }
+        bar.finish_and_clear();
+        self.failed.end()
+    }
+
+    /// The cases that this process patches.
+    fn own(&self) -> Vec<(Place, usize)> {
+        cases(self.benchmark, self.settings.cases)
+            .into_iter()
+            .enumerate()
+            .filter(|(index, _)| self.shard.is_none_or(|shard| shard.takes(*index)))
+            .map(|(_, case)| case)
+            .filter(|case| {
+                self.only.is_none_or(|only| only.contains(&about_case(&self.name(*case))))
+            })
+            .collect()
+    }
+
+    /// Every method on every `open` case of type `of`.
+    fn treat_type(
+        &mut self,
+        of: usize,
+        open: &[(Place, usize)],
+        nudge: Option<&Ment>,
+        warm: &mut Warm,
+        bar: &ProgressBar,
+    ) -> Result<()> {
+        bar.set_message(format!("{}: samples traced", self.benchmark.types[of]));
+        let memory = self.config.execution.memory() / 2;
+        let stage = Stage::new(self.benchmark, of, self.settings, self.loaded, memory)?;
+        let mut patients = Vec::with_capacity(open.len());
+        for &case in open {
+            signal::check()?;
+            match self.admit(&stage, case, nudge)? {
+                Some(patient) => patients.push(patient),
+                None => bar.inc(self.methods.len() as u64),
+            }
+        }
+        for method in self.methods {
+            bar.set_message(format!("{}: warm-up", method.label()));
+            warm.up(method.as_ref(), || self.warm_up(method.as_ref(), &patients))?;
+        }
+        for patient in &patients {
+            let unpatched = stage.logits(&patient.standing);
+            let mut traces = Traces::default();
+            for method in self.methods {
+                if !self.done.patched(&self.id(method.as_ref(), &patient.name)) {
+                    signal::check()?;
+                    bar.set_message(format!("{} on {}", method.label(), patient.name));
+                    let at = (patient, &unpatched);
+                    let trial = self.treat(method.as_ref(), &stage, at, &mut traces);
+                    let name = || format!("{} on {}", method.label(), patient.name);
+                    self.failed.catch(name, trial)?;
+                }
+                bar.inc(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has `method` repair the last case that it has not met yet, and drops the result. Whether there
+    /// was such a case.
+    fn warm_up(&self, method: &dyn Method, patients: &[Patient]) -> Result<bool> {
+        let open = |patient: &&Patient| !self.done.patched(&self.id(method, &patient.name));
+        let Some(last) = patients.iter().rfind(open) else { return Ok(false) };
+        match self.attempt(method, last, last.case.target, &mut Traces::default()) {
+            Err(error) if !error.is::<NonFinite>() => Err(error),
+            _ => Ok(true),
+        }
+    }
+
+    fn name(&self, (place, target): (Place, usize)) -> CaseName {
+        let subtype = &self.benchmark.subtypes[place.subtype];
+        CaseName {
+            of: self.benchmark.types[subtype.of].clone(),
+            subtype: subtype.name.clone(),
+            sample: place.sample + 1,
+            symbol: subtype.targets[target].clone(),
+        }
+    }
+
+    /// Whether there is something left to do about a case.
+    fn is_open(&self, case: (Place, usize)) -> bool {
+        self.is_open_in(&self.done, case)
+    }
+
+    /// Whether something about a case is not in `done`.
+    fn is_open_in(&self, done: &Done, case: (Place, usize)) -> bool {
+        let name = self.name(case);
+        let mut methods = self.methods.iter().map(AsRef::as_ref);
+        match done.case(&name) {
+            Some(case) => {
+                !case.dropped && methods.any(|method| !done.patched(&self.id(method, &name)))
+            }
+            None => true,
+        }
+    }
+
+    /// Records what the unedited model makes of a case; `None` where the case is dropped. Where the
+    /// declared token is not predicted, `nudge` makes it so, if it can.
+    fn admit(
+        &mut self,
+        stage: &Stage<'_>,
+        at: (Place, usize),
+        nudge: Option<&Ment>,
+    ) -> Result<Option<Patient>> {
+        let name = self.name(at);
+        let case = stage.case(at.0, at.1).clone();
+        let seen = stage.before(&case, &[case.target, case.argmax]);
+        let seen = seen.with_context(|| format!("{name}, unedited"))?;
+        let (before, declared) = (seen[0], seen[1]);
+        let expected = declared.target_rank == 1;
+        let dropped = !expected && self.settings.undeclared == Undeclared::Drop;
+        let ids: Vec<i64> = case.prompt.iter().map(|&id| i64::from(id)).collect();
+        let ids = Tensor::from_slice(&ids).to_device(self.loaded.model.spec().device);
+        let mut patient = Patient { at, name, case, ids, standing: Edit::none() };
+        let mut nudged = None;
+        if let Some(nudge) = nudge.filter(|_| !expected) {
+            let (target, mut traces) = (patient.case.argmax, Traces::default());
+            let repair = self.attempt(nudge, &patient, target, &mut traces)?.repair;
+            nudged = Some(repair.solved);
+            patient.standing = repair.edit;
+        }
+        if self.done.case(&patient.name).is_none() {
+            let (name, case) = (patient.name.clone(), &patient.case);
+            let text = |id: u32| self.loaded.tokenizer.token(id);
+            self.write(Record::Case(CaseRecord {
+                name,
+                prompt_text: self.loaded.tokenizer.decode(&case.prompt)?,
+                prompt_tokens: case.prompt.len(),
+                declared: case.argmax,
+                declared_rank: declared.target_rank,
+                declared_probability: declared.target_probability,
+                target: case.target,
+                before,
+                target_text: text(case.target)?,
+                argmax_text: text(before.argmax)?,
+                dropped,
+                nudged,
+            }))?;
+        }
+        Ok((!dropped).then_some(patient))
+    }
+
+    /// What `method` makes of `target` after the prompt of `patient`, of which `traces` are: each is
+    /// made once, and counts for every method that would have made it.
+    fn attempt(
+        &self,
+        method: &dyn Method,
+        patient: &Patient,
+        target: u32,
+        traces: &mut Traces,
+    ) -> Result<Attempt> {
+        let memory = self.config.execution.memory() / 4; // the stage has half
+        let workbench = Workbench { config: self.config, loaded: self.loaded, memory };
+        let traced = workbench.trace(method, &patient.ids, &patient.standing, traces);
+        let clock = Clock::ahead(self.loaded.model.spec().device, traced.seconds);
+        let parallel = self.surroundings.of(patient.at.0);
+        let scene = workbench.scene(&patient.ids, traced, &parallel);
+        attempt(method, &scene, (patient.case.prompt.len() - 1, target), clock)
+    }
+
+    fn id(&self, method: &dyn Method, case: &CaseName) -> TrialId {
+        TrialId::of_case(&self.hashes[method.label()], case)
+    }
+
+    /// Patches one case and probes the edit. `unpatched` are the logits of the stage before
+    /// any method.
+    fn treat(
+        &mut self,
+        method: &dyn Method,
+        stage: &Stage<'_>,
+        (patient, unpatched): (&Patient, &Tensor),
+        traces: &mut Traces,
+    ) -> Result<()> {
+        let id = self.id(method, &patient.name);
+        let Attempt { before, outcome, repair, halvings } =
+            self.attempt(method, patient, patient.case.target, traces)?;
+        let (after, target) = (repair.after, patient.case.target);
+        let text = |id: u32| self.loaded.tokenizer.token(id);
+        let texts = Texts {
+            target: text(target)?,
+            before: text(before.argmax)?,
+            after: text(after.argmax)?,
+        };
+        let edit = patient.standing.and(&repair.edit);
+        let probes = stage.probe(self.benchmark, patient.at, unpatched, &edit)?;
+        self.weights.check(self.loaded.model.as_ref(), &id)?;
+        let trial = Trial {
+            id,
+            method: method.label().to_string(),
+            target,
+            texts,
+            outcome,
+            before,
+            after,
+            neurons: repair.neurons,
+            parallel: repair.parallel,
+            halvings,
+            seconds: repair.seconds,
+        };
+        let (name, probes) = (patient.name.clone(), Box::new(probes));
+        self.write(Record::Probe(ProbeTrial { trial, name, probes }))
+    }
+
+    fn write(&mut self, record: Record) -> Result<()> {
+        self.store.append(&record)?;
+        self.done.add(record);
+        Ok(())
+    }
+}
+
+/// What makes declared tokens the argmax, where the config asks for it.
+fn nudge(settings: &ProbingConfig, config: &Config, loaded: &Loaded) -> Option<Ment> {
+    let wanted = settings.undeclared == Undeclared::Nudge;
+    wanted.then(|| ment::Made::new(config, loaded).make(MentConfig::default()))
+}
+
+/// The text of the sample at `place` up to its argmax symbol, after the demonstrations of its subtype.
+fn text(benchmark: &Benchmark, place: Place, templates: (&Demonstration, &Query)) -> String {
+    let (subtype, sample) = (&benchmark.subtypes[place.subtype], benchmark.sample(place));
+    let demonstrations: Vec<&Pair> = subtype.demonstrations.iter().collect();
+    let order = Order::MostSimilarFirst; // as they are listed
+    render(templates, order, &demonstrations, &sample.intent) + &sample.before
+}

@@ -1,0 +1,68 @@
+//! What an earlier, stopped run has already measured.
+
+use crate::data::dataset::DatasetName;
+use crate::records::{CaseName, CaseRecord, DatumRecord, ErrorTrial, Record, TrialId};
+use std::collections::{HashMap, HashSet};
+
+/// Records by what they answer.
+#[derive(Default)]
+pub(super) struct Done {
+    data: HashMap<(DatasetName, usize), DatumRecord>,
+    trials: HashMap<TrialId, ErrorTrial>,
+    predictions: HashSet<(DatasetName, usize, String)>,
+    cases: HashMap<CaseName, CaseRecord>,
+    patches: HashSet<TrialId>,
+}
+
+impl Done {
+    pub(super) fn new(records: Vec<Record>) -> Self {
+        let mut done = Self::default();
+        records.into_iter().for_each(|record| done.add(record));
+        done
+    }
+
+    pub(super) fn add(&mut self, record: Record) {
+        match record {
+            Record::Datum(datum) => {
+                self.data.insert((datum.dataset, datum.datum), datum);
+            }
+            Record::Trial(own) => {
+                self.trials.insert(own.trial.id.clone(), own);
+            }
+            Record::Prediction(prediction) => {
+                let key = (prediction.dataset, prediction.datum, prediction.method);
+                self.predictions.insert(key);
+            }
+            Record::Case(case) => {
+                self.cases.insert(case.name.clone(), case);
+            }
+            Record::Probe(own) => {
+                self.patches.insert(own.trial.id);
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.data.is_empty() && self.cases.is_empty()
+    }
+
+    pub(super) fn datum(&self, dataset: DatasetName, datum: usize) -> Option<&DatumRecord> {
+        self.data.get(&(dataset, datum))
+    }
+
+    pub(super) fn trial(&self, id: &TrialId) -> Option<&ErrorTrial> {
+        self.trials.get(id)
+    }
+
+    pub(super) fn case(&self, name: &CaseName) -> Option<&CaseRecord> {
+        self.cases.get(name)
+    }
+
+    pub(super) fn patched(&self, id: &TrialId) -> bool {
+        self.patches.contains(id)
+    }
+
+    pub(super) fn predicted(&self, dataset: DatasetName, datum: usize, method: &str) -> bool {
+        self.predictions.contains(&(dataset, datum, method.to_string()))
+    }
+}

@@ -1,0 +1,156 @@
+//! `[sequence]`: many edits, one on top of the other. Do the first ones still hold when the last one is
+//! made, and what becomes of everything else?
+
+mod picture;
+#[cfg(feature = "torch")]
+mod run;
+mod tables;
+
+#[cfg(feature = "torch")]
+pub use self::run::run;
+
+use crate::config::Positive;
+use crate::data::dataset::DatasetName;
+use crate::edit::{Observation, Outcome, Patched};
+use crate::records::manifest::Manifest;
+use crate::records::store::journal;
+use crate::table::{Table, export};
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// `[sequence]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sequence {
+    /// How many errors are repaired, one after the other: the last wrong token of as many data, where most of
+    /// the right text stands before it.
+    pub count: Positive,
+    /// After how many of them the model is read.
+    pub readings: Vec<Positive>,
+    /// Texts that should stay as they are; the default ones where it is left out.
+    #[serde(default)]
+    pub keep: Option<PathBuf>,
+}
+
+impl Sequence {
+    /// Rejects contradictory keys.
+    pub(super) fn check(&self) -> Result<(), String> {
+        match self.readings.iter().find(|reading| reading.0 > self.count.0) {
+            Some(late) => Err(format!(
+                "sequence.readings: there is no error {}, as sequence.count = {}",
+                late.0, self.count.0
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A line of the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Step {
+    /// An error of the unedited model.
+    Error {
+        /// Data set.
+        dataset: DatasetName,
+        /// Index of the pair in its division.
+        datum: usize,
+        /// Which token of the gold text is wrong.
+        position: usize,
+        /// What should be said.
+        target: String,
+    },
+    /// What a method did about an error.
+    Repaired(Repaired),
+    /// What has become of the model.
+    Read(Reading),
+}
+
+/// What a method did about an error, on top of all its edits before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Repaired {
+    /// Label of the method.
+    pub method: String,
+    /// Which error, from 0.
+    pub error: usize,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Before the edit.
+    pub before: Observation,
+    /// After it; of a skipped one, what was reached.
+    pub after: Observation,
+    /// Neurons in the order of patching; of a skipped one, those tried.
+    pub neurons: Vec<Patched>,
+    /// What it took.
+    pub seconds: f64,
+}
+
+/// The model after some of a method's repairs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// Label of the method.
+    pub method: String,
+    /// After how many errors.
+    pub after: usize,
+    /// Of those, the ones that were repaired.
+    pub repaired: usize,
+    /// Of those, the ones that still are.
+    pub held: usize,
+    /// Perplexity of the kept texts, unedited and now.
+    pub perplexity: (f64, f64),
+    /// Positions of kept texts at which another token is predicted, and all.
+    pub changed: (usize, usize),
+}
+
+/// What was measured.
+struct Measured<'a> {
+    manifest: &'a Manifest,
+    repaired: Vec<Repaired>,
+    readings: Vec<Reading>,
+}
+
+impl Measured<'_> {
+    /// Of the errors that were still there when a method met them, the share that it had repaired by then.
+    fn repaired(&self, reading: &Reading) -> Option<f64> {
+        let met = self.repaired.iter().filter(|step| {
+            step.method == reading.method
+                && step.error < reading.after
+                && step.outcome != Outcome::AlreadySolved
+        });
+        let met = met.count() as f64;
+        (met > 0.0).then(|| reading.repaired as f64 / met)
+    }
+
+    fn methods(&self) -> impl Iterator<Item = &str> {
+        self.manifest.identity.labels()
+    }
+
+    /// The readings of a method, in order.
+    fn of(&self, method: &str) -> Vec<&Reading> {
+        let mut own: Vec<&Reading> =
+            self.readings.iter().filter(|reading| reading.method == method).collect();
+        own.sort_by_key(|reading| reading.after);
+        own
+    }
+}
+
+/// Writes tables and picture of the study in `folder`.
+pub(super) fn report(folder: &Path, manifest: &Manifest) -> Result<(Vec<Table>, Vec<PathBuf>)> {
+    let (mut repaired, mut readings) = (Vec::new(), Vec::new());
+    for step in journal::read::<Step>(folder)? {
+        match step {
+            Step::Error { .. } => {}
+            Step::Repaired(step) => repaired.push(step),
+            Step::Read(step) => readings.push(step),
+        }
+    }
+    let measured = Measured { manifest, repaired, readings };
+    let tables = vec![tables::drift(&measured)];
+    let mut files = Vec::new();
+    for table in &tables {
+        files.extend(export::write(table, folder)?);
+    }
+    files.extend(picture::write(&measured, folder)?);
+    Ok((tables, files))
+}

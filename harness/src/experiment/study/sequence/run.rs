@@ -1,0 +1,260 @@
+//! The sequence, measured.
+
+use super::super::slug;
+use super::{Reading, Repaired, Sequence, Step};
+use crate::config::Config;
+use crate::data::dataset::DatasetName;
+use crate::edit::{Edit, Outcome};
+use crate::engine::batches::together;
+use crate::engine::device::{Clock, tokens_at_once};
+use crate::engine::forward::logits_at_ends;
+use crate::error::InputError;
+use crate::experiment::check;
+use crate::experiment::plan::plan;
+use crate::experiment::prompt::render;
+use crate::experiment::run::FailedTrials;
+use crate::method::attempt::{Traces, Workbench, attempt};
+use crate::method::{self, Method, NoParallelPrompts, observe_each};
+use crate::model::Loaded;
+use crate::own_model::patch::file::{Card, Patch, PatchFile};
+use crate::own_model::patch::kept::{self, Drift, Kept};
+use crate::own_model::patch::repair::{Repairs, Shown, Task};
+use crate::own_model::patch::stack::Stack;
+use crate::records::manifest::Manifest;
+use crate::records::store::journal::Journal;
+use crate::system::{progress, signal};
+use anyhow::{Context, Result};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use tch::{Kind, Tensor};
+
+/// An error of the unedited model, as a task whose last token is wrong.
+struct LastError {
+    dataset: DatasetName,
+    datum: usize,
+    task: Task,
+}
+
+/// Runs the study into `folder`, or goes on with it.
+///
+/// # Errors
+/// If the data hold too few errors, the folder is of another study, or the user stops.
+pub fn run(
+    config: &Config,
+    sequence: &Sequence,
+    loaded: &Loaded,
+    manifest: &Manifest,
+    folder: &Path,
+) -> Result<()> {
+    let errors = errors(config, sequence.count.0, loaded)?;
+    let (mut journal, steps) = Journal::open::<Step>(folder, manifest)?;
+    let named = steps.iter().filter(|step| matches!(step, Step::Error { .. })).count();
+    for LastError { dataset, datum, task } in &errors[named.min(errors.len())..] {
+        let position = task.ids.gold.len() - 1;
+        let target = loaded.tokenizer.token(task.ids.gold[position])?;
+        journal.append(&Step::Error { dataset: *dataset, datum: *datum, position, target })?;
+    }
+    let kept = Kept::read(sequence.keep.as_deref(), loaded)?;
+    let unedited = kept.under(loaded, &Edit::none())?;
+    let course = Course { config, loaded, errors, kept, unedited, folder };
+    let methods = method::all(config, loaded);
+    let bar = progress::bar("repair", methods.len() * course.errors.len());
+    let mut failed = FailedTrials::default();
+    for method in &methods {
+        let ended = course.method(method.as_ref(), sequence, &steps, &mut journal, &|| {
+            bar.set_message(method.label().to_string());
+            bar.inc(1);
+        });
+        failed.catch(|| format!("the rest of {}", method.label()), ended)?;
+    }
+    bar.finish_and_clear();
+    failed.end()
+}
+
+/// The last wrong token of the first `count` data that have one, data sets in turn.
+fn errors(config: &Config, count: usize, loaded: &Loaded) -> Result<Vec<LastError>> {
+    let datasets = check::datasets(config)?;
+    let mut planned = plan(config, &datasets);
+    planned.sort_by_key(|datum| datum.place); // stable: data sets in turn
+    let mut errors = Vec::new();
+    let bar = progress::bar("errors", count);
+    for datum in planned {
+        signal::check()?;
+        if errors.len() == count {
+            break;
+        }
+        let dataset = &config.dataset[datum.dataset];
+        let prompt = render(dataset.templates(), config.retrieval.order, &[], &datum.pair.input);
+        let task = Task::new(loaded, &prompt, &datum.pair.output);
+        let task = task.with_context(|| format!("datum {} of {}", datum.datum, dataset.name))?;
+        if let Some(&last) = task.wrong(loaded)?.last() {
+            let task = task.up_to(last, loaded)?;
+            errors.push(LastError { dataset: dataset.name, datum: datum.datum, task });
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+    if errors.len() < count {
+        return Err(InputError::new(format!(
+            "the data hold {} errors of that model, fewer than sequence.count = {count}; add data sets, \
+             or raise their limit",
+            errors.len()
+        )));
+    }
+    Ok(errors)
+}
+
+/// A study under way.
+struct Course<'a> {
+    config: &'a Config,
+    loaded: &'a Loaded,
+    errors: Vec<LastError>,
+    kept: Kept,
+    unedited: kept::Reading,
+    folder: &'a Path,
+}
+
+impl Course<'_> {
+    /// A method on all errors, from where `steps` end.
+    fn method(
+        &self,
+        method: &dyn Method,
+        sequence: &Sequence,
+        steps: &[Step],
+        journal: &mut Journal,
+        tick: &dyn Fn(),
+    ) -> Result<()> {
+        let label = method.label();
+        let known: HashMap<usize, Outcome> = steps
+            .iter()
+            .filter_map(|step| match step {
+                Step::Repaired(step) if step.method == label => Some((step.error, step.outcome)),
+                _ => None,
+            })
+            .collect();
+        // A stopped study has a beginning of the errors behind it.
+        let solved =
+            (0..self.errors.len()).filter(|error| known.get(error) == Some(&Outcome::Solved));
+        let files = solved.map(|error| PatchFile::read(&self.place(label, error)));
+        let stack = Stack::new(&self.loaded.sha256, files.collect::<Result<_>>()?)?;
+        let (mut standing, mut ids) = (stack.edit(self.loaded.model.spec())?, stack.ids());
+        let mut repaired = Vec::new();
+        for index in 0..self.errors.len() {
+            signal::check()?;
+            let outcome = if let Some(&outcome) = known.get(&index) {
+                outcome
+            } else {
+                let (step, edit) = self.repair(method, index, &standing, &ids)?;
+                if let Some((edit, id)) = edit {
+                    standing = standing.and(&edit);
+                    ids.push(id);
+                }
+                let outcome = step.outcome;
+                journal.append(&Step::Repaired(step))?;
+                outcome
+            };
+            if outcome == Outcome::Solved {
+                repaired.push(index);
+            }
+            let after = index + 1;
+            let due = after == self.errors.len()
+                || sequence.readings.iter().any(|reading| reading.0 == after);
+            let read = |step: &Step| matches!(step, Step::Read(read) if read.method == label && read.after == after);
+            if due && !steps.iter().any(read) {
+                journal.append(&Step::Read(self.read(label, after, &repaired, &standing)?))?;
+            }
+            tick();
+        }
+        Ok(())
+    }
+
+    /// One error, repaired on top of `standing`, the patches `ids`; the edit, kept as a patch, where it was.
+    fn repair(
+        &self,
+        method: &dyn Method,
+        index: usize,
+        standing: &Edit,
+        ids: &[String],
+    ) -> Result<(Repaired, Option<(Edit, String)>)> {
+        let (task, model) = (&self.errors[index].task, self.loaded.model.as_ref());
+        let workbench = Workbench::alone(self.config, self.loaded);
+        let sequence = task.sequence(model.spec().device);
+        let clock = Clock::start(model.spec().device);
+        let mut traces = Traces::default();
+        let traced = workbench.trace(method, &sequence, standing, &mut traces);
+        let scene = workbench.scene(&sequence, traced, &NoParallelPrompts);
+        let position = task.ids.gold.len() - 1;
+        let (at, target) = (task.ids.prompt.len() - 1 + position, task.ids.gold[position]);
+        let attempt = attempt(method, &scene, (at, target), clock)?;
+        let step = Repaired {
+            method: method.label().into(),
+            error: index,
+            outcome: attempt.outcome,
+            before: attempt.before,
+            after: attempt.repair.after,
+            neurons: attempt.repair.neurons.clone(),
+            seconds: attempt.repair.seconds.total(),
+        };
+        if attempt.outcome != Outcome::Solved {
+            return Ok((step, None));
+        }
+        let shown = Shown::of(self.loaded, task, position, &attempt)?;
+        let edit = attempt.repair.edit;
+        let repairs = Repairs { done: vec![shown], edit, failed: None };
+        let label = method.label();
+        // The tokens before are given, right or wrong: the patch answers for the last one.
+        let task = task.of_last(self.loaded)?;
+        let card = Card::new(self.config, self.loaded, label, &task, &repairs, ids.to_vec());
+        let id = Patch::new(card, &repairs.edit)?.write_again(&self.place(label, index))?;
+        Ok((step, Some((repairs.edit, id))))
+    }
+
+    /// The model after `after` errors, under `standing`; `repaired` of them were.
+    fn read(
+        &self,
+        method: &str,
+        after: usize,
+        repaired: &[usize],
+        standing: &Edit,
+    ) -> Result<Reading> {
+        let model = self.loaded.model.as_ref();
+        let prompts: Vec<Vec<u32>> = repaired
+            .iter()
+            .map(|&index| {
+                let ids = &self.errors[index].task.ids;
+                [&ids.prompt, &ids.gold[..ids.gold.len() - 1]].concat()
+            })
+            .collect();
+        let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+        let device = model.spec().device;
+        let mut held = 0;
+        for batch in together(&prompts, tokens_at_once(device), device) {
+            signal::check()?;
+            let logits = logits_at_ends(model, &batch.sequences, standing);
+            let targets: Vec<i64> = batch
+                .prompts
+                .iter()
+                .map(|&place| &self.errors[repaired[place]].task.ids.gold)
+                .map(|gold| i64::from(*gold.last().expect("a target")))
+                .collect();
+            let targets = Tensor::from_slice(&targets).to_kind(Kind::Int64).to_device(device);
+            let seen = observe_each(&logits, &targets)?;
+            held += seen.iter().filter(|seen| seen.target_rank == 1).count();
+        }
+        let drift = Drift::between(&self.unedited, &self.kept.under(self.loaded, standing)?);
+        Ok(Reading {
+            method: method.into(),
+            after,
+            repaired: repaired.len(),
+            held,
+            perplexity: (drift.perplexity_before, drift.perplexity_after),
+            changed: (drift.changed, drift.positions),
+        })
+    }
+
+    /// Where the patch of an error is kept.
+    fn place(&self, label: &str, index: usize) -> PathBuf {
+        let name = format!("{:04}.safetensors", index + 1);
+        self.folder.join("patches").join(slug(label)).join(name)
+    }
+}

@@ -1,0 +1,96 @@
+//! Are the model and the data those that the run was made with?
+
+use super::{Check, Places};
+#[cfg(feature = "torch")]
+use crate::data::benchmark::Benchmark;
+use crate::data::dataset::DatasetName;
+use crate::records::manifest::Manifest;
+use anyhow::Result;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A check a place that the manifest names.
+pub(super) fn checks(manifest: &Manifest, places: &Places) -> Vec<Check> {
+    let contents = &manifest.identity.contents;
+    let mut checks = Vec::new();
+    for name in manifest.identity.datasets() {
+        let files = |from: &Path| {
+            let dataset = name.parse::<DatasetName>()?.load(from)?;
+            let of = dataset.files.into_iter();
+            Ok(of.map(|file| (format!("{name}/{}", file.name), file.sha256)).collect())
+        };
+        checks.push(compare("data", places.of(manifest, name), contents, files));
+    }
+    if manifest.identity.is_probing() {
+        let files = |from: &Path| {
+            let of = Benchmark::load(from)?.files.into_iter();
+            Ok(of.map(|file| (format!("benchmark/{}", file.name), file.sha256)).collect())
+        };
+        checks.push(compare("benchmark", places.of(manifest, "benchmark"), contents, files));
+    }
+    checks.extend(checkpoints(manifest, places));
+    checks
+}
+
+#[cfg(feature = "torch")]
+fn checkpoints(manifest: &Manifest, places: &Places) -> Vec<Check> {
+    let model = places.of(manifest, "model");
+    let mut checks = vec![compare("model", model, &manifest.identity.contents, checkpoints::model)];
+    if let Some(hash) = manifest.identity.encoder() {
+        let contents = BTreeMap::from([("encoder".to_string(), hash.to_string())]);
+        let encoder = places.of(manifest, "encoder");
+        checks.push(compare("encoder", encoder, &contents, checkpoints::encoder));
+    }
+    checks
+}
+
+#[cfg(not(feature = "torch"))]
+fn checkpoints(_: &Manifest, _: &Places) -> Vec<Check> {
+    vec![Check::not("model", "this ment was built without the feature `torch`")]
+}
+
+/// What is at `place` now, and what the run read.
+fn compare(
+    what: &'static str,
+    place: Result<std::path::PathBuf>,
+    contents: &BTreeMap<String, String>,
+    files: impl Fn(&Path) -> Result<BTreeMap<String, String>>,
+) -> Check {
+    let place = match place {
+        Ok(place) if place.exists() => place,
+        Ok(place) => return Check::not(what, format!("{} is not there", place.display())),
+        Err(error) => return Check::not(what, error.to_string()),
+    };
+    let found = match files(&place) {
+        Ok(found) => found,
+        Err(error) => {
+            let error = format!("{error:#}").replace('\n', " ");
+            return Check::of(what, "it cannot be read".into(), &[error]);
+        }
+    };
+    let differs = |(name, hash): (&String, &String)| match contents.get(name) {
+        Some(known) if known == hash => None,
+        Some(_) => Some(format!("{name} is another one")),
+        None => Some(format!("{name} was no part of the run")),
+    };
+    let wrong: Vec<String> = found.iter().filter_map(differs).collect();
+    Check::of(what, format!("{} files at {}", found.len(), place.display()), &wrong)
+}
+
+#[cfg(feature = "torch")]
+mod checkpoints {
+    use anyhow::Result;
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    /// Weights and tokenizer.
+    pub(super) fn model(folder: &Path) -> Result<BTreeMap<String, String>> {
+        let [model, tokenizer] = crate::model::checksums(folder)?;
+        Ok(BTreeMap::from([("model".into(), model), ("tokenizer".into(), tokenizer)]))
+    }
+
+    /// The sentence encoder.
+    pub(super) fn encoder(folder: &Path) -> Result<BTreeMap<String, String>> {
+        Ok(BTreeMap::from([("encoder".into(), crate::experiment::retrieval::checksum(folder)?)]))
+    }
+}

@@ -1,0 +1,141 @@
+//! One method on one error: what both experiments do alike.
+
+use crate::config::{Config, Execution, MethodKind};
+use crate::edit::{Edit, Observation, Outcome, Phases};
+use crate::engine::device::Clock;
+use crate::engine::memory::halvings;
+use crate::engine::trace::Trace;
+use crate::method::ment::Located;
+use crate::method::{LlmError, Method, ParallelPrompts, Repair, Scene, observe};
+use crate::model::{Loaded, Sequences};
+use anyhow::Result;
+use std::collections::HashSet;
+use tch::Tensor;
+
+/// What methods work with.
+pub(crate) struct Workbench<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) loaded: &'a Loaded,
+    /// Bytes for the graphs of a trace, and as many again for a method.
+    pub(crate) memory: usize,
+}
+
+/// A sequence as methods of one kind meet it.
+pub(crate) struct Traced {
+    trace: Trace,
+    located: Located,
+    /// What tracing it took.
+    pub(crate) seconds: f64,
+}
+
+/// A sequence under one edit, traced once a kind of method.
+#[derive(Default)]
+pub(crate) struct Traces {
+    plain: Option<Traced>,
+    /// For methods that back-propagate through it.
+    differentiable: Option<Traced>,
+}
+
+/// What has run before in this process: what is made once a process is made then, and no measured time
+/// holds it. (Attributions of parallel prompts are kept, with the time they took.)
+#[derive(Default)]
+pub(crate) struct Warm(HashSet<(MethodKind, bool)>);
+
+impl Warm {
+    /// Warms up, once per kind of method: `run` runs `method` and drops the result, and returns whether there
+    /// was something to run it on.
+    pub(crate) fn up(
+        &mut self,
+        method: &dyn Method,
+        run: impl FnOnce() -> Result<bool>,
+    ) -> Result<()> {
+        let kind = (method.kind(), method.differentiates_the_datum());
+        if !self.0.contains(&kind) && run()? {
+            self.0.insert(kind);
+        }
+        Ok(())
+    }
+}
+
+/// How an error ended.
+pub(crate) struct Attempt {
+    /// The prediction the method met.
+    pub(crate) before: Observation,
+    pub(crate) outcome: Outcome,
+    /// What it did, tracing counted.
+    pub(crate) repair: Repair,
+    /// How often a batch was cut in half meanwhile.
+    pub(crate) halvings: u32,
+}
+
+impl<'a> Workbench<'a> {
+    /// For one sequence at a time: a third of the memory for its trace, as much for a method, and the rest
+    /// for what is run beside them.
+    pub(crate) fn alone(config: &'a Config, loaded: &'a Loaded) -> Self {
+        Self { config, loaded, memory: config.execution.memory() / 3 }
+    }
+
+    /// The sequence `ids`, run under `edit`, as `method` needs it: traced now, unless it is among
+    /// `traces`, which are of the same sequence and edit.
+    pub(crate) fn trace<'t>(
+        &self,
+        method: &dyn Method,
+        ids: &Tensor,
+        edit: &Edit,
+        traces: &'t mut Traces,
+    ) -> &'t Traced {
+        let (model, sequences) = (self.loaded.model.as_ref(), Sequences::one(ids));
+        let traced = |trace: &dyn Fn() -> Trace| {
+            let clock = Clock::start(model.spec().device);
+            Traced { trace: trace(), located: Located::default(), seconds: clock.seconds() }
+        };
+        if method.differentiates_the_datum() {
+            let trace = || Trace::with_graphs(model, &sequences, edit.clone(), self.memory);
+            traces.differentiable.get_or_insert_with(|| traced(&trace))
+        } else {
+            let trace = || Trace::new(model, &sequences, edit.clone());
+            traces.plain.get_or_insert_with(|| traced(&trace))
+        }
+    }
+
+    /// The datum as a method sees it.
+    pub(crate) fn scene<'s>(
+        &'s self,
+        ids: &'s Tensor,
+        traced: &'s Traced,
+        parallel: &'s dyn ParallelPrompts,
+    ) -> Scene<'s> {
+        let Execution { engine, seed, .. } = self.config.execution;
+        let (model, memory) = (self.loaded.model.as_ref(), self.memory);
+        let Traced { trace, located, .. } = traced;
+        Scene { model, ids, trace, located, engine, memory, parallel, seed }
+    }
+}
+
+/// Has `method` put `target` on top at position `at`, unless it is there already. `clock` has
+/// the seconds of the trace on it, where the method bears them.
+pub(crate) fn attempt(
+    method: &dyn Method,
+    scene: &Scene<'_>,
+    (at, target): (usize, u32),
+    clock: Clock,
+) -> Result<Attempt> {
+    let halved = halvings();
+    let before = observe(&scene.trace.logits_at(scene.model, at).unsqueeze(0), target)?[0];
+    let tracing = clock.seconds();
+    let (outcome, mut repair) = if before.target_rank == 1 {
+        (Outcome::AlreadySolved, untouched(before))
+    } else {
+        let repair = method.repair(scene, &LlmError { at, target, argmax: before.argmax })?;
+        (if repair.solved { Outcome::Solved } else { Outcome::Skipped }, repair)
+    };
+    repair.seconds.trace = tracing;
+    Ok(Attempt { before, outcome, repair, halvings: halvings() - halved })
+}
+
+/// There is nothing to repair.
+fn untouched(now: Observation) -> Repair {
+    let seconds = Phases::default();
+    let (located, neurons, parallel) = (Vec::new(), Vec::new(), None);
+    Repair { edit: Edit::none(), solved: true, located, neurons, parallel, after: now, seconds }
+}

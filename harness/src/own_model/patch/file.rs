@@ -1,0 +1,342 @@
+//! A patch as a file: a safetensors file of the vectors and their places, with all that is known of
+//! their making as JSON in its metadata.
+
+use super::repair::{Repairs, Task};
+use crate::config::Config;
+use crate::edit::{ColumnDelta, Edit, Neuron, Observation, Patched};
+use crate::error::InputError;
+use crate::model::{Loaded, Spec};
+use crate::system::files;
+use anyhow::{Context, Result};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use tch::{Kind, Tensor};
+
+/// Version of the format; another one is refused.
+pub const FORMAT: u32 = 1;
+
+/// The metadata key that holds the [`Card`]: a single one, so that equal patches are equal files.
+const CARD: &str = "ment-patch";
+
+/// What is known of a patch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Card {
+    /// Version of the format.
+    pub format: u32,
+    /// What made it.
+    pub harness: String,
+    /// SHA-256 of the checkpoint that it changes ([`Loaded::sha256`](crate::model::Loaded)), without
+    /// any patches.
+    pub base: String,
+    /// What that checkpoint was called, for people.
+    pub model: String,
+    /// Ids of the patches that were in place when it was made; it needs all of them.
+    pub after: Vec<String>,
+    /// Label of the method.
+    pub method: String,
+    /// The method's settings.
+    pub settings: serde_json::Value,
+    /// The prompt as text.
+    pub prompt: String,
+    /// What the model should say after it.
+    pub target: String,
+    /// The prompt as ids.
+    pub prompt_ids: Vec<u32>,
+    /// The target as ids.
+    pub target_ids: Vec<u32>,
+    /// The tokens that were wrong, in the order of their repair.
+    pub repairs: Vec<Repaired>,
+}
+
+impl Card {
+    /// Of what the method `label` of `config` did for `task`, on a model with the patches `after`.
+    pub fn new(
+        config: &Config,
+        loaded: &Loaded,
+        label: &str,
+        task: &Task,
+        repairs: &Repairs,
+        after: Vec<String>,
+    ) -> Self {
+        Self {
+            format: FORMAT,
+            harness: format!("ment {}, commit {}", env!("CARGO_PKG_VERSION"), env!("MENT_COMMIT")),
+            base: loaded.sha256.clone(),
+            model: config.model.label.clone(),
+            after,
+            method: label.into(),
+            settings: serde_json::to_value(&config.methods[0]).expect("settings are plain data"),
+            prompt: task.prompt.clone(),
+            target: task.target.clone(),
+            prompt_ids: task.ids.prompt.clone(),
+            target_ids: task.ids.gold.clone(),
+            repairs: repairs.done.iter().map(|shown| shown.repaired.clone()).collect(),
+        }
+    }
+}
+
+/// A token that was wrong, and no longer is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Repaired {
+    /// Which token of the target, from 0.
+    pub position: usize,
+    /// The token.
+    pub target: String,
+    /// What was said in its place.
+    pub was: String,
+    /// The prediction before.
+    pub before: Observation,
+    /// The prediction after.
+    pub after: Observation,
+    /// Neurons in the order of patching; one may stand there more than once.
+    pub neurons: Vec<Patched>,
+}
+
+/// A vector for the column of a neuron.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// Whose column.
+    pub neuron: Neuron,
+    /// What is added to it, `[d_model]`.
+    pub delta: Vec<f32>,
+}
+
+/// A patch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Patch {
+    /// What is known of it.
+    pub card: Card,
+    /// In the order of patching; a neuron may stand there more than once.
+    pub columns: Vec<Column>,
+}
+
+/// A patch with the file it was read from.
+#[derive(Clone, Debug)]
+pub struct PatchFile {
+    /// The file.
+    pub path: PathBuf,
+    /// SHA-256 of the file, 64 hex digits.
+    pub id: String,
+    /// What it holds.
+    pub patch: Patch,
+}
+
+impl Patch {
+    /// `edit` as a patch.
+    ///
+    /// # Errors
+    /// If libtorch fails.
+    pub fn new(card: Card, edit: &Edit) -> Result<Self> {
+        let column = |ColumnDelta { neuron, delta }: &ColumnDelta| {
+            let delta = Vec::<f32>::try_from(delta.to_kind(Kind::Float))?;
+            Ok(Column { neuron: *neuron, delta })
+        };
+        Ok(Self { card, columns: edit.0.iter().map(column).collect::<Result<_>>()? })
+    }
+
+    /// The patch as an edit of a model of that `spec`.
+    pub fn edit(&self, spec: &Spec) -> Edit {
+        let column = |Column { neuron, delta }: &Column| {
+            let delta = Tensor::from_slice(delta).to_kind(spec.kind).to_device(spec.device);
+            ColumnDelta { neuron: *neuron, delta }
+        };
+        Edit(self.columns.iter().map(column).collect())
+    }
+
+    /// Writes it to the new file `path`: whole, or not at all. Its id.
+    ///
+    /// # Errors
+    /// If there is such a file already, or it cannot be written.
+    pub fn write(&self, path: &Path) -> Result<String> {
+        let bytes = self.bytes()?;
+        files::write_new(path, &bytes).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => is_there(path),
+            _ => {
+                anyhow::Error::new(error).context(format!("{}: cannot be written", path.display()))
+            }
+        })?;
+        Ok(id(&bytes))
+    }
+
+    /// As [`Patch::write`], instead of what a killed process may have left there, in a folder that may be new.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(crate) fn write_again(&self, path: &Path) -> Result<String> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("{}: cannot be made", folder.display()))?;
+        }
+        let bytes = self.bytes()?;
+        files::write(path, &bytes)?;
+        Ok(id(&bytes))
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>> {
+        let count = self.columns.len();
+        let places = |of: fn(&Neuron) -> usize| -> Vec<u8> {
+            self.columns.iter().flat_map(|c| (of(&c.neuron) as u64).to_le_bytes()).collect()
+        };
+        let (layers, neurons) = (places(|neuron| neuron.layer), places(|neuron| neuron.index));
+        let width = self.columns.first().map_or(0, |column| column.delta.len());
+        let deltas: Vec<u8> = self
+            .columns
+            .iter()
+            .flat_map(|column| column.delta.iter().flat_map(|entry| entry.to_le_bytes()))
+            .collect();
+        let tensors = [
+            ("deltas", TensorView::new(Dtype::F32, vec![count, width], &deltas)?),
+            ("layers", TensorView::new(Dtype::U64, vec![count], &layers)?),
+            ("neurons", TensorView::new(Dtype::U64, vec![count], &neurons)?),
+        ];
+        let card = HashMap::from([(CARD.to_string(), serde_json::to_string(&self.card)?)]);
+        Ok(safetensors::serialize(tensors, Some(card))?)
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        let broken = |error: &dyn std::fmt::Display| {
+            format!("truncated, or not a safetensors file ({error})")
+        };
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| broken(&error))?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(|error| broken(&error))?;
+        let card = metadata.metadata().as_ref().and_then(|metadata| metadata.get(CARD));
+        let card = card.ok_or("no patch: its metadata has no `ment-patch`")?;
+        let Version { format } =
+            serde_json::from_str(card).map_err(|error| format!("a damaged patch ({error})"))?;
+        if format != FORMAT {
+            return Err(format!(
+                "a patch of format {format}, and this ment knows format {FORMAT}; make it again, or \
+                 use the ment that made it"
+            ));
+        }
+        let card: Card =
+            serde_json::from_str(card).map_err(|error| format!("a damaged patch ({error})"))?;
+        let tensor = |name: &str, dtype: Dtype| {
+            let found = tensors.tensor(name).ok().filter(|tensor| tensor.dtype() == dtype);
+            found.ok_or(format!("a damaged patch (no `{name}` of {dtype:?})"))
+        };
+        let places = |name| -> Result<Vec<usize>, String> {
+            let tensor = tensor(name, Dtype::U64)?;
+            let (entries, _) = tensor.data().as_chunks::<8>();
+            Ok(entries.iter().map(|entry| u64::from_le_bytes(*entry) as usize).collect())
+        };
+        let (layers, neurons) = (places("layers")?, places("neurons")?);
+        let deltas = tensor("deltas", Dtype::F32)?;
+        let &[count, width] = deltas.shape() else {
+            return Err(format!("a damaged patch (deltas of shape {:?})", deltas.shape()));
+        };
+        if card.prompt_ids.is_empty() || card.target_ids.is_empty() {
+            return Err("a damaged patch (it has no prompt or no target)".into());
+        }
+        if [layers.len(), neurons.len()] != [count, count] || count == 0 || width == 0 {
+            return Err(format!(
+                "a damaged patch ({} layers, {} neurons, {count} deltas of {width} entries)",
+                layers.len(),
+                neurons.len()
+            ));
+        }
+        let (entries, _) = deltas.data().as_chunks::<4>();
+        let entries: Vec<f32> = entries.iter().map(|entry| f32::from_le_bytes(*entry)).collect();
+        if !entries.iter().all(|entry| entry.is_finite()) {
+            return Err("a damaged patch (an entry of its deltas is no number)".into());
+        }
+        let places = layers.into_iter().zip(neurons);
+        let columns = places.zip(entries.chunks(width)).map(|((layer, index), delta)| Column {
+            neuron: Neuron { layer, index },
+            delta: delta.to_vec(),
+        });
+        let columns = columns.collect();
+        Ok(Self { card, columns })
+    }
+}
+
+impl PatchFile {
+    /// Reads the patch `path`.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is not a whole patch of this format.
+    pub fn read(path: &Path) -> Result<Self> {
+        let wrong = |what: String| InputError::new(format!("{}: {what}", path.display()));
+        let bytes = std::fs::read(path).map_err(|error| wrong(format!("no patch ({error})")))?;
+        let patch = Patch::parse(&bytes).map_err(wrong)?;
+        Ok(Self { path: path.to_path_buf(), id: id(&bytes), patch })
+    }
+
+    /// Its file's name.
+    pub fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
+fn id(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}
+
+/// What is said of a place to write to at which something is.
+pub(crate) fn is_there(path: &Path) -> anyhow::Error {
+    InputError::new(format!("{}: is there already; choose another --out", path.display()))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::{Card, Column, FORMAT, Patch, PatchFile};
+    use crate::edit::Neuron;
+    use proptest::prelude::*;
+
+    /// A patch of `base` that adds `deltas` to the columns of `neurons`, after the patches `after`.
+    pub(crate) fn patch(base: &str, after: &[&str], neurons: &[(usize, usize)]) -> Patch {
+        let card = Card {
+            format: FORMAT,
+            harness: "0".into(),
+            base: base.into(),
+            model: "m".into(),
+            after: after.iter().map(ToString::to_string).collect(),
+            method: "ment".into(),
+            settings: serde_json::json!({}),
+            prompt: format!("prompt {neurons:?}"),
+            target: "t".into(),
+            prompt_ids: vec![1, neurons.len() as u32],
+            target_ids: vec![2],
+            repairs: Vec::new(),
+        };
+        let column = |&(layer, index): &(usize, usize)| Column {
+            neuron: Neuron { layer, index },
+            delta: vec![0.5, -0.25],
+        };
+        Patch { card, columns: neurons.iter().map(column).collect() }
+    }
+
+    #[test]
+    fn a_patch_comes_back_and_is_the_same_file_every_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+        let patch = patch("b", &["x"], &[(1, 7), (2, 0), (1, 7)]);
+        let id = patch.write(&one).unwrap();
+        assert_eq!(patch.write(&two).unwrap(), id);
+        let read = PatchFile::read(&one).unwrap();
+        assert_eq!((read.patch, read.id), (patch.clone(), id));
+        let error = patch.write(&one).unwrap_err().to_string();
+        assert!(error.contains("is there already"), "{error}");
+    }
+
+    proptest! {
+        /// Cut off, or with a byte changed, it is refused or still a patch, and nothing panics.
+        #[test]
+        fn a_damaged_patch_is_no_panic(cut in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            let whole = patch("b", &[], &[(1, 7), (2, 0)]).bytes().unwrap();
+            let at = cut.index(whole.len());
+            prop_assert!(Patch::parse(&whole[..at]).is_err());
+            let mut changed = whole;
+            changed[at] = byte;
+            let _ = Patch::parse(&changed);
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Repairs and their side effects as text for people.
+
+use super::file::PatchFile;
+use super::free::Free;
+use super::kept::Drift;
+use super::repair::{Cause, Failed, Held, Repairs, Shown, Task};
+use crate::edit::Neuron;
+use crate::model::Loaded;
+use crate::model::tokenizer::{Border, quoted};
+use crate::own_model::predict::NextToken;
+use anyhow::Result;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+/// Columns of a token between quotes.
+const TOKEN: usize = 22;
+
+/// Describes the task: the target's tokens, and the border to the prompt where it lies within a token.
+///
+/// # Errors
+/// If a token cannot be decoded.
+pub fn task(loaded: &Loaded, task: &Task) -> Result<String> {
+    let tokens: Vec<String> =
+        task.ids.gold.iter().map(|&id| loaded.tokenizer.token(id)).collect::<Result<_>>()?;
+    let (prompt, target) = (task.ids.prompt.len(), tokens.len());
+    let many = |count| many(count, "token", "tokens");
+    let mut out =
+        format!("prompt   {}\ntarget   {}: {}\n", many(prompt), many(target), quoted(&tokens));
+    if let Some(Border { together, apart }) = &task.border {
+        let _ = writeln!(
+            out,
+            "note     prompt and target meet within a token. Cut together they are … {} …; a model that is \
+             given the prompt meets … {} …, and that is what is repaired. A prompt that ends where a word \
+             ends (spaces belong to the target) is what models are trained on",
+            quoted(together),
+            quoted(apart)
+        );
+    }
+    Ok(out)
+}
+
+/// A count with what is counted.
+fn many(count: usize, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
+/// Every repair, before and after, and how it ended: with what the model writes after the prompt alone, or
+/// with `advice` on what to do.
+pub fn repairs(task: &Task, repairs: &Repairs, free: Option<&Free>, advice: &str) -> String {
+    let mut out = String::new();
+    let tokens = task.ids.gold.len();
+    for shown in &repairs.done {
+        one(&mut out, shown, tokens);
+    }
+    let (patches, count) = (repairs.edit.0.len(), repairs.done.len());
+    let neurons: BTreeSet<Neuron> = repairs.edit.0.iter().map(|column| column.neuron).collect();
+    if let Some(Failed { tried, reason, cause }) = &repairs.failed {
+        one(&mut out, tried, tokens);
+        let _ = writeln!(
+            out,
+            "\ntoken {} of {tokens} could not be repaired: {reason} (rank of the target {} → {}). Nothing is \
+             kept{}.",
+            tried.repaired.position + 1,
+            tried.repaired.before.target_rank,
+            tried.repaired.after.target_rank,
+            if count > 0 { ", the repairs of earlier tokens neither" } else { "" }
+        );
+        if let Cause::Undone { by: Some(by) } = cause {
+            let _ = writeln!(out, "The repair of token {} has undone it.", by + 1);
+        }
+        if !advice.is_empty() {
+            let _ = writeln!(out, "{advice}");
+        }
+    } else {
+        let _ = writeln!(
+            out,
+            "\n{}: {} of {} for {}",
+            if free.is_none_or(|free| free.says_target) {
+                "the whole target is said now"
+            } else {
+                "every token of the target is predicted now, but the model does not write it by itself"
+            },
+            many(patches, "patch", "patches"),
+            many(neurons.len(), "neuron", "neurons"),
+            many(count, "wrong token", "wrong tokens")
+        );
+    }
+    out
+}
+
+fn one(out: &mut String, shown: &Shown, tokens: usize) {
+    let repaired = &shown.repaired;
+    let _ = writeln!(
+        out,
+        "\ntoken {} of {tokens}: {:?} instead of {:?}   ({:.1} s)",
+        repaired.position + 1,
+        repaired.target,
+        repaired.was,
+        shown.seconds
+    );
+    let after = if shown.top_after.is_empty() { "" } else { "after" };
+    let line = format!("{:<width$}   {after}", "before", width = TOKEN + 7);
+    let _ = writeln!(out, "   {}", line.trim_end());
+    for place in 0..shown.top_before.len().max(shown.top_after.len()) {
+        let cell = |tokens: &[NextToken]| {
+            tokens.get(place).map_or_else(String::new, |token| {
+                format!("{:<TOKEN$} {:.4}", format!("{:?}", token.text), token.probability)
+            })
+        };
+        let (before, after) = (cell(&shown.top_before), cell(&shown.top_after));
+        let line = format!("{before:<width$}   {after}", width = TOKEN + 7);
+        let _ = writeln!(out, "   {}", line.trim_end());
+    }
+    for patched in &repaired.neurons {
+        let _ = writeln!(
+            out,
+            "   neuron {}.{}: {:+} ranks, {:+.2} in ln(P target / P argmax)",
+            patched.neuron.layer, patched.neuron.index, patched.rank_gain, patched.log_ratio_gain
+        );
+    }
+}
+
+/// Describes the text that the model writes after the prompt of `task` alone.
+pub fn free(task: &Task, free: &Free) -> String {
+    let mut out = format!("writes   {:?} (greedily, after the prompt alone)\n", free.text);
+    if let Some(word) = &free.longer_word {
+        let ended = |end: &str| format!("{}{end}", task.target);
+        let _ = writeln!(
+            out,
+            "note     the word goes on: {word:?}. A target that includes what follows the word ends it there, \
+             as {:?} or {:?} would",
+            ended("("),
+            ended("\n")
+        );
+    }
+    out
+}
+
+/// Perplexity (a factor) and share of other predictions from which side effects are large.
+const LARGE: (f64, f64) = (1.1, 0.1);
+
+/// Side effects on `texts` kept texts, against the model without any patch.
+pub fn drift(drift: &Drift, texts: usize) -> String {
+    let Drift { perplexity_before, perplexity_after, changed, positions } = *drift;
+    let (factor, share) = (perplexity_after / perplexity_before, changed as f64 / positions as f64);
+    let mut out = format!(
+        "kept     {texts} texts: perplexity {perplexity_before:.3} → {perplexity_after:.3} ({:+.2} %), \
+         another token at {changed} of {positions} positions ({:.2} %)\n",
+        100.0 * (factor - 1.0),
+        100.0 * share
+    );
+    if is_large(drift) {
+        out += "warning  these side effects are large: much changes that has nothing to do with the prompt\n";
+    }
+    out
+}
+
+/// Returns whether side effects are so large that a user must be told.
+pub fn is_large(drift: &Drift) -> bool {
+    let Drift { perplexity_before, perplexity_after, changed, positions } = *drift;
+    perplexity_after > LARGE.0 * perplexity_before || changed as f64 > LARGE.1 * positions as f64
+}
+
+/// Describes whether a patch still does what it was made for.
+pub fn held(file: &PatchFile, held: &Held) -> String {
+    let Held { tokens, of, free, holds } = held;
+    let lost = match (holds, tokens == of) {
+        (true, _) => String::new(),
+        (false, true) => format!(", but the model writes {:?} after the prompt alone", free.text),
+        (false, false) => ": it does not hold as it was made".into(),
+    };
+    format!(
+        "{}: {tokens} of {of} tokens of {:?} are said{lost}\n",
+        file.name(),
+        file.patch.card.target
+    )
+}

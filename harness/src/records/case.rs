@@ -1,0 +1,57 @@
+//! A case of a benchmark before any method.
+
+use crate::edit::Observation;
+use serde::{Deserialize, Serialize};
+
+/// A case: a sample of a benchmark with the token that is to follow it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CaseName {
+    /// Type of the subtype.
+    #[serde(rename = "type")]
+    pub of: String,
+    /// Subtype of the sample.
+    pub subtype: String,
+    /// Number of the sample in its subtype, from 1.
+    pub sample: usize,
+    /// The target symbol, as the benchmark writes it.
+    pub symbol: String,
+}
+
+impl std::fmt::Display for CaseName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} → {}", self.subtype, self.sample, self.symbol.trim())
+    }
+}
+
+/// A case before any method: what the model makes of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaseRecord {
+    /// Which.
+    pub name: CaseName,
+    /// The prompt as text.
+    pub prompt_text: String,
+    /// Its tokens.
+    pub prompt_tokens: usize,
+    /// Token id that the benchmark declares to follow.
+    pub declared: u32,
+    /// Its rank, from 1, under the unedited model.
+    pub declared_rank: u32,
+    /// Its probability.
+    pub declared_probability: f64,
+    /// Token id of the target.
+    pub target: u32,
+    /// The target under the unedited model.
+    pub before: Observation,
+    /// The target as text.
+    pub target_text: String,
+    /// The argmax of the unedited model as text.
+    pub argmax_text: String,
+    /// Whether the case is left out, as the model does not predict what is declared
+    /// (`probing.undeclared = "drop"`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dropped: bool,
+    /// Whether MENT made the model predict what is declared, where it does not by itself
+    /// (`probing.undeclared = "nudge"`). All methods start from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nudged: Option<bool>,
+}

@@ -1,0 +1,167 @@
+//! What a run is, and where it was made. The identity decides whether a folder may be continued;
+//! the environment is for the reader.
+
+mod identity;
+mod session;
+
+pub use self::identity::{Identity, id};
+pub use self::session::{OUTSIDE, Session, command, places};
+
+use crate::records::Record;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashSet};
+
+/// `manifest.json` of a run folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`FORMAT`](crate::records::FORMAT) of the writer.
+    pub format: u32,
+    /// Hash of `identity`.
+    pub run: String,
+    /// All that determines the results.
+    pub identity: Identity,
+    /// Departures of model, data and prompts from the paper's text, for the reader of the tables.
+    pub deviations: Vec<String>,
+    /// Those of each method, by label, a clause each.
+    #[serde(default)]
+    pub method_deviations: BTreeMap<String, Vec<String>>,
+    /// Where it was read from: model, encoder, benchmark, data sets by name. Places outside the folder that
+    /// the command was run in by their last part.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub places: BTreeMap<String, String>,
+    /// The config file, word by word, as it was when the run was begun.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub config: String,
+    /// Pairs that demonstrations and parallel prompts are retrieved from, by name of the data set.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pairs: BTreeMap<String, usize>,
+    /// Of the probing experiment: what its tables are made with, as last said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probing: Option<Reading>,
+    /// Where the run was begun.
+    pub environment: Environment,
+    /// Where methods were begun that were added later, by label.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub added_in: BTreeMap<String, Environment>,
+    /// The processes that worked on it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sessions: Vec<Session>,
+}
+
+/// How records of the probing experiment are read; no part of what was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// Cases of the whole benchmark.
+    pub cases: usize,
+    /// What a rank counts as at most.
+    pub rank_cap: u32,
+}
+
+/// Where a run was made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Version of the harness.
+    pub harness: String,
+    /// Commit it was built from, `-dirty` where files differed; empty outside a checkout.
+    pub commit: String,
+    /// Version of libtorch.
+    pub libtorch: String,
+    /// Threads of one tensor operation.
+    pub threads: usize,
+    /// Whether f32 matrix products may have been rounded to TF32.
+    #[serde(default)]
+    pub tf32: bool,
+    /// Memory budget, MiB; 0 where the run was made before there was one.
+    #[serde(default)]
+    pub memory_mib: usize,
+    /// Operating system and architecture.
+    pub platform: String,
+    /// The processor, as it calls itself; empty where it was not recorded.
+    #[serde(default)]
+    pub processor: String,
+    /// The graphics processor and its driver, as they call themselves; empty on a CPU.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub accelerator: String,
+}
+
+impl Environment {
+    /// Whether times taken in both can be compared.
+    pub fn keeps_time_with(&self, other: &Self) -> bool {
+        (self.threads, self.tf32, &self.platform, &self.processor, &self.accelerator)
+            == (other.threads, other.tf32, &other.platform, &other.processor, &other.accelerator)
+    }
+}
+
+impl Manifest {
+    /// This manifest with what `before`, that of the run it continues, knows besides: its methods
+    /// follow in the tables, and where it was begun.
+    pub fn continuing(&self, before: &Self) -> Self {
+        let mut whole = self.clone();
+        whole.environment = before.environment.clone();
+        whole.added_in = before.added_in.clone();
+        whole.sessions = before.sessions.clone();
+        if !before.config.is_empty() {
+            whole.config.clone_from(&before.config);
+        }
+        for label in self.identity.methods.keys() {
+            let new = !before.identity.methods.contains_key(label);
+            if new && self.environment != before.environment {
+                whole.added_in.insert(label.clone(), self.environment.clone());
+            }
+        }
+        // The tables keep their order, unless this process has all methods and another one.
+        let own = &self.identity.methods;
+        if before.identity.methods.keys().any(|label| !own.contains_key(label)) {
+            whole.identity.methods.clone_from(&before.identity.methods);
+            for (label, settings) in own {
+                whole.identity.methods.entry(label).or_insert_with(|| settings.clone());
+            }
+        }
+        for (label, clauses) in &before.method_deviations {
+            whole.method_deviations.entry(label.clone()).or_insert_with(|| clauses.clone());
+        }
+        whole
+    }
+
+    /// Refuses records of a data set that it does not name.
+    ///
+    /// # Errors
+    /// If there is one.
+    pub(crate) fn check_datasets(&self, records: &[Record]) -> Result<(), String> {
+        let known: HashSet<&str> = self.identity.datasets().collect();
+        let stray = records.iter().find_map(|record| {
+            let dataset = record.dataset().filter(|name| !known.contains(name.as_str()))?;
+            Some((record.key(), dataset))
+        });
+        match stray {
+            None => Ok(()),
+            Some((key, dataset)) => Err(format!(
+                "{key} is of the data set `{dataset}`, which the manifest does not name; take its line out"
+            )),
+        }
+    }
+
+    /// Whether the times of two methods can be compared.
+    pub fn keep_time(&self, a: &str, b: &str) -> bool {
+        let of = |label: &str| self.added_in.get(label).unwrap_or(&self.environment);
+        of(a).keeps_time_with(of(b))
+    }
+
+    /// Every departure, a sentence each; those of several methods once.
+    pub fn all_deviations(&self) -> Vec<String> {
+        let mut clauses: Vec<(&str, Vec<&str>)> = Vec::new();
+        for label in self.identity.methods.keys() {
+            for clause in self.method_deviations.get(label).into_iter().flatten() {
+                match clauses.iter_mut().find(|(known, _)| known == clause) {
+                    Some((_, labels)) => labels.push(label),
+                    None => clauses.push((clause, vec![label])),
+                }
+            }
+        }
+        let mut found = self.deviations.clone();
+        found.extend(
+            clauses.iter().map(|(clause, labels)| format!("{}: {clause}", labels.join("; "))),
+        );
+        found
+    }
+}

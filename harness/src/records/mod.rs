@@ -1,0 +1,16 @@
+//! What runs write and how it is read again: records, the manifest, and the folder that holds both.
+
+mod case;
+mod datum;
+pub mod manifest;
+mod probed;
+mod record;
+pub mod store;
+mod trial;
+pub(crate) mod view;
+
+pub use self::case::{CaseName, CaseRecord};
+pub use self::datum::{DatumRecord, PredictionRecord};
+pub use self::probed::{Change, Probed};
+pub use self::record::{FORMAT, Key, Record};
+pub use self::trial::{ErrorTrial, ProbeTrial, Texts, Trial, TrialId, UnrelatedProbe};

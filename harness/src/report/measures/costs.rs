@@ -1,0 +1,258 @@
+//! What edits cost, by data set and method: the measures of RQ2 (paper, III-E). Several tables are
+//! made of them.
+
+use crate::edit::Phases;
+use crate::records::Record;
+use crate::records::manifest::Identity;
+use crate::report::measures::bootstrap::{Clusters, ratio};
+use crate::report::measures::consistency::check_trial;
+use crate::report::measures::frame::{Order, lookup, trials};
+use crate::table::{Better, Column, Format, Group, Interval, Row};
+use anyhow::{Result, ensure};
+use polars::prelude::*;
+use std::collections::HashMap;
+
+/// All data sets together.
+pub(crate) const ALL: &str = "All";
+
+/// Means over the errors of one data set under one method.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cost {
+    pub(crate) errors: f64,
+    /// Share of errors skipped.
+    pub(crate) skipped: f64,
+    /// Neurons of an edit; `None` where every error was skipped.
+    pub(crate) patched: Option<f64>,
+    /// NeuronCost: neurons patched, one more than the quota where skipped.
+    pub(crate) nc: f64,
+    /// TimeCost and its phases, seconds.
+    pub(crate) phases: Phases,
+    /// Share of unrelated predictions that edits keep, where they were probed.
+    pub(crate) kept: Option<f64>,
+    /// Parallel prompts, of a method that uses such.
+    pub(crate) parallel: Option<f64>,
+    confidence: Confidence,
+}
+
+/// Confidence intervals of some of the means.
+#[derive(Clone, Copy, Debug, Default)]
+struct Confidence {
+    nc: Option<Interval>,
+    patched: Option<Interval>,
+    skipped: Option<Interval>,
+}
+
+/// A mean as tables show it, its confidence interval, and of how many errors it is.
+pub(crate) struct Figure {
+    value: fn(&Cost) -> Option<f64>,
+    interval: fn(&Cost) -> Option<Interval>,
+    count: fn(&Cost) -> f64,
+}
+
+impl Figure {
+    /// A mean over all errors, without an interval.
+    const fn new(value: fn(&Cost) -> Option<f64>) -> Self {
+        Self { value, interval: |_| None, count: |cost| cost.errors }
+    }
+}
+
+/// NeuronCost.
+pub(crate) const NC: Figure =
+    Figure { interval: |c| c.confidence.nc, ..Figure::new(|c| Some(c.nc)) };
+/// TimeCost, seconds.
+pub(crate) const TC: Figure = Figure::new(|c| Some(c.phases.total()));
+/// Neurons of an edit.
+pub(crate) const PATCHED: Figure = Figure {
+    interval: |c| c.confidence.patched,
+    count: |c| (c.errors * (1.0 - c.skipped)).round(),
+    ..Figure::new(|c| c.patched)
+};
+/// Share of errors skipped.
+pub(crate) const SKIPPED: Figure =
+    Figure { interval: |c| c.confidence.skipped, ..Figure::new(|c| Some(c.skipped)) };
+/// Share of unrelated predictions that edits keep.
+pub(crate) const KEPT: Figure = Figure::new(|c| c.kept);
+/// How many errors there are.
+pub(crate) const ERRORS: Figure = Figure::new(|c| Some(c.errors));
+
+/// Costs by data set (and [`ALL`], where there are several) and method.
+pub(crate) struct Costs {
+    pub(crate) datasets: Vec<&'static str>,
+    /// Those with trials, in the order of the tables.
+    pub(crate) methods: Vec<String>,
+    /// Those that do not compete.
+    controls: Vec<String>,
+    found: HashMap<(String, String), Cost>,
+    /// A row an error: that of [`trials`], with its NeuronCost as `nc`.
+    pub(crate) frame: DataFrame,
+}
+
+const NAMES: [&str; 12] = [
+    "errors",
+    "skipped",
+    "patched",
+    "nc",
+    "trace",
+    "locate",
+    "estimate",
+    "plan",
+    "apply",
+    "kept",
+    "parallel",
+    "skip cost",
+];
+
+impl Costs {
+    /// `None` where no method was run.
+    ///
+    /// # Errors
+    /// If a record contradicts itself, or is of a method that `identity` does not know.
+    pub(crate) fn of(
+        records: &[Record],
+        order: &Order,
+        identity: &Identity,
+    ) -> Result<Option<Self>> {
+        let quotas = identity.quotas();
+        for record in records {
+            if let Record::Trial(own) = record {
+                check_trial(&own.trial, quotas.get(&own.trial.method).copied())?;
+            }
+        }
+        let frame = trials(records)?;
+        if frame.height() == 0 {
+            return Ok(None);
+        }
+        let labels = frame.column("method")?.str()?;
+        let skip_cost: Vec<f64> =
+            labels.iter().map(|label| 1.0 + quotas[label.unwrap_or_default()]).collect();
+        let frame = frame.hstack(&[polars::prelude::Column::new("skip cost".into(), skip_cost)])?;
+        let cost = when(col("patched").is_null()).then(col("skip cost")).otherwise(col("patched"));
+        let errors =
+            frame.lazy().with_columns([cost.alias("nc"), lit("").alias("stratum")]).collect()?;
+        let mut frame = errors.clone();
+        let mut datasets: Vec<&str> =
+            order.datasets.iter().map(|dataset| dataset.label()).collect();
+        if datasets.len() > 1 {
+            datasets.push(ALL);
+            let together = frame.clone().lazy().with_column(lit(ALL).alias("dataset")).collect()?;
+            frame.vstack_mut(&together)?;
+        }
+        let means = NAMES[1..11].iter().map(|name| col(*name).mean());
+        let costs = frame
+            .lazy()
+            .group_by([col("dataset"), col("method")])
+            .agg([vec![col("errors").sum(), col("skip cost").first()], means.collect()].concat())
+            .collect()?;
+        let mut found = HashMap::new();
+        for (key, values) in lookup(&costs, &NAMES)? {
+            check_identity(&values)
+                .map_err(|error| error.context(format!("{} on {}", key.1, key.0)))?;
+            found.insert(key, Cost::of(&values));
+        }
+        for dataset in datasets.iter().filter(|dataset| **dataset != ALL) {
+            let own = errors.clone().lazy().filter(col("dataset").eq(lit(*dataset)));
+            for (method, own) in order.methods.iter().zip(confidence(own, &order.methods)?) {
+                if let Some(cost) = found.get_mut(&(dataset.to_string(), method.clone())) {
+                    cost.confidence = own;
+                }
+            }
+        }
+        let mut methods = order.methods.clone();
+        methods.retain(|method| found.keys().any(|(_, known)| known == method));
+        let controls = methods.iter().filter(|label| identity.is_control(label)).cloned().collect();
+        Ok(Some(Self { datasets, methods, controls, found, frame: errors }))
+    }
+
+    pub(crate) fn get(&self, dataset: &str, method: &str) -> Option<Cost> {
+        self.found.get(&(dataset.to_string(), method.to_string())).copied()
+    }
+
+    /// The mean over all data.
+    pub(crate) fn over_all(&self, method: &str) -> Option<Cost> {
+        self.get(self.datasets.last()?, method)
+    }
+
+    /// How many errors the means are of. Methods whose edits pile up may have met fewer.
+    pub(crate) fn counted(&self) -> String {
+        let most = |dataset: &&str| {
+            let errors = self.methods.iter().filter_map(|method| self.get(dataset, method));
+            let most = errors.map(|cost| cost.errors).fold(0.0, f64::max);
+            format!("{dataset} {most}")
+        };
+        let counts: Vec<String> = self.datasets.iter().map(most).collect();
+        format!("LLM errors: {}", counts.join(", "))
+    }
+
+    /// A column group: one figure, a column a data set.
+    pub(crate) fn group(&self, title: &str, better: Better, format: Format) -> Group {
+        let column = |&title: &&'static str| Column { title, better, format };
+        Group { title: title.into(), columns: self.datasets.iter().map(column).collect() }
+    }
+
+    /// A row a method, its cells those of `figures`, each for every data set.
+    pub(crate) fn rows(&self, figures: &[Figure]) -> Vec<Row> {
+        let row = |method: &String| {
+            let costs: Vec<Option<Cost>> =
+                self.datasets.iter().map(|dataset| self.get(dataset, method)).collect();
+            let mut row = Row::new(method, Vec::new());
+            for figure in figures {
+                row.cells.extend(costs.iter().map(|cost| (figure.value)(cost.as_ref()?)));
+                row.intervals.extend(costs.iter().map(|cost| (figure.interval)(cost.as_ref()?)));
+                row.counts.extend(costs.iter().map(|cost| cost.as_ref().map(figure.count)));
+            }
+            Row { competes: !self.controls.contains(method), ..row }
+        };
+        self.methods.iter().map(row).collect()
+    }
+}
+
+impl Cost {
+    /// From the values of [`NAMES`].
+    fn of(values: &[Option<f64>]) -> Self {
+        let value = |index: usize| values[index].unwrap_or_default();
+        Self {
+            errors: value(0),
+            skipped: value(1),
+            patched: values[2],
+            nc: value(3),
+            phases: Phases {
+                trace: value(4),
+                locate: value(5),
+                estimate: value(6),
+                plan: value(7),
+                apply: value(8),
+            },
+            kept: values[9],
+            parallel: values[10],
+            confidence: Confidence::default(),
+        }
+    }
+}
+
+/// The confidence intervals of every method on the errors of one data set, drawn datum by datum.
+fn confidence(errors: LazyFrame, methods: &[String]) -> Result<Vec<Confidence>> {
+    let columns = ["errors", "nc", "skipped", "solved", "patched"];
+    let found = Clusters::of(errors, methods, &columns)?.intervals(|sums| {
+        let figures = |method: usize| -> [Option<f64>; 3] {
+            let Some(&[errors, nc, skipped, solved, patched]) = sums.of(method).next() else {
+                return [None; 3];
+            };
+            [ratio(nc, errors), ratio(skipped, errors), ratio(patched, solved)]
+        };
+        (0..methods.len()).flat_map(figures).collect()
+    });
+    let of = |&[nc, skipped, patched]: &[Option<Interval>; 3]| Confidence { nc, patched, skipped };
+    Ok(found.as_chunks().0.iter().map(of).collect())
+}
+
+/// The identity that ties NeuronCost to its parts.
+fn check_identity(values: &[Option<f64>]) -> Result<()> {
+    let (skip, nc) = (values[1].unwrap_or(0.0), values[3].unwrap_or(0.0));
+    let skip_cost = values[11].unwrap_or(0.0);
+    let expected = skip * skip_cost + (1.0 - skip) * values[2].unwrap_or(0.0);
+    ensure!(
+        (nc - expected).abs() < 1e-9,
+        "NeuronCost {nc} is not skip·{skip_cost} + (1 - skip)·patched = {expected}: the records disagree"
+    );
+    Ok(())
+}

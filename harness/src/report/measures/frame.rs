@@ -1,0 +1,101 @@
+//! The order of the tables, trials as a polars frame, and lookups in aggregated frames.
+
+use crate::data::dataset::DatasetName;
+use crate::edit::Outcome;
+use crate::records::{ErrorTrial, Record};
+use anyhow::Result;
+use polars::prelude::*;
+use std::collections::HashMap;
+
+/// Data sets and methods as they first appear in the records: the order of the tables.
+pub(crate) struct Order {
+    pub(crate) datasets: Vec<DatasetName>,
+    pub(crate) methods: Vec<String>,
+}
+
+impl Order {
+    /// Data sets in the paper's order; the unedited model first, then methods as in `known`, and any
+    /// others as recorded.
+    pub(crate) fn of<'k>(records: &[Record], known: impl Iterator<Item = &'k str>) -> Self {
+        let mut order = Self { datasets: Vec::new(), methods: Vec::new() };
+        for record in records {
+            let Record::Prediction(prediction) = record else { continue };
+            if !order.datasets.contains(&prediction.dataset) {
+                order.datasets.push(prediction.dataset);
+            }
+            if !order.methods.contains(&prediction.method) {
+                order.methods.push(prediction.method.clone());
+            }
+        }
+        order.datasets.sort();
+        let known: HashMap<&str, usize> = known.zip(1..).collect();
+        let place = |method: &String| known.get(method.as_str()).copied().unwrap_or(usize::MAX);
+        order.methods.get_mut(1..).unwrap_or_default().sort_by_key(place);
+        order
+    }
+}
+
+/// One row an error that a method had to do with: dataset, its datum as `cluster`, method, 1,
+/// skipped (0/1), solved (0/1), patched (null where skipped), seconds by phase, the share of unrelated predictions kept (null where none was
+/// probed), and the number of parallel prompts (null where the method uses none). Errors that an earlier edit had solved already cost nothing and are no row.
+pub(crate) fn trials(records: &[Record]) -> Result<DataFrame> {
+    let trials: Vec<&ErrorTrial> = records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Trial(trial) => Some(trial),
+            _ => None,
+        })
+        .filter(|trial| trial.trial.outcome != Outcome::AlreadySolved)
+        .collect();
+    let number = |name: &str, of: fn(&ErrorTrial) -> Option<f64>| {
+        let values: Vec<Option<f64>> = trials.iter().map(|trial| of(trial)).collect();
+        Column::new(name.into(), values)
+    };
+    let dataset: Vec<&str> = trials.iter().map(|t| t.dataset.label()).collect();
+    let datum: Vec<String> = trials.iter().map(|t| format!("{} {}", t.dataset, t.datum)).collect();
+    let method: Vec<&str> = trials.iter().map(|t| t.trial.method.as_str()).collect();
+    Ok(DataFrame::new_infer_height(vec![
+        Column::new("dataset".into(), dataset),
+        Column::new("cluster".into(), datum),
+        Column::new("method".into(), method),
+        number("errors", |_| Some(1.0)),
+        number("solved", |t| Some(f64::from(t.trial.outcome == Outcome::Solved))),
+        number("skipped", |t| Some(f64::from(t.trial.outcome == Outcome::Skipped))),
+        number("patched", |t| {
+            (t.trial.outcome == Outcome::Solved).then_some(t.trial.neurons.len() as f64)
+        }),
+        number("trace", |t| Some(t.trial.seconds.trace)),
+        number("locate", |t| Some(t.trial.seconds.locate)),
+        number("estimate", |t| Some(t.trial.seconds.estimate)),
+        number("plan", |t| Some(t.trial.seconds.plan)),
+        number("apply", |t| Some(t.trial.seconds.apply)),
+        number("kept", |t| {
+            let kept = t.unrelated.iter().filter(|probe| probe.argmax_kept).count();
+            (!t.unrelated.is_empty()).then(|| kept as f64 / t.unrelated.len() as f64)
+        }),
+        number("parallel", |t| t.trial.parallel.map(|count| count as f64)),
+    ])?)
+}
+
+/// Values by (dataset label, method).
+pub(crate) type Lookup = HashMap<(String, String), Vec<Option<f64>>>;
+
+/// An aggregated frame as a map from (dataset label, method) to the values of `columns`.
+pub(crate) fn lookup(frame: &DataFrame, columns: &[&str]) -> Result<Lookup> {
+    let (dataset, method) = (frame.column("dataset")?.str()?, frame.column("method")?.str()?);
+    let columns = columns
+        .iter()
+        .map(|name| Ok(frame.column(name)?.cast(&DataType::Float64)?))
+        .collect::<Result<Vec<Column>>>()?;
+    let mut found = HashMap::new();
+    for row in 0..frame.height() {
+        let key = (
+            dataset.get(row).unwrap_or_default().to_string(),
+            method.get(row).unwrap_or_default().to_string(),
+        );
+        let values =
+            columns.iter().map(|column| Ok(column.f64()?.get(row))).collect::<Result<Vec<_>>>()?;
+        found.insert(key, values);
+    }
+    Ok(found)
+}

@@ -1,0 +1,234 @@
+//! Measurements of approaches, cluster by cluster: what paired tests are made of.
+
+use crate::metric::{Kind, METRICS};
+use crate::report::measures::probes::Probes;
+use crate::report::measures::sources::Sources;
+use anyhow::Result;
+use polars::prelude::*;
+use std::collections::{BTreeMap, HashMap};
+
+/// What is measured. A value is the mean over a cluster: a datum with its errors, or a subtype with its
+/// cases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Measure {
+    /// A metric that is a mean over data, by its name in [`METRICS`].
+    Score(&'static str),
+    /// NeuronCost.
+    Nc,
+    /// Share of errors skipped.
+    Skipped,
+    /// TimeCost, seconds.
+    Tc,
+    /// Share of the edits with at most two neurons.
+    Few,
+    /// Mean absolute error of the target's rank on related samples.
+    RelatedRank,
+    /// That of its probability.
+    RelatedProbability,
+    /// That on unrelated samples.
+    UnrelatedRank,
+    /// That of its probability on unrelated samples.
+    UnrelatedProbability,
+}
+
+impl Measure {
+    /// The metrics that are means over data, by their names.
+    fn scores() -> impl Iterator<Item = (Self, &'static str)> {
+        let means = METRICS.iter().filter(|metric| matches!(metric.kind, Kind::Mean(_)));
+        means.map(|metric| (Self::Score(metric.name), metric.name))
+    }
+
+    /// The measures that two runs are compared by, with the names that tables have for them.
+    pub(crate) fn compared() -> Vec<(Self, &'static str)> {
+        let others = [
+            (Self::Nc, "NC"),
+            (Self::Skipped, "skipped"),
+            (Self::Tc, "TC, s"),
+            (Self::RelatedRank, "generalization, MAE rank"),
+            (Self::RelatedProbability, "generalization, MAE prob"),
+            (Self::UnrelatedRank, "specificity, MAE rank"),
+            (Self::UnrelatedProbability, "specificity, MAE prob"),
+        ];
+        Self::scores().chain(others).collect()
+    }
+}
+
+/// The mean of a cluster, and of how many errors or cases it is: means of unequally many are of other
+/// errors, and no pair.
+#[derive(Clone, Copy)]
+struct Mean {
+    value: f64,
+    count: f64,
+}
+
+/// The means of a cluster, by scope (a data set; none in a probing run) and cluster.
+type Clusters = BTreeMap<(String, String), Vec<(Measure, Mean)>>;
+
+/// All that was measured, by approach.
+#[derive(Default)]
+pub(crate) struct Measured(HashMap<String, Clusters>);
+
+impl Measured {
+    /// All measurements of a run.
+    pub(crate) fn of(sources: &Sources<'_>) -> Result<Self> {
+        let mut own = Self::default();
+        if let Some(scores) = &sources.scores {
+            own.add_scores(scores)?;
+        }
+        if let Some(costs) = &sources.costs {
+            own.add_errors(&costs.frame)?;
+        }
+        if let Some(probes) = &sources.probes {
+            own.add_probes(probes);
+        }
+        Ok(own)
+    }
+
+    /// Takes in the predictions of a frame of [`scores`](super::scores::scores).
+    fn add_scores(&mut self, scores: &DataFrame) -> Result<()> {
+        let columns: Vec<(Measure, &str)> = Measure::scores().collect();
+        self.add(scores.clone().lazy(), "datum", &columns)
+    }
+
+    /// Takes in a frame of errors: see [`Costs::of`](super::costs::Costs::of).
+    fn add_errors(&mut self, errors: &DataFrame) -> Result<()> {
+        let phases = ["trace", "locate", "estimate", "plan", "apply"].map(col);
+        let seconds = phases.into_iter().reduce(|sum, phase| sum + phase).expect("five phases");
+        let few = col("patched").lt_eq(lit(2.0)).cast(DataType::Float64);
+        let frame = errors.clone().lazy().with_columns([seconds.alias("tc"), few.alias("few")]);
+        let columns = [
+            (Measure::Nc, "nc"),
+            (Measure::Skipped, "skipped"),
+            (Measure::Tc, "tc"),
+            (Measure::Few, "few"),
+        ];
+        self.add(frame, "cluster", &columns)
+    }
+
+    /// Takes in what probed edits come to, subtype by subtype.
+    fn add_probes(&mut self, probes: &Probes) {
+        for method in &probes.methods {
+            for subtype in &probes.subtypes {
+                let (related, unrelated) =
+                    (probes.related(subtype, method), probes.unrelated(subtype, method));
+                let patching = probes.patching(subtype, method);
+                let values = [
+                    (Measure::RelatedRank, related.rank),
+                    (Measure::RelatedProbability, related.probability),
+                    (Measure::UnrelatedRank, unrelated.rank),
+                    (Measure::UnrelatedProbability, unrelated.probability),
+                    (Measure::Nc, patching.nc),
+                    (Measure::Skipped, patching.skipped),
+                    (Measure::Tc, patching.seconds),
+                ];
+                let count = patching.cases.unwrap_or_default();
+                let means = values.into_iter();
+                let means = means.filter_map(|(m, value)| Some((m, Mean { value: value?, count })));
+                let own = self.0.entry(method.clone()).or_default();
+                own.insert((String::new(), subtype.clone()), means.collect());
+            }
+        }
+    }
+
+    /// Takes in the means of `columns` by `dataset`, `cluster` and method.
+    fn add(&mut self, frame: LazyFrame, cluster: &str, columns: &[(Measure, &str)]) -> Result<()> {
+        let keys = ["dataset", cluster, "method"];
+        let counted = |name: &str| format!("{name} count");
+        let of = |(_, name): &(Measure, &str)| {
+            [col(*name).mean(), col(*name).count().cast(DataType::Float64).alias(counted(name))]
+        };
+        let means: Vec<Expr> = columns.iter().flat_map(of).collect();
+        let means = frame.group_by_stable(keys.map(col)).agg(means).collect()?;
+        let [scopes, clusters, methods] = keys.map(|key| means.column(key));
+        let (scopes, clusters, methods) = (scopes?.str()?, clusters?.str()?, methods?.str()?);
+        let values = columns
+            .iter()
+            .map(|(measure, name)| {
+                Ok((*measure, means.column(name)?.f64()?, means.column(&counted(name))?.f64()?))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        for index in 0..means.height() {
+            let mean = |(measure, values, counts): &(Measure, &Float64Chunked, &Float64Chunked)| {
+                let (value, count) = (values.get(index)?, counts.get(index)?);
+                Some((*measure, Mean { value, count }))
+            };
+            let text = |of: &StringChunked| of.get(index).unwrap_or_default().to_string();
+            let own = self.0.entry(text(methods)).or_default();
+            own.insert((text(scopes), text(clusters)), values.iter().filter_map(mean).collect());
+        }
+        Ok(())
+    }
+
+    /// Of `measure` under `approach` here and in `other`, under another label there: pairs of the clusters
+    /// in which both met as much, by scope.
+    pub(crate) fn pairs(
+        &self,
+        other: &Self,
+        measure: Measure,
+        [approach, there]: [&str; 2],
+    ) -> BTreeMap<&str, Vec<(f64, f64)>> {
+        let others = other.0.get(there);
+        by_scope(self.means(measure, approach).filter_map(|(key, mean)| {
+            let there = of(others?.get(key)?, measure)?;
+            (there.count == mean.count).then_some((key, (mean.value, there.value)))
+        }))
+    }
+
+    /// What `approach` has more than `other` of `measure` in the clusters in which both met as much, by
+    /// scope.
+    pub(crate) fn differences(
+        &self,
+        measure: Measure,
+        approach: &str,
+        other: &str,
+    ) -> Vec<Vec<f64>> {
+        let pairs = self.pairs(self, measure, [approach, other]).into_values();
+        pairs.map(|pairs| pairs.iter().map(|(own, other)| own - other).collect()).collect()
+    }
+
+    /// What `approach` has of `measure` more than `bound`, by scope.
+    pub(crate) fn above(&self, measure: Measure, approach: &str, bound: f64) -> Vec<Vec<f64>> {
+        let own = self.means(measure, approach);
+        by_scope(own.map(|(key, mean)| (key, mean.value - bound))).into_values().collect()
+    }
+
+    /// The mean of `measure` under `approach` over all data, errors or cases.
+    pub(crate) fn mean(&self, measure: Measure, approach: &str) -> Option<f64> {
+        let means = self.means(measure, approach).map(|(_, mean)| mean);
+        let (sum, count) = means.fold((0.0, 0.0), |(sum, count), mean| {
+            (sum + mean.value * mean.count, count + mean.count)
+        });
+        (count > 0.0).then(|| sum / count)
+    }
+
+    /// Whether `approach` solved nothing, and so edited nothing.
+    pub(crate) fn edits_nothing(&self, approach: &str) -> bool {
+        let mut skipped = self.means(Measure::Skipped, approach).peekable();
+        skipped.peek().is_some() && skipped.all(|(_, mean)| mean.value == 1.0)
+    }
+
+    /// The means of `measure` under `approach`, by scope and cluster.
+    fn means(
+        &self,
+        measure: Measure,
+        approach: &str,
+    ) -> impl Iterator<Item = (&(String, String), Mean)> {
+        let clusters = self.0.get(approach).into_iter().flatten();
+        clusters.filter_map(move |(key, means)| Some((key, of(means, measure)?)))
+    }
+}
+
+/// The mean of `measure` among those of a cluster.
+fn of(means: &[(Measure, Mean)], measure: Measure) -> Option<Mean> {
+    means.iter().find(|(own, _)| *own == measure).map(|(_, mean)| *mean)
+}
+
+fn by_scope<'k, T>(
+    values: impl Iterator<Item = (&'k (String, String), T)>,
+) -> BTreeMap<&'k str, Vec<T>> {
+    let mut scopes: BTreeMap<&str, Vec<T>> = BTreeMap::new();
+    for ((scope, _), value) in values {
+        scopes.entry(scope).or_default().push(value);
+    }
+    scopes
+}

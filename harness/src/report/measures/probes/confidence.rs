@@ -1,0 +1,62 @@
+//! Confidence intervals of the measures of Table VI.
+
+use crate::records::ProbeTrial;
+use crate::report::measures::bootstrap::{Clusters, ratio};
+use crate::report::measures::probes::frames::{Row, rows};
+use crate::table::Interval;
+use anyhow::Result;
+use polars::prelude::*;
+use rayon::prelude::*;
+use std::collections::HashMap;
+
+/// Those over all types, drawn subtype by subtype within each type.
+pub(crate) fn intervals(
+    patches: &[&ProbeTrial],
+    cap: u32,
+    costs: &DataFrame,
+    methods: &[String],
+) -> Result<HashMap<String, [Option<Interval>; 5]>> {
+    let names = ["related", "G rank", "G prob", "unrelated", "S rank", "S prob", "cases", "nc"];
+    let sums: Vec<[f64; 6]> = patches
+        .par_iter()
+        .map(|patch| {
+            let mut sums = [0.0; 6];
+            for Row { related, values: [rank, probability, ..], .. } in rows(patch, cap) {
+                let own = if related { &mut sums[..3] } else { &mut sums[3..] };
+                for (sum, value) in own.iter_mut().zip([1.0, rank, probability]) {
+                    *sum += value;
+                }
+            }
+            sums
+        })
+        .collect();
+    let column = |(index, name): (usize, &&str)| {
+        Column::new((*name).into(), sums.iter().map(|sums| sums[index]).collect::<Vec<f64>>())
+    };
+    let columns: Vec<Column> = names[..6].iter().enumerate().map(column).collect();
+    let frame = costs.hstack(&columns)?.lazy();
+    let frame = frame.rename(["type", "subtype"], ["stratum", "cluster"], true);
+    let found = Clusters::of(frame, methods, &names)?.intervals(|sums| {
+        let figures = |method: usize| -> Vec<Option<f64>> {
+            // Means of a type, and then over types; a draw that lacks one has no such figure.
+            let types: Vec<[Option<f64>; 5]> = sums.of(method).map(measures).collect();
+            let over_types = |figure: usize| {
+                let known: Option<Vec<f64>> = types.iter().map(|of| of[figure]).collect();
+                known.and_then(|known| ratio(known.iter().sum(), known.len() as f64))
+            };
+            (0..5).map(over_types).collect()
+        };
+        (0..methods.len()).flat_map(figures).collect()
+    });
+    Ok(methods.iter().cloned().zip(found.as_chunks().0.iter().copied()).collect())
+}
+
+/// The measures of a type, from its sums.
+fn measures(sums: &[f64]) -> [Option<f64>; 5] {
+    let &[related, g_rank, g_prob, unrelated, s_rank, s_prob, cases, nc] = sums else {
+        return [None; 5];
+    };
+    let [g_rank, g_prob] = [g_rank, g_prob].map(|sum| ratio(sum, related));
+    let [s_rank, s_prob] = [s_rank, s_prob].map(|sum| ratio(sum, unrelated));
+    [g_rank, g_prob, s_rank, s_prob, ratio(nc, cases)]
+}

@@ -1,0 +1,226 @@
+//! What probed edits come to: the measures of RQ3 (paper, III-E), by type, subtype and method. Several
+//! tables are made of them.
+
+mod confidence;
+mod frames;
+
+use crate::edit::Outcome;
+use crate::records::manifest::Manifest;
+use crate::records::{CaseName, CaseRecord, ProbeTrial, Record};
+use crate::report::measures::consistency::check_probe_trial;
+use crate::report::measures::frame::Lookup;
+use crate::report::measures::probes::confidence::intervals;
+use crate::report::measures::probes::frames::{Row, means, patch_frame, probe_frame, rows};
+use crate::table::Interval;
+use anyhow::{Context, Result};
+use std::collections::{HashMap, HashSet};
+
+/// The mean over types, each the mean over its probes.
+pub(crate) use crate::data::benchmark::OVERALL;
+
+/// Means over the probes of some cases under one method. A distance is absolute, and of ranks that
+/// count as the cap at most.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Probe {
+    /// Of ranks.
+    pub(crate) rank: Option<f64>,
+    /// Of probabilities.
+    pub(crate) probability: Option<f64>,
+    /// Of ranks, to where the original argmax token is after the edit.
+    pub(crate) rank_now: Option<f64>,
+    /// Of probabilities, likewise.
+    pub(crate) probability_now: Option<f64>,
+    /// Change of the target's rank, signed.
+    pub(crate) rank_change: Option<f64>,
+    /// Change of the target's probability, signed.
+    pub(crate) probability_change: Option<f64>,
+    /// Share of probes where the target is the argmax after the edit.
+    pub(crate) target_on_top: Option<f64>,
+    /// Share of probes whose argmax the edit leaves as it was.
+    pub(crate) kept: Option<f64>,
+}
+
+/// What patching some cases took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Patching {
+    /// Cases that were errors.
+    pub(crate) cases: Option<f64>,
+    /// NeuronCost.
+    pub(crate) nc: Option<f64>,
+    /// Share of cases skipped.
+    pub(crate) skipped: Option<f64>,
+    /// TimeCost, seconds.
+    pub(crate) seconds: Option<f64>,
+    /// Share of cases without a parallel prompt; none where a method asks for no such.
+    pub(crate) alone: Option<f64>,
+}
+
+/// All of it.
+pub(crate) struct Probes {
+    /// Types, and behind them [`OVERALL`].
+    pub(crate) scopes: Vec<String>,
+    /// Subtypes in the order of the records.
+    pub(crate) subtypes: Vec<String>,
+    /// In the order of the tables.
+    pub(crate) methods: Vec<String>,
+    /// Those that do not compete.
+    pub(crate) controls: Vec<String>,
+    /// What ranks count as at most.
+    pub(crate) cap: u32,
+    /// What was seen before any edit.
+    pub(crate) seen: Seen,
+    related: Lookup,
+    unrelated: Lookup,
+    patching: Lookup,
+    /// Of the measures of Table VI over all types, by method.
+    intervals: HashMap<String, [Option<Interval>; 5]>,
+}
+
+/// Cases before any edit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) cases: usize,
+    /// Where the model does not predict what is declared.
+    pub(crate) undeclared: usize,
+    pub(crate) dropped: usize,
+    /// Where MENT made the model predict what is declared.
+    pub(crate) nudged: usize,
+    /// Where the target was on top before any method.
+    pub(crate) solved: usize,
+    /// Of the whole benchmark; 0 where an older record does not say.
+    pub(crate) planned: usize,
+}
+
+const PROBE: [&str; 8] = [
+    "rank",
+    "probability",
+    "rank now",
+    "probability now",
+    "rank change",
+    "probability change",
+    "target on top",
+    "kept",
+];
+const PATCHING: [&str; 5] = ["cases", "nc", "skipped", "seconds", "alone"];
+
+impl Probes {
+    /// `None` where nothing was probed.
+    ///
+    /// # Errors
+    /// If a record contradicts itself, or is of a method that the manifest does not know; or the
+    /// manifest is not one of a probing run.
+    pub(crate) fn of(records: &[Record], manifest: &Manifest) -> Result<Option<Self>> {
+        let mut patches: Vec<&ProbeTrial> = Vec::new();
+        let mut seen = Seen::default();
+        let (mut types, mut subtypes) = (Vec::new(), Vec::new());
+        let mut cases: Vec<&CaseRecord> = Vec::new();
+        for record in records {
+            match record {
+                Record::Probe(patch) => patches.push(patch),
+                Record::Case(case) => cases.push(case),
+                _ => {}
+            }
+        }
+        if patches.is_empty() {
+            return Ok(None);
+        }
+        // The cases of a type are looked at before the first of them is patched.
+        let patched: HashSet<&CaseName> = patches.iter().map(|patch| &patch.name).collect();
+        for case in cases.into_iter().filter(|case| case.dropped || patched.contains(&case.name)) {
+            seen.add(case);
+            add(&mut types, &case.name.of);
+            add(&mut subtypes, &case.name.subtype);
+        }
+        let identity = &manifest.identity;
+        let reading = manifest.probing.context("the manifest does not say how ranks are read")?;
+        let cap = reading.rank_cap;
+        seen.planned = reading.cases;
+        let quotas = identity.quotas();
+        for patch in &patches {
+            check_probe_trial(patch, quotas.get(&patch.trial.method).copied())?;
+        }
+        // The same order however many shards there were: sums come out the same to the last digit.
+        patches.sort_by(|a, b| a.name.cmp(&b.name));
+        // Where the target was on top before any method there was no error, and no edit to probe.
+        let solved = patches.iter().filter(|patch| patch.trial.outcome == Outcome::AlreadySolved);
+        seen.solved = solved.map(|patch| &patch.name).collect::<HashSet<_>>().len();
+        patches.retain(|patch| patch.trial.outcome != Outcome::AlreadySolved);
+        let methods: Vec<String> = identity
+            .labels()
+            .filter(|label| patches.iter().any(|patch| patch.trial.method == *label))
+            .map(String::from)
+            .collect();
+        let controls = methods.iter().filter(|label| identity.is_control(label)).cloned().collect();
+        let rows: Vec<Row<'_>> = patches.iter().flat_map(|patch| rows(patch, cap)).collect();
+        let of = |related: bool| {
+            let rows: Vec<&Row<'_>> = rows.iter().filter(|row| row.related == related).collect();
+            means(&probe_frame(&rows)?, &PROBE)
+        };
+        let costs = patch_frame(&patches, &quotas)?;
+        let intervals = intervals(&patches, cap, &costs, &methods)?;
+        Ok(Some(Self {
+            scopes: types.into_iter().chain([OVERALL.to_string()]).collect(),
+            subtypes,
+            methods,
+            controls,
+            cap,
+            seen,
+            related: of(true)?,
+            unrelated: of(false)?,
+            patching: means(&costs, &PATCHING)?,
+            intervals,
+        }))
+    }
+
+    /// On samples of the subtype that was patched (G), in a type, subtype or [`OVERALL`].
+    pub(crate) fn related(&self, scope: &str, method: &str) -> Probe {
+        probe(self.related.get(&(scope.to_string(), method.to_string())))
+    }
+
+    /// On samples of other subtypes (S).
+    pub(crate) fn unrelated(&self, scope: &str, method: &str) -> Probe {
+        probe(self.unrelated.get(&(scope.to_string(), method.to_string())))
+    }
+
+    pub(crate) fn patching(&self, scope: &str, method: &str) -> Patching {
+        let found = self.patching.get(&(scope.to_string(), method.to_string()));
+        let value = |index: usize| found.and_then(|values| values[index]);
+        let [cases, nc, skipped, seconds, alone] = [0, 1, 2, 3, 4].map(value);
+        Patching { cases, nc, skipped, seconds, alone }
+    }
+
+    /// Of the measures of Table VI over all types: MAE of rank and probability on related and on
+    /// unrelated samples, and NeuronCost.
+    pub(crate) fn intervals(&self, method: &str) -> [Option<Interval>; 5] {
+        self.intervals.get(method).copied().unwrap_or_default()
+    }
+}
+
+impl Seen {
+    fn add(&mut self, case: &CaseRecord) {
+        self.cases += 1;
+        self.undeclared += usize::from(case.declared_rank > 1);
+        self.dropped += usize::from(case.dropped);
+        self.nudged += usize::from(case.nudged == Some(true));
+    }
+}
+
+fn add(names: &mut Vec<String>, name: &str) {
+    if !names.iter().any(|known| known == name) {
+        names.push(name.to_string());
+    }
+}
+
+fn probe(found: Option<&Vec<Option<f64>>>) -> Probe {
+    let value = |index: usize| found.and_then(|values| values[index]);
+    Probe {
+        rank: value(0),
+        probability: value(1),
+        rank_now: value(2),
+        probability_now: value(3),
+        rank_change: value(4),
+        probability_change: value(5),
+        target_on_top: value(6),
+        kept: value(7),
+    }
+}

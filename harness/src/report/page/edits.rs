@@ -1,0 +1,161 @@
+//! Edits as the page's browser reads them: JSON.
+
+use crate::edit::{Observation, Outcome, Patched, Phases};
+use crate::records::Record;
+use crate::records::view::{self, Prompts, TrialView};
+use serde::Serialize;
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// Edits that a page holds at most: browsers stay fluid, and files small. The rest is for `ment show`.
+const MOST: usize = 20_000;
+
+/// All that the browser shows.
+#[derive(Default, Serialize)]
+pub(crate) struct Edits<'r> {
+    prompts: Vec<Prompt<'r>>,
+    pub(crate) methods: Vec<&'r str>,
+    edits: Vec<Edit<'r>>,
+    #[serde(skip)]
+    pub(crate) scopes: Vec<&'r str>,
+    /// How many there are in all.
+    #[serde(skip)]
+    pub(crate) all: usize,
+}
+
+/// What was prompted. Methods share it.
+#[derive(Serialize)]
+struct Prompt<'r> {
+    scope: &'r str,
+    place: String,
+    prompt: &'r str,
+    /// What should follow.
+    gold: &'r str,
+}
+
+#[derive(Serialize)]
+struct Edit<'r> {
+    id: String,
+    prompt: usize,
+    method: usize,
+    outcome: Outcome,
+    target: Token<'r>,
+    /// Where the target stands in the gold, in UTF-16 units, if that is certain.
+    at: Option<[usize; 2]>,
+    before: State<'r>,
+    after: State<'r>,
+    /// Layer, index, place in the attribution from 1, gains in rank and log-ratio.
+    neurons: Vec<(usize, usize, usize, i64, f64)>,
+    elsewhere: String,
+    seconds: &'r Phases,
+}
+
+/// A token: its text, or its id where the record (of format 1) has none.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Token<'r> {
+    Text(&'r str),
+    Id(u32),
+}
+
+#[derive(Serialize)]
+struct State<'r> {
+    argmax: Token<'r>,
+    argmax_probability: f64,
+    rank: u32,
+    probability: f64,
+}
+
+impl<'r> State<'r> {
+    fn of(seen: &Observation, argmax: &'r str) -> Self {
+        Self {
+            argmax: token(argmax, seen.argmax),
+            argmax_probability: rounded(seen.argmax_probability),
+            rank: seen.target_rank,
+            probability: rounded(seen.target_probability),
+        }
+    }
+}
+
+/// To the digits that are shown.
+fn rounded(value: f64) -> f64 {
+    (value * 1e4).round() / 1e4
+}
+
+fn token(text: &str, id: u32) -> Token<'_> {
+    if text.is_empty() { Token::Id(id) } else { Token::Text(text) }
+}
+
+impl<'r> Edits<'r> {
+    pub(crate) fn of(records: &'r [Record]) -> Self {
+        let known = Prompts::of(records);
+        let mut own = Self::default();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        for view in records.iter().filter_map(TrialView::of) {
+            let trial = view.trial();
+            own.all += 1;
+            let method = index(&mut own.methods, &trial.method);
+            index(&mut own.scopes, view.scope());
+            if own.edits.len() == MOST {
+                continue;
+            }
+            let Some(prompt) = known.get(&view) else { continue };
+            let view::Prompt { text, gold, at, .. } = prompt;
+            let prompts = &mut own.prompts;
+            let prompt = *places.entry(view.place()).or_insert_with_key(|place| {
+                let place = place.clone();
+                prompts.push(Prompt { scope: view.scope(), place, prompt: text, gold });
+                prompts.len() - 1
+            });
+            let neuron = |patched: &Patched| {
+                let (layer, index) = (patched.neuron.layer, patched.neuron.index);
+                let gain = rounded(patched.log_ratio_gain);
+                (layer, index, patched.candidate + 1, patched.rank_gain, gain)
+            };
+            own.edits.push(Edit {
+                id: trial.id.to_string(),
+                prompt,
+                method,
+                outcome: trial.outcome,
+                target: token(&trial.texts.target, trial.target),
+                at: at.map(|at| utf16(gold, at)),
+                before: State::of(&trial.before, &trial.texts.before),
+                after: State::of(&trial.after, &trial.texts.after),
+                neurons: trial.neurons.iter().map(neuron).collect(),
+                elsewhere: view.elsewhere().join("; "),
+                seconds: &trial.seconds,
+            });
+        }
+        own
+    }
+
+    /// How many of them the page holds.
+    pub(crate) fn held(&self) -> usize {
+        self.edits.len()
+    }
+}
+
+/// The place of `name` among `names`; it is added where it is not there.
+fn index<'n>(names: &mut Vec<&'n str>, name: &'n str) -> usize {
+    names.iter().position(|known| *known == name).unwrap_or_else(|| {
+        names.push(name);
+        names.len() - 1
+    })
+}
+
+/// A range of bytes as one of UTF-16 units, which are what JavaScript counts in.
+fn utf16(text: &str, bytes: Range<usize>) -> [usize; 2] {
+    let units = |end: usize| text.get(..end).unwrap_or(text).encode_utf16().count();
+    [units(bytes.start), units(bytes.end)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::utf16;
+
+    #[test]
+    fn places_are_counted_as_javascript_does() {
+        assert_eq!(utf16("aäa(a)", 5..6), [4, 5]);
+        assert_eq!(utf16("😀b", 4..5), [2, 3]);
+    }
+}

@@ -1,0 +1,233 @@
+//! Table VI: generalization and specificity.
+
+use crate::records::manifest::Identity;
+use crate::report::measures::probes::{OVERALL, Probes};
+use crate::table::{Better, Column, Format, Group, Row, Table};
+
+const fn column(title: &'static str, better: Better, format: Format) -> Column {
+    Column { title, better, format }
+}
+
+const RANK: Column = column("MAE rank", Better::Lower, Format::Three);
+const PROBABILITY: Column = column("MAE prob", Better::Lower, Format::Three);
+const NC: Column = column("Avg. NC", Better::Lower, Format::Three);
+
+/// The five of them where they stand side by side, as [`cells`] gives them.
+const MEASURES: [Column; 5] = [
+    column("G rank", Better::Lower, Format::Three),
+    column("G prob", Better::Lower, Format::Three),
+    column("S rank", Better::Lower, Format::Three),
+    column("S prob", Better::Lower, Format::Three),
+    column("NC", Better::Lower, Format::Three),
+];
+
+const LEGEND: &str = "G: generalization, S: specificity, NC: NeuronCost";
+
+fn cells(probes: &Probes, scope: &str, method: &str) -> Vec<Option<f64>> {
+    let (related, unrelated) = (probes.related(scope, method), probes.unrelated(scope, method));
+    let nc = probes.patching(scope, method).nc;
+    vec![related.rank, related.probability, unrelated.rank, unrelated.probability, nc]
+}
+
+/// What edits nothing competes with nothing: it is as specific as can be.
+fn row(probes: &Probes, method: &String, cells: Vec<Option<f64>>) -> Row {
+    let competes = !probes.controls.contains(method) && !skips_all(probes, method);
+    Row { competes, ..Row::new(method, cells) }
+}
+
+fn skips_all(probes: &Probes, method: &str) -> bool {
+    probes.patching(OVERALL, method).skipped == Some(1.0)
+}
+
+/// The table of the paper.
+pub(crate) fn build(probes: &Probes, identity: &Identity) -> Table {
+    let group =
+        |title: &str, columns: &[Column]| Group { title: title.into(), columns: columns.into() };
+    let seen = probes.seen;
+    let mut notes = vec![
+        format!(
+            "MAE: mean over the probes of a type, then over types; ranks count as {} at most. \
+             Generalization: the target after the edit against the argmax before it, on the other \
+             samples of the subtype. Specificity: the target after against before, on the samples of \
+             the other subtypes of the type. Skipped cases change nothing and count",
+            probes.cap
+        ),
+        format!(
+            "{}{} cases; in {} of them the model does not predict the declared argmax token{}{}",
+            seen.cases,
+            if seen.planned > seen.cases { format!(" of {}", seen.planned) } else { String::new() },
+            seen.undeclared,
+            if seen.dropped > 0 {
+                format!(", {} were left out", seen.dropped)
+            } else {
+                String::new()
+            },
+            if seen.nudged > 0 {
+                format!(", until MENT made it do so in {}", seen.nudged)
+            } else {
+                String::new()
+            }
+        ),
+    ];
+    if seen.solved > 0 {
+        notes.push(format!(
+            "in {} cases the target was predicted before any method; they are no errors and not counted",
+            seen.solved
+        ));
+    }
+    notes.extend(without_parallel_prompts(probes));
+    let idle =
+        probes.methods.iter().filter(|m| !probes.controls.contains(m) && skips_all(probes, m));
+    let idle: Vec<&str> = idle.map(String::as_str).collect();
+    if !idle.is_empty() {
+        notes.push(format!(
+            "no case is solved by {}: nothing is edited, so nothing is harmed, and they do not compete",
+            idle.join(", ")
+        ));
+    }
+    let reference = identity.first_ment().filter(|label| probes.methods.contains(label));
+    let of = |method: &String| {
+        let row = row(probes, method, cells(probes, OVERALL, method));
+        let counts = vec![probes.patching(OVERALL, method).cases; row.cells.len()];
+        Row { intervals: probes.intervals(method).to_vec(), counts, ..row }
+    };
+    Table {
+        name: "table6",
+        title: "Table VI: Comparison of the generalization and specificity.".into(),
+        stub: "Approach",
+        groups: vec![
+            group("Generalization", &[RANK, PROBABILITY]),
+            group("Specificity", &[RANK, PROBABILITY]),
+            group("Efficiency", &[NC]),
+        ],
+        rows: probes.methods.iter().map(of).collect(),
+        reference,
+        notes,
+        deviations: Vec::new(),
+    }
+}
+
+/// Who found no parallel prompts, and how often: methods of one share in one sentence.
+fn without_parallel_prompts(probes: &Probes) -> Vec<String> {
+    let mut shares: Vec<(f64, Vec<&str>)> = Vec::new();
+    for method in &probes.methods {
+        let Some(share) = probes.patching(OVERALL, method).alone.filter(|share| *share > 0.0)
+        else {
+            continue;
+        };
+        match shares.iter_mut().find(|(known, _)| *known == share) {
+            Some((_, methods)) => methods.push(method),
+            None => shares.push((share, vec![method])),
+        }
+    }
+    let sentence = |(share, methods): (f64, Vec<&str>)| {
+        let (methods, percent) = (methods.join(", "), 100.0 * share);
+        format!(
+            "{methods} found no parallel prompt in {percent:.0} % of the cases, which are skipped"
+        )
+    };
+    shares.into_iter().map(sentence).collect()
+}
+
+/// The same by type.
+pub(crate) fn by_type(probes: &Probes) -> Table {
+    let scopes = &probes.scopes[..probes.scopes.len() - 1];
+    let types: Vec<&str> = scopes.iter().map(String::as_str).collect();
+    let of =
+        |method: &String| types.iter().flat_map(|of| cells(probes, of, method)).collect::<Vec<_>>();
+    Table {
+        name: "table6_types",
+        title: "Table VI by type.".into(),
+        stub: "Approach",
+        groups: types
+            .iter()
+            .map(|of| Group { title: (*of).into(), columns: MEASURES.to_vec() })
+            .collect(),
+        rows: probes.methods.iter().map(|m| row(probes, m, of(m))).collect(),
+        reference: None,
+        notes: vec![LEGEND.into()],
+        deviations: Vec::new(),
+    }
+}
+
+pub(crate) fn by_subtype(probes: &Probes) -> Table {
+    let mut columns = MEASURES.to_vec();
+    columns.push(column("cases", Better::Neither, Format::Count));
+    let rows = probes.subtypes.iter().flat_map(|subtype| {
+        probes.methods.iter().map(move |method| {
+            let mut cells = cells(probes, subtype, method);
+            cells.push(probes.patching(subtype, method).cases);
+            Row { competes: false, ..Row::new(format!("{subtype}: {method}"), cells) }
+        })
+    });
+    Table {
+        name: "table6_subtypes",
+        title: "Table VI by subtype.".into(),
+        stub: "Subtype: approach",
+        groups: vec![Group { title: String::new(), columns }],
+        rows: rows.collect(),
+        reference: None,
+        notes: vec![LEGEND.into()],
+        deviations: Vec::new(),
+    }
+}
+
+/// What Table VI leaves out: signs, other references, what is on top, time.
+pub(crate) fn readings(probes: &Probes) -> Table {
+    let related = [
+        column("rank to argmax now", Better::Lower, Format::Three),
+        column("prob to argmax now", Better::Lower, Format::Three),
+        column("rank change", Better::Neither, Format::Three),
+        column("prob change", Better::Neither, Format::Three),
+        column("target on top", Better::Higher, Format::Percent),
+    ];
+    let unrelated = [
+        column("rank change", Better::Neither, Format::Three),
+        column("prob change", Better::Neither, Format::Three),
+        column("target on top", Better::Lower, Format::Percent),
+        column("argmax kept", Better::Higher, Format::Percent),
+    ];
+    let cost = [
+        column("skipped", Better::Lower, Format::Percent),
+        column("no parallel", Better::Neither, Format::Percent),
+        column("TC", Better::Lower, Format::Seconds),
+    ];
+    let of = |method: &String| {
+        let g = probes.related(OVERALL, method);
+        let s = probes.unrelated(OVERALL, method);
+        let patching = probes.patching(OVERALL, method);
+        vec![
+            g.rank_now,
+            g.probability_now,
+            g.rank_change,
+            g.probability_change,
+            g.target_on_top,
+            s.rank_change,
+            s.probability_change,
+            s.target_on_top,
+            s.kept,
+            patching.skipped,
+            patching.alone,
+            patching.seconds,
+        ]
+    };
+    Table {
+        name: "table6_readings",
+        title: "Table VI read otherwise.".into(),
+        stub: "Approach",
+        groups: vec![
+            Group { title: "Generalization".into(), columns: related.into() },
+            Group { title: "Specificity".into(), columns: unrelated.into() },
+            Group { title: "Cost".into(), columns: cost.into() },
+        ],
+        rows: probes.methods.iter().map(|m| row(probes, m, of(m))).collect(),
+        reference: None,
+        notes: vec![
+            "to argmax now: against the original argmax token as it is after the edit. Changes are \
+             signed, of the target, after less before: a lower rank is a climb. No parallel: the share \
+             of cases for which no parallel prompt was found"
+                .into(),
+        ],
+        deviations: Vec::new(),
+    }
+}
