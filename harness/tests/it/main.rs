@@ -6,6 +6,7 @@ mod gs450;
 mod metric_goldens;
 mod refused;
 mod report;
+mod rooms;
 mod samples;
 mod support;
 
