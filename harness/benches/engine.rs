@@ -1,10 +1,10 @@
 //! The engine's hot pieces one by one, on SmolLM2-135M: `just criterion`.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use ment::config::{Locate, Positions, Quantity};
+use ment::config::{AttributedPositions, Locate, Quantity};
 use ment::edit::{ColumnDelta, Edit, Neuron};
 use ment::engine::forward;
-use ment::engine::integrated_gradients::{Point, integrated_gradients};
+use ment::engine::integrated_gradients::{PathPoint, integrated_gradients};
 use ment::engine::probe::Probes;
 use ment::engine::prompt_end::PromptEnd;
 use ment::engine::replay::Replay;
@@ -77,7 +77,7 @@ fn engine(c: &mut Criterion) {
         b.iter(|| Trace::with_graphs(model, &sequences, Edit::none(), MEMORY));
     });
     let trace = Trace::with_graphs(model, &sequences, Edit::none(), MEMORY);
-    for positions in [Positions::All, Positions::Last] {
+    for positions in [AttributedPositions::All, AttributedPositions::Last] {
         let config = Locate { positions, ..Locate::default() };
         group.bench_function(format!("attribution, positions {positions:?}"), |b| {
             b.iter(|| attribution(model, &trace, (TOKENS - 1, 5), 0, &config, MEMORY));
@@ -96,8 +96,8 @@ fn engine(c: &mut Criterion) {
             b.iter(|| replay.logits());
         });
     }
-    let points: Vec<Point> =
-        (0..20).map(|i| Point { alpha: f64::from(i) / 20.0, weight: 0.05 }).collect();
+    let points: Vec<PathPoint> =
+        (0..20).map(|i| PathPoint { alpha: f64::from(i) / 20.0, weight: 0.05 }).collect();
     let (layers, prompts) = (0..model.spec().layers, [PromptEnd::new(model, &trace, 5, 0)]);
     group.bench_function("integrated gradients, 20 steps, all layers", |b| {
         b.iter(|| {

@@ -9,7 +9,7 @@ use ment::config::MethodKind;
 use ment::edit::{ColumnDelta, Edit, Neuron};
 use ment::edit::{Patched, Phases};
 use ment::engine::forward;
-use ment::method::{LlmError, Method, Repair, Scene, observe};
+use ment::method::{LlmError, Method, Repair, RepairContext, observe};
 use ment::model;
 use ment::model::Options;
 use ment::own_model::patch::repair::{Task, repair};
@@ -38,7 +38,7 @@ impl Method for MostActive {
         false
     }
 
-    fn repair(&self, scene: &Scene<'_>, error: &LlmError) -> Result<Repair> {
+    fn repair(&self, scene: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {
         let (model, layer) = (scene.model, scene.model.spec().layers - 1);
         // Post-activations `[F]` of the last layer at the error.
         let active = scene.trace.post_activation[layer].select(1, error.at as i64).squeeze_dim(0);

@@ -1,7 +1,7 @@
 //! The machine, and the engine alone.
 
 use super::subject::{Subject, Wrong};
-use super::{Alone, Figure};
+use super::{Alone, BenchFigure};
 use crate::config::{MentConfig, Positive};
 use crate::engine::device::release_freed_memory;
 use crate::system::process::resident;
@@ -53,7 +53,7 @@ pub(super) fn gemm_share(subject: &Subject, peak: f64) -> Alone {
     let ids = subject.prompt(TOKENS, 0);
     let seconds = median(9, || drop(subject.logits(&ids)));
     let value = flops(subject, TOKENS) / seconds / peak;
-    Alone { model: subject.label.clone(), figure: Figure::GemmShare, value }
+    Alone { model: subject.label.clone(), figure: BenchFigure::GemmShare, value }
 }
 
 fn flops(subject: &Subject, tokens: usize) -> f64 {
@@ -73,7 +73,7 @@ pub(super) fn memory(subject: &Subject) -> Result<Alone> {
     let config = MentConfig { quota: Positive(2), ..MentConfig::default() };
     subject.repair(&wrong, &config)?;
     let value = resident("VmHWM")?.saturating_sub(loaded) as f64;
-    Ok(Alone { model: subject.label.clone(), figure: Figure::MentMemory, value })
+    Ok(Alone { model: subject.label.clone(), figure: BenchFigure::MentMemory, value })
 }
 
 /// What bf16 weights and activations do to speed and predictions. A processor without bf16
@@ -88,5 +88,5 @@ pub(super) fn bf16(subject: &Subject, folder: &Path) -> Result<[Alone; 2]> {
     let full = median(3, || drop(subject.logits(&ids)));
     let speed = full / median(1, || drop(half.logits(&ids)));
     let of = |figure, value| Alone { model: subject.label.clone(), figure, value };
-    Ok([of(Figure::Bf16Speed, speed), of(Figure::Bf16Argmax, kept)])
+    Ok([of(BenchFigure::Bf16Speed, speed), of(BenchFigure::Bf16Argmax, kept)])
 }

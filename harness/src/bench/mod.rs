@@ -23,7 +23,7 @@ use tch::Device;
 
 /// What to measure, and where.
 #[derive(Debug)]
-pub struct Settings<'a> {
+pub struct BenchSettings<'a> {
     /// Models with their labels: a Hugging Face folder each, of which the first has a tokenizer.
     pub models: Vec<(String, PathBuf)>,
     /// Folders of one shape with more and more layers, for the growth of costs.
@@ -46,7 +46,7 @@ pub struct Settings<'a> {
 #[derive(Debug, Serialize)]
 pub(crate) struct Results {
     /// Where and with what.
-    pub(crate) environment: Environment,
+    pub(crate) environment: BenchEnvironment,
     /// Against the peer.
     pub(crate) versus: Vec<Versus>,
     /// Of the engine alone.
@@ -58,7 +58,7 @@ pub(crate) struct Results {
 }
 
 #[derive(Debug, Serialize)]
-pub(crate) struct Environment {
+pub(crate) struct BenchEnvironment {
     pub(crate) processor: String,
     pub(crate) threads: usize,
     pub(crate) commit: String,
@@ -72,7 +72,7 @@ pub(crate) struct Environment {
 #[derive(Debug, Serialize)]
 pub(crate) struct Versus {
     pub(crate) model: String,
-    pub(crate) task: Task,
+    pub(crate) task: BenchTask,
     pub(crate) tokens: usize,
     pub(crate) seconds: f64,
     pub(crate) peer_seconds: f64,
@@ -84,7 +84,7 @@ pub(crate) struct Versus {
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Task {
+pub(crate) enum BenchTask {
     /// Logits at all positions.
     Forward,
     /// One error repaired by MENT with 10 candidates.
@@ -99,14 +99,14 @@ pub(crate) enum Task {
 #[derive(Debug, Serialize)]
 pub(crate) struct Alone {
     pub(crate) model: String,
-    pub(crate) figure: Figure,
+    pub(crate) figure: BenchFigure,
     pub(crate) value: f64,
 }
 
 /// Which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Figure {
+pub(crate) enum BenchFigure {
     /// Share of the GEMM peak that a forward pass of 256 tokens reaches.
     GemmShare,
     /// Peak memory over the weights, MENT at 1,024 tokens, bytes.
@@ -153,7 +153,7 @@ pub struct Bench {
 ///
 /// # Errors
 /// If a model, the peer or the folder is not to be had.
-pub fn bench(settings: &Settings<'_>) -> Result<Bench> {
+pub fn bench(settings: &BenchSettings<'_>) -> Result<Bench> {
     for (_, folder) in &settings.models {
         if !folder.join("config.json").is_file() {
             return Err(InputError::new(format!(
@@ -167,7 +167,7 @@ pub fn bench(settings: &Settings<'_>) -> Result<Bench> {
     device::set_up_cpu(settings.threads);
     let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1);
     let mut results = Results {
-        environment: Environment {
+        environment: BenchEnvironment {
             processor: device::processor(),
             threads,
             commit: env!("MENT_COMMIT").into(),

@@ -1,6 +1,6 @@
 //! The measurements as pictures.
 
-use super::{Against, Growth, Results, Task};
+use super::{Against, BenchTask, Growth, Results};
 use crate::table::plot::{self, Area, Drawn};
 use anyhow::Result;
 use plotters::prelude::*;
@@ -53,10 +53,10 @@ fn versus(results: &Results, root: &Area<'_>) -> Drawn {
         };
         chart.draw_series([text(format!("{ratio:.1}×"), *ratio, 6, 14)])?;
         let task = match found.task {
-            Task::Forward => "forward",
-            Task::Ment => "MENT",
-            Task::IntegratedGradients => "integrated gradients",
-            Task::Probe => "probing",
+            BenchTask::Forward => "forward",
+            BenchTask::Ment => "MENT",
+            BenchTask::IntegratedGradients => "integrated gradients",
+            BenchTask::Probe => "probing",
         };
         let label = format!("{}: {task}, {} tokens", found.model, found.tokens);
         let y = chart.backend_coord(&(0.5, top - 0.5)).1;

@@ -5,13 +5,13 @@ use crate::config::{DatasetConfig, Engine, MentConfig, Order, Positive, Quantity
 use crate::data::dataset::{DatasetName, Pair};
 use crate::edit::Edit;
 use crate::engine::forward;
-use crate::engine::integrated_gradients::{Point, integrated_gradients};
+use crate::engine::integrated_gradients::{PathPoint, integrated_gradients};
 use crate::engine::probe::Probes;
 use crate::engine::prompt_end::PromptEnd;
 use crate::engine::trace::Trace;
 use crate::experiment::prompt::render;
 use crate::method::ment::{Located, Ment};
-use crate::method::{LlmError, Method, NoParallelPrompts, Oracle, Repair, Scene};
+use crate::method::{LlmError, Method, NoParallelPrompts, Oracle, Repair, RepairContext};
 use crate::model::tokenizer::{Joint, Tokenizer};
 use crate::model::{CausalLm, Options, Sequences, load_weights};
 use anyhow::{Result, ensure};
@@ -145,7 +145,7 @@ impl Subject {
         let trace = Trace::with_graphs(model, &sequences, Edit::none(), MEMORY / 2);
         let at = wrong.ids.len() - 1;
         let argmax = u32::try_from(i64::try_from(trace.logits_at(model, at).argmax(0, false))?)?;
-        let scene = Scene {
+        let scene = RepairContext {
             model,
             ids: &sequences.ids.squeeze_dim(0),
             trace: &trace,
@@ -163,8 +163,8 @@ impl Subject {
     pub(super) fn integrated_gradients(&self, wrong: &Wrong, steps: usize) -> Tensor {
         let model = self.model.as_ref();
         let trace = Trace::to_ends(model, &self.sequences(&wrong.ids), Edit::none());
-        let points: Vec<Point> = (0..steps)
-            .map(|step| Point { alpha: step as f64 / steps as f64, weight: 1.0 / steps as f64 })
+        let points: Vec<PathPoint> = (0..steps)
+            .map(|step| PathPoint { alpha: step as f64 / steps as f64, weight: 1.0 / steps as f64 })
             .collect();
         let prompts = [PromptEnd::new(model, &trace, wrong.target, 0)];
         let layers = 0..model.spec().layers;

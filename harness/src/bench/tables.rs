@@ -1,6 +1,6 @@
 //! The measurements as tables.
 
-use super::{Figure, Results, Task, Versus};
+use super::{BenchFigure, BenchTask, Results, Versus};
 use crate::table::{Better, Column, Format, Group, Row, Table};
 
 /// Speed against the peer, and the engine alone.
@@ -9,21 +9,21 @@ pub(super) fn all(results: &Results) -> Vec<Table> {
 }
 
 /// At least, and aim: how many times as fast as the peer.
-fn goal(task: Task) -> (f64, f64) {
+fn goal(task: BenchTask) -> (f64, f64) {
     match task {
-        Task::Forward => (1.0, 1.3),
-        Task::Ment => (5.0, 15.0),
-        Task::IntegratedGradients => (50.0, 200.0),
-        Task::Probe => (5.0, 20.0),
+        BenchTask::Forward => (1.0, 1.3),
+        BenchTask::Ment => (5.0, 15.0),
+        BenchTask::IntegratedGradients => (50.0, 200.0),
+        BenchTask::Probe => (5.0, 20.0),
     }
 }
 
-fn name(task: Task) -> &'static str {
+fn name(task: BenchTask) -> &'static str {
     match task {
-        Task::Forward => "forward pass",
-        Task::Ment => "MENT, an error, 10 candidates",
-        Task::IntegratedGradients => "integrated gradients",
-        Task::Probe => "probing an edit on 49 prompts",
+        BenchTask::Forward => "forward pass",
+        BenchTask::Ment => "MENT, an error, 10 candidates",
+        BenchTask::IntegratedGradients => "integrated gradients",
+        BenchTask::Probe => "probing an edit on 49 prompts",
     }
 }
 
@@ -67,22 +67,26 @@ fn versus(results: &Results) -> Table {
 }
 
 fn alone(results: &Results) -> Table {
-    let row = |(model, figure, value): (&String, Figure, f64)| {
+    let row = |(model, figure, value): (&String, BenchFigure, f64)| {
         let (label, format, least, aim) = match figure {
-            Figure::GemmShare => {
+            BenchFigure::GemmShare => {
                 ("share of the GEMM peak, 256 tokens", Format::Percent, Some(0.6), Some(0.85))
             }
-            Figure::MentMemory => (
+            BenchFigure::MentMemory => (
                 "peak memory over the weights, MENT, 1,024 tokens",
                 Format::Gib,
                 Some(1.5),
                 Some(0.7),
             ),
-            Figure::Bf16Speed => ("bf16 against f32, 64 tokens: speed", Format::Times, None, None),
-            Figure::Bf16Argmax => ("bf16 against f32: argmaxes kept", Format::Percent, None, None),
+            BenchFigure::Bf16Speed => {
+                ("bf16 against f32, 64 tokens: speed", Format::Times, None, None)
+            }
+            BenchFigure::Bf16Argmax => {
+                ("bf16 against f32: argmaxes kept", Format::Percent, None, None)
+            }
         };
         let gib = f64::from(1 << 30);
-        let value = if figure == Figure::MentMemory { value / gib } else { value };
+        let value = if figure == BenchFigure::MentMemory { value / gib } else { value };
         let label = format!("{model}: {label}");
         Row { format: Some(format), ..Row::new(label, vec![Some(value), least, aim]) }
     };

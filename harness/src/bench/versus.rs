@@ -3,7 +3,7 @@
 use super::measure::middle;
 use super::peer::Peer;
 use super::subject::{Subject, Wrong};
-use super::{Settings, Task, Versus};
+use super::{BenchSettings, BenchTask, Versus};
 use crate::config::MentConfig;
 use crate::edit::Neuron;
 use crate::method::{Repair, observe};
@@ -29,7 +29,7 @@ const LONG: f64 = 15.0;
 pub(super) fn all(
     subject: &Subject,
     peer: &mut Peer,
-    settings: &Settings<'_>,
+    settings: &BenchSettings<'_>,
     bar: &ProgressBar,
     done: &mut dyn FnMut(Result<Versus>) -> Result<()>,
 ) -> Result<()> {
@@ -60,7 +60,7 @@ struct Times {
 }
 
 impl Times {
-    fn of(self, subject: &Subject, task: Task, tokens: usize, detail: String) -> Versus {
+    fn of(self, subject: &Subject, task: BenchTask, tokens: usize, detail: String) -> Versus {
         let Self { seconds, peer_seconds, runs } = self;
         let model = subject.label.clone();
         Versus { model, task, tokens, seconds, peer_seconds, runs, detail }
@@ -117,7 +117,7 @@ fn forward(subject: &Subject, peer: &mut Peer, tokens: usize) -> Result<Versus> 
         || seconds(&peer.ask("forward", request.clone())?),
     )?;
     let detail = format!("all argmaxes equal, logits within {difference:.0e}");
-    Ok(times.of(subject, Task::Forward, tokens, detail))
+    Ok(times.of(subject, BenchTask::Forward, tokens, detail))
 }
 
 fn ment(subject: &Subject, peer: &mut Peer, tokens: usize, errors: usize) -> Result<Versus> {
@@ -154,7 +154,7 @@ fn ment(subject: &Subject, peer: &mut Peer, tokens: usize, errors: usize) -> Res
         errors.len(),
         subject.model.spec().layers
     );
-    Ok(times.of(subject, Task::Ment, tokens, detail))
+    Ok(times.of(subject, BenchTask::Ment, tokens, detail))
 }
 
 /// The same neurons located, the same patched in the same order, the same end.
@@ -232,7 +232,7 @@ fn probe(subject: &Subject, peer: &mut Peer) -> Result<Versus> {
     )?;
     let layers: Vec<usize> = edit.0.iter().map(|column| column.neuron.layer).collect();
     let detail = format!("{PROBED} prompts, edit in layers {layers:?}, {equal} ranks equal");
-    Ok(times.of(subject, Task::Probe, tokens, detail))
+    Ok(times.of(subject, BenchTask::Probe, tokens, detail))
 }
 
 fn integrated_gradients(subject: &Subject, peer: &mut Peer) -> Result<Versus> {
@@ -266,7 +266,7 @@ fn integrated_gradients(subject: &Subject, peer: &mut Peer) -> Result<Versus> {
     )?;
     let detail =
         format!("{STEPS} steps, every layer; scores within {difference:.0e} of the largest");
-    Ok(times.of(subject, Task::IntegratedGradients, tokens, detail))
+    Ok(times.of(subject, BenchTask::IntegratedGradients, tokens, detail))
 }
 
 /// Largest difference, relative to the largest entry of the reference.

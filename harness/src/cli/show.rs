@@ -2,7 +2,7 @@
 
 use crate::edit::{Observation, Outcome};
 use crate::error::InputError;
-use crate::records::view::{Prompt, Prompts, TrialView, outcome, token};
+use crate::records::view::{PromptView, Prompts, TrialView, outcome, token};
 use crate::records::{Record, Trial, store};
 use anyhow::Result;
 use std::fmt::Write as _;
@@ -60,7 +60,7 @@ fn describe(view: &TrialView<'_>, records: &[Record]) -> String {
     let mut out =
         format!("trial {id}: {method} on {}: {}\n\n", view.place(), outcome(trial.outcome));
     let prompt = Prompts::of(records).get(view).filter(|prompt| !prompt.text.is_empty());
-    if let Some(Prompt { tokens, text, gold, .. }) = prompt {
+    if let Some(PromptView { tokens, text, gold, .. }) = prompt {
         let _ = writeln!(out, "prompt ({tokens} tokens before the target)");
         for line in text.lines() {
             let _ = writeln!(out, "  │ {line}");

@@ -55,7 +55,7 @@ impl MentConfig {
                  differentiates nothing; leave them out",
             );
         }
-        if locate.score == Score::Random && locate.positions != Positions::default() {
+        if locate.score == Score::Random && locate.positions != AttributedPositions::default() {
             return refuse("locate.positions means nothing to random scores; leave it out");
         }
         if estimate.distribution == Distribution::OneHotDifference
@@ -96,7 +96,7 @@ pub struct Locate {
     /// Which function of that token's logit is differentiated.
     pub quantity: Quantity,
     /// Over which positions input × gradient is reduced (L2 norm).
-    pub positions: Positions,
+    pub positions: AttributedPositions,
     /// In which layers neurons are looked for.
     pub layers: Layers,
 }
@@ -142,7 +142,7 @@ pub enum Quantity {
 /// Positions that an attribution score covers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Positions {
+pub enum AttributedPositions {
     /// All tokens up to the error.
     #[default]
     All,

@@ -17,12 +17,12 @@ pub use self::ment::*;
 pub use self::method::{MethodConfig, MethodKind};
 pub use self::no_edit::*;
 pub use self::probing::*;
-pub(crate) use self::set::{Key, check_read, set};
+pub(crate) use self::set::{SettingKey, check_read, set};
 pub use self::shard::Shard;
 pub use self::sweep::{Experiment, Point};
 pub use self::value::*;
 
-use self::written::Written;
+use self::written::ConfigFile;
 use crate::data::dataset::DatasetName;
 use crate::error::InputError;
 use anyhow::Result;
@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 
 /// A whole config file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Written", into = "Written")]
+#[serde(from = "ConfigFile", into = "ConfigFile")]
 pub struct Config {
     /// One line on what the run is for; printed and recorded.
     pub description: String,

@@ -25,25 +25,27 @@ fn parse(line: &str) -> Result<Table, String> {
 }
 
 /// A key that a line sets, down to a value that is no table.
-pub(crate) struct Key {
+pub(crate) struct SettingKey {
     /// Its first part: a table of the config, or a kind of method.
     pub(crate) table: String,
     /// The other parts. In a list of tables the first of them may be the label of one.
     parts: Vec<String>,
 }
 
-impl Key {
+impl SettingKey {
     /// The keys that `line` sets.
     ///
     /// # Errors
     /// If `line` is no key and value.
     pub(crate) fn all(line: &str) -> Result<Vec<Self>, String> {
-        fn leaves(path: &[String], table: Table, found: &mut Vec<Key>) {
+        fn leaves(path: &[String], table: Table, found: &mut Vec<SettingKey>) {
             for (part, value) in table {
                 let path = [path, &[part]].concat();
                 match value {
                     Value::Table(inner) if !inner.is_empty() => leaves(&path, inner, found),
-                    _ => found.push(Key { table: path[0].clone(), parts: path[1..].to_vec() }),
+                    _ => {
+                        found.push(SettingKey { table: path[0].clone(), parts: path[1..].to_vec() })
+                    }
                 }
             }
         }
@@ -73,7 +75,7 @@ pub(crate) fn check_read(
     all: &Config,
     kept: &Config,
 ) -> Result<(), String> {
-    for key in Key::all(line)? {
+    for key in SettingKey::all(line)? {
         let Some(kind) = MethodKind::of_key(&key.table) else { continue };
         let named = key.parts.first().and_then(|name| {
             let of = |config: &Config| config.labels_of(kind).position(|label| label == name);

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 /// A config as TOML and manifests have it: an array for each kind of method.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Written {
+pub(super) struct ConfigFile {
     #[serde(default)]
     description: String,
     model: ModelConfig,
@@ -32,9 +32,9 @@ pub(super) struct Written {
     sweep: BTreeMap<String, Vec<toml::Value>>,
 }
 
-impl From<Written> for Config {
-    fn from(written: Written) -> Self {
-        let Written {
+impl From<ConfigFile> for Config {
+    fn from(written: ConfigFile) -> Self {
+        let ConfigFile {
             description,
             model,
             retrieval,
@@ -53,7 +53,7 @@ impl From<Written> for Config {
     }
 }
 
-impl From<Config> for Written {
+impl From<Config> for ConfigFile {
     fn from(config: Config) -> Self {
         let Config { description, model, retrieval, execution, probing, dataset, methods, sweep } =
             config;

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 #[derive(Deserialize)]
 struct File {
-    table2: Vec<Subtype>,
+    table2: Vec<PaperSubtype>,
     #[serde(flatten)]
     tables: BTreeMap<String, Published>,
 }
@@ -14,7 +14,7 @@ struct File {
 /// A row of Table II.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Subtype {
+pub(crate) struct PaperSubtype {
     /// Its type, in lower case.
     #[serde(rename = "type")]
     pub(crate) of: String,
@@ -35,13 +35,13 @@ pub(crate) struct Published {
     /// The row of the unedited model.
     #[serde(default)]
     base: Option<String>,
-    group: Vec<Group>,
+    group: Vec<PaperGroup>,
     rows: BTreeMap<String, Vec<f64>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Group {
+struct PaperGroup {
     title: String,
     columns: Vec<String>,
 }
@@ -73,7 +73,7 @@ pub(crate) fn published(table: &str) -> Option<&'static Published> {
 }
 
 /// Table II, row by row.
-pub(crate) fn benchmark() -> &'static [Subtype] {
+pub(crate) fn benchmark() -> &'static [PaperSubtype] {
     &FILE.table2
 }
 

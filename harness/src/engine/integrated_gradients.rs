@@ -18,7 +18,7 @@ use tch::{Kind, Tensor};
 
 /// Where on the way from 0 to the activation a gradient is taken, and what it counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Point {
+pub struct PathPoint {
     /// Scale of the activation, 0 to 1.
     pub alpha: f64,
     /// Weight of the gradient there.
@@ -27,17 +27,17 @@ pub struct Point {
 
 /// One row of the batch: a prompt with the activations of one layer scaled.
 #[derive(Clone, Copy)]
-struct Row {
+struct StepRow {
     layer: usize,
     prompt: usize,
-    point: Point,
+    point: PathPoint,
 }
 
 /// A run of rows of one layer and prompt: they share activations, and a leaf of the graph.
-struct Group<'r> {
+struct RowGroup<'r> {
     layer: usize,
     prompt: usize,
-    rows: &'r [Row],
+    rows: &'r [StepRow],
 }
 
 /// `[prompts, layers, F]`, f32: each neuron's activation at the end of a prompt, times the weighted
@@ -50,7 +50,7 @@ pub fn integrated_gradients(
     prompts: &[impl Borrow<PromptEnd>],
     wanted: Quantity,
     layers: Range<usize>,
-    points: &[Point],
+    points: &[PathPoint],
     budget: usize,
 ) -> Tensor {
     let prompts: Vec<&PromptEnd> = prompts.iter().map(Borrow::borrow).collect();
@@ -65,7 +65,7 @@ pub fn integrated_gradients(
         for layer in layers.clone() {
             let above = (spec.layers - layer) * (graph_bytes(spec) + weights);
             for &point in points {
-                rows.push(Row { layer, prompt, point });
+                rows.push(StepRow { layer, prompt, point });
                 costs.push(above + 4 * weights + logits);
             }
         }
@@ -73,9 +73,9 @@ pub fn integrated_gradients(
     let shape = [prompts.len() as i64, layers.len() as i64, spec.d_ff as i64];
     let scores = Tensor::zeros(shape, (Kind::Float, spec.device));
     in_pieces(&costs, budget, |piece: Range<usize>| {
-        let mut groups: Vec<Group<'_>> = rows[piece]
+        let mut groups: Vec<RowGroup<'_>> = rows[piece]
             .chunk_by(|a, b| (a.layer, a.prompt) == (b.layer, b.prompt))
-            .map(|rows| Group { layer: rows[0].layer, prompt: rows[0].prompt, rows })
+            .map(|rows| RowGroup { layer: rows[0].layer, prompt: rows[0].prompt, rows })
             .collect();
         groups.sort_by_key(|group| group.layer);
         let gradients = climb(model, &prompts, &groups, wanted);
@@ -96,7 +96,7 @@ pub fn integrated_gradients(
 fn climb(
     model: &dyn CausalLm,
     prompts: &[&PromptEnd],
-    groups: &[Group<'_>],
+    groups: &[RowGroup<'_>],
     wanted: Quantity,
 ) -> Vec<Tensor> {
     let device = model.spec().device;

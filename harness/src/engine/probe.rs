@@ -15,20 +15,20 @@ use tch::{Device, Tensor};
 /// Prompts, traced.
 pub struct Probes<'m> {
     model: &'m dyn CausalLm,
-    batches: Vec<Batch>,
+    batches: Vec<ProbeBatch>,
     before: Tensor,
     budget: usize,
 }
 
 /// Prompts that are run together, and their trace.
-struct Batch {
+struct ProbeBatch {
     /// Their places among all prompts.
     prompts: Vec<usize>,
-    held: Held,
+    held: TraceStore,
 }
 
 /// How the trace of a batch is at hand.
-enum Held {
+enum TraceStore {
     /// In memory, or mapped from a file.
     Traced(Trace),
     /// Run again for every edit.
@@ -45,7 +45,7 @@ impl<'m> Probes<'m> {
         let tokens = tokens_at_once(spec.device).min(budget / 2 / block_bytes(spec));
         let mut left = budget;
         let mut before: Vec<Tensor> = Vec::new();
-        let batches: Vec<Batch> = together(&prompts, tokens, spec.device)
+        let batches: Vec<ProbeBatch> = together(&prompts, tokens, spec.device)
             .into_iter()
             .map(|batches::Batch { prompts, sequences }| {
                 let trace = Trace::to_ends(model, &sequences, Edit::none());
@@ -53,13 +53,13 @@ impl<'m> Probes<'m> {
                 let bytes = trace_bytes(&trace);
                 let held = if bytes <= left {
                     left -= bytes;
-                    Held::Traced(trace)
+                    TraceStore::Traced(trace)
                 } else if spec.device == Device::Cpu {
-                    spill(&trace).map_or(Held::Ids(sequences), Held::Traced)
+                    spill(&trace).map_or(TraceStore::Ids(sequences), TraceStore::Traced)
                 } else {
-                    Held::Ids(sequences)
+                    TraceStore::Ids(sequences)
                 };
-                Batch { prompts, held }
+                ProbeBatch { prompts, held }
             })
             .collect();
         let before = match before.as_slice() {
@@ -83,8 +83,8 @@ impl<'m> Probes<'m> {
             .batches
             .iter()
             .map(|batch| match &batch.held {
-                Held::Traced(trace) => self.replay(trace.shallow_clone(), edit),
-                Held::Ids(sequences) => {
+                TraceStore::Traced(trace) => self.replay(trace.shallow_clone(), edit),
+                TraceStore::Ids(sequences) => {
                     self.replay(Trace::to_ends(self.model, sequences, Edit::none()), edit)
                 }
             })
@@ -109,7 +109,7 @@ impl<'m> Probes<'m> {
 }
 
 /// Rows of the batches, in the order of the prompts.
-fn of_all(batches: &[Batch], rows: &[Tensor]) -> Tensor {
+fn of_all(batches: &[ProbeBatch], rows: &[Tensor]) -> Tensor {
     let places: Vec<usize> = batches.iter().flat_map(|batch| batch.prompts.clone()).collect();
     in_order(&Tensor::cat(rows, 0), &places)
 }

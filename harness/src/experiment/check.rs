@@ -116,7 +116,7 @@ pub fn benchmark(benchmark: &Benchmark) -> String {
 /// Whether types, subtypes, argmax and target tokens are those of Table II.
 fn beside_table_two(benchmark: &Benchmark) -> String {
     let trimmed = |token: &String| token.trim().to_string();
-    let own = benchmark.subtypes.iter().map(|subtype| paper::Subtype {
+    let own = benchmark.subtypes.iter().map(|subtype| paper::PaperSubtype {
         of: benchmark.types[subtype.of].clone(),
         name: subtype.name.clone(),
         argmax: trimmed(&subtype.argmax),

@@ -6,7 +6,7 @@ use crate::engine::device::Clock;
 use crate::engine::memory::halvings;
 use crate::engine::trace::Trace;
 use crate::method::ment::Located;
-use crate::method::{LlmError, Method, ParallelPrompts, Repair, Scene, observe};
+use crate::method::{LlmError, Method, ParallelPrompts, Repair, RepairContext, observe};
 use crate::model::{Loaded, Sequences};
 use anyhow::Result;
 use std::collections::HashSet;
@@ -104,11 +104,11 @@ impl<'a> Workbench<'a> {
         ids: &'s Tensor,
         traced: &'s Traced,
         parallel: &'s dyn ParallelPrompts,
-    ) -> Scene<'s> {
+    ) -> RepairContext<'s> {
         let Execution { engine, seed, .. } = self.config.execution;
         let (model, memory) = (self.loaded.model.as_ref(), self.memory);
         let Traced { trace, located, .. } = traced;
-        Scene { model, ids, trace, located, engine, memory, parallel, seed }
+        RepairContext { model, ids, trace, located, engine, memory, parallel, seed }
     }
 }
 
@@ -116,7 +116,7 @@ impl<'a> Workbench<'a> {
 /// the seconds of the trace on it, where the method bears them.
 pub(crate) fn attempt(
     method: &dyn Method,
-    scene: &Scene<'_>,
+    scene: &RepairContext<'_>,
     (at, target): (usize, u32),
     clock: Clock,
 ) -> Result<Attempt> {

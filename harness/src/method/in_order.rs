@@ -3,7 +3,7 @@
 
 use super::observe::{Simulated, log_ratio, observe_candidates};
 use super::simulate::Simulation;
-use super::{LlmError, Scene, observe};
+use super::{LlmError, RepairContext, observe};
 use crate::edit::{ColumnDelta, Edit, Observation, Patched};
 use anyhow::Result;
 use tch::Tensor;
@@ -19,7 +19,7 @@ pub(super) struct Patches {
 /// Patches `columns` one after the other until the target is the argmax or none is left. `logits`
 /// `[V]` are those at the error, before any.
 pub(super) fn patch(
-    scene: &Scene<'_>,
+    scene: &RepairContext<'_>,
     error: &LlmError,
     logits: &Tensor,
     columns: &[ColumnDelta],

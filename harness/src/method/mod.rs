@@ -33,7 +33,7 @@ pub struct LlmError {
 }
 
 /// The datum an error lies in.
-pub struct Scene<'a> {
+pub struct RepairContext<'a> {
     /// The model, unedited.
     pub model: &'a dyn CausalLm,
     /// Prompt and gold, `[T]`.
@@ -102,14 +102,14 @@ pub trait Method {
     /// Whether it back-propagates through the datum's own sequence; graphs are then kept.
     fn differentiates_the_datum(&self) -> bool;
     /// Tries to make the target of `error` the argmax.
-    fn repair(&self, scene: &Scene<'_>, error: &LlmError) -> Result<Repair>;
+    fn repair(&self, scene: &RepairContext<'_>, error: &LlmError) -> Result<Repair>;
     /// What a reader of its results must know: departures from the paper's text, a clause each.
     fn deviations(&self) -> Vec<String>;
 }
 
 /// Every method of `config`, in the order of the tables. One arm a kind.
 pub fn all(config: &Config, loaded: &Loaded) -> Vec<Box<dyn Method>> {
-    let (mut kn, mut ment) = (kn::Made::default(), ment::Made::new(config, loaded));
+    let (mut kn, mut ment) = (kn::KnMaker::default(), ment::MentMaker::new(config, loaded));
     let method = |settings: &MethodConfig| -> Box<dyn Method> {
         match settings.clone() {
             MethodConfig::NoEdit(settings) => Box::new(NoEdit(settings)),

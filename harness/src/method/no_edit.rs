@@ -1,6 +1,6 @@
 //! The control: every error is skipped.
 
-use super::{LlmError, Method, Repair, Scene, observe};
+use super::{LlmError, Method, Repair, RepairContext, observe};
 use crate::config::{MethodKind, NoEditConfig};
 use crate::edit::{Edit, Phases};
 use anyhow::Result;
@@ -25,7 +25,7 @@ impl Method for NoEdit {
         false
     }
 
-    fn repair(&self, scene: &Scene<'_>, error: &LlmError) -> Result<Repair> {
+    fn repair(&self, scene: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {
         let logits = scene.trace.logits_at(scene.model, error.at).unsqueeze(0);
         Ok(Repair {
             edit: Edit::none(),

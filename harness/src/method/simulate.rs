@@ -1,6 +1,6 @@
 //! Candidate edits tried on an error, and kept one by one.
 
-use super::{LlmError, Scene};
+use super::{LlmError, RepairContext};
 use crate::config::Engine;
 use crate::edit::Edit;
 use crate::engine::{forward, replay::Replay};
@@ -12,7 +12,7 @@ pub(super) enum Simulation<'s> {
     Replay(Replay<'s>),
     /// See [`Engine::Reference`].
     Reference {
-        scene: &'s Scene<'s>,
+        scene: &'s RepairContext<'s>,
         /// The sequence up to the error, `[T]`.
         ids: Tensor,
         candidates: Vec<Edit>,
@@ -22,7 +22,11 @@ pub(super) enum Simulation<'s> {
 }
 
 impl<'s> Simulation<'s> {
-    pub(super) fn new(scene: &'s Scene<'s>, error: &LlmError, candidates: Vec<Edit>) -> Self {
+    pub(super) fn new(
+        scene: &'s RepairContext<'s>,
+        error: &LlmError,
+        candidates: Vec<Edit>,
+    ) -> Self {
         match scene.engine {
             Engine::Replay => {
                 let prefix = scene.trace.prefix(error.at + 1);

@@ -20,7 +20,7 @@ impl Rope {
     /// # Errors
     /// If a setting is not computed, or two of them contradict each other.
     pub(super) fn read(config: &Value, theta: f64, own: &[&str]) -> Result<Self, String> {
-        let mut found = Found::default();
+        let mut found = RopeKey::default();
         for (key, value) in config.as_object().into_iter().flatten() {
             let is_rotary = key.contains("rope") || key.contains("rotary");
             if !is_rotary || own.contains(&key.as_str()) || is_off(value) {
@@ -45,12 +45,12 @@ fn is_off(value: &Value) -> bool {
 }
 
 #[derive(Default)]
-struct Found {
+struct RopeKey {
     /// The base, and the key that names it.
     theta: Option<(String, f64)>,
 }
 
-impl Found {
+impl RopeKey {
     /// Takes in the setting called `name`, which stands at `place`.
     fn setting(&mut self, name: &str, value: &Value, place: &str) -> Result<(), String> {
         let computed = match name {

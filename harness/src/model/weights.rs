@@ -24,7 +24,7 @@ const BUFFERS: [&str; 4] =
     [".attn.bias", ".attn.masked_bias", ".attn.causal_mask", ".rotary_emb.inv_freq"];
 
 /// Where one tensor lies in one of the mapped files.
-struct Entry {
+struct StoredTensor {
     file: usize,
     /// `None` where no weight can have this dtype (masks, quantised blocks).
     kind: Option<Kind>,
@@ -57,7 +57,7 @@ pub(crate) struct Checkpoint {
     files: Vec<(PathBuf, Mmap)>,
     /// The index of a sharded checkpoint: its name, and the file of each tensor.
     index: Option<(&'static str, BTreeMap<String, String>)>,
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, StoredTensor>,
     device: Device,
     kind: Kind,
     /// Tensors in shards that the index does not list, as `tensor in file`.
@@ -281,7 +281,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// If the index places the tensor in another file: readers would disagree on which copy counts.
-    fn add(&mut self, name: &str, tensor: String, entry: Entry) -> Result<()> {
+    fn add(&mut self, name: &str, tensor: String, entry: StoredTensor) -> Result<()> {
         let Some((index, places)) = &self.index else {
             self.entries.insert(tensor, entry);
             return Ok(());
@@ -322,7 +322,7 @@ impl Checkpoint {
         let mut entries = Vec::new();
         for (tensor, info) in metadata.tensors() {
             let (start, stop) = info.data_offsets;
-            let entry = Entry {
+            let entry = StoredTensor {
                 file,
                 kind: kind_of(info.dtype),
                 dtype: format!("{:?}", info.dtype),
@@ -342,13 +342,13 @@ impl Checkpoint {
             pickle::read_index(&path).map_err(|error| InputError::new(format!("{error:#}")))?;
         for tensor in index {
             let kind = match tensor.dtype {
-                pickle::Dtype::F16 => Some(Kind::Half),
-                pickle::Dtype::BF16 => Some(Kind::BFloat16),
-                pickle::Dtype::F32 => Some(Kind::Float),
-                pickle::Dtype::F64 => Some(Kind::Double),
+                pickle::StoredDtype::F16 => Some(Kind::Half),
+                pickle::StoredDtype::BF16 => Some(Kind::BFloat16),
+                pickle::StoredDtype::F32 => Some(Kind::Float),
+                pickle::StoredDtype::F64 => Some(Kind::Double),
                 _ => None,
             };
-            let entry = Entry {
+            let entry = StoredTensor {
                 file,
                 kind,
                 dtype: format!("{:?}", tensor.dtype),
@@ -375,12 +375,12 @@ pub(crate) fn weight_files(folder: &Path) -> Result<Vec<String>> {
 /// The shard of each tensor, as the file `index` lists them.
 fn weight_map(index: &Path) -> Result<BTreeMap<String, String>> {
     #[derive(serde::Deserialize)]
-    struct Index {
+    struct ShardIndex {
         weight_map: BTreeMap<String, String>,
     }
     let text = std::fs::read_to_string(index)
         .with_context(|| format!("{}: cannot be read", index.display()))?;
-    let Index { weight_map } = serde_json::from_str(&text)
+    let ShardIndex { weight_map } = serde_json::from_str(&text)
         .map_err(|error| InputError::new(format!("{}: {error}", index.display())))?;
     let is_name = |file: &&String| Path::new(file).file_name() == Some(OsStr::new(file.as_str()));
     if let Some(file) = weight_map.values().find(|file| !is_name(file)) {

@@ -12,5 +12,5 @@ pub(crate) mod view;
 pub use self::case::{CaseName, CaseRecord};
 pub use self::datum::{DatumRecord, PredictionRecord};
 pub use self::probed::{Change, Probed};
-pub use self::record::{FORMAT, Key, Record};
+pub use self::record::{FORMAT, Record, RecordKey};
 pub use self::trial::{ErrorTrial, ProbeTrial, Texts, Trial, TrialId, UnrelatedProbe};

@@ -50,15 +50,15 @@ impl Record {
     }
 
     /// What it answers: two records of one key are the same measurement.
-    pub fn key(&self) -> Key<'_> {
+    pub fn key(&self) -> RecordKey<'_> {
         match self {
-            Self::Datum(datum) => Key::Datum(datum.dataset, datum.datum),
-            Self::Trial(own) => Key::Trial(&own.trial.id),
+            Self::Datum(datum) => RecordKey::Datum(datum.dataset, datum.datum),
+            Self::Trial(own) => RecordKey::Trial(&own.trial.id),
             Self::Prediction(PredictionRecord { dataset, datum, method, .. }) => {
-                Key::Prediction(*dataset, *datum, method)
+                RecordKey::Prediction(*dataset, *datum, method)
             }
-            Self::Case(case) => Key::Case(&case.name),
-            Self::Probe(own) => Key::Trial(&own.trial.id),
+            Self::Case(case) => RecordKey::Case(&case.name),
+            Self::Probe(own) => RecordKey::Trial(&own.trial.id),
         }
     }
 
@@ -86,7 +86,7 @@ impl Record {
 
 /// What a record answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Key<'r> {
+pub enum RecordKey<'r> {
     /// What the unedited model makes of a datum.
     Datum(DatasetName, usize),
     /// What a method does about an error or a case.
@@ -97,7 +97,7 @@ pub enum Key<'r> {
     Case(&'r CaseName),
 }
 
-impl std::fmt::Display for Key<'_> {
+impl std::fmt::Display for RecordKey<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Datum(dataset, datum) => write!(f, "datum {dataset} {datum}"),

@@ -92,7 +92,7 @@ pub(crate) struct Prompts<'r> {
 }
 
 /// What was prompted in a trial.
-pub(crate) struct Prompt<'r> {
+pub(crate) struct PromptView<'r> {
     /// Tokens before the one that is wrong.
     pub(crate) tokens: usize,
     pub(crate) text: &'r str,
@@ -120,11 +120,11 @@ impl<'r> Prompts<'r> {
     }
 
     /// `None` where no record has it.
-    pub(crate) fn get(&self, trial: &TrialView<'_>) -> Option<Prompt<'r>> {
+    pub(crate) fn get(&self, trial: &TrialView<'_>) -> Option<PromptView<'r>> {
         match trial {
             TrialView::Error(own) => {
                 let datum = *self.data.get(&(own.dataset, own.datum))?;
-                Some(Prompt {
+                Some(PromptView {
                     tokens: datum.prompt_tokens + own.position,
                     text: &datum.prompt_text,
                     gold: &datum.gold_text,
@@ -135,7 +135,7 @@ impl<'r> Prompts<'r> {
                 let case = *self.cases.get(&own.name)?;
                 let (tokens, text, gold) =
                     (case.prompt_tokens, &case.prompt_text, &case.target_text);
-                Some(Prompt { tokens, text, gold, at: Some(0..gold.len()) })
+                Some(PromptView { tokens, text, gold, at: Some(0..gold.len()) })
             }
         }
     }

@@ -16,14 +16,14 @@ use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
 /// A table: its name, as file and on the command line, and how it is made and drawn.
-struct Entry {
+struct TableEntry {
     name: &'static str,
-    made: Made,
+    made: Recipe,
     draw: Option<Picture>,
 }
 
 /// How a table is made; nothing where the records do not fill it.
-enum Made {
+enum Recipe {
     /// A table of the records.
     Of(fn(&Material<'_>) -> Result<Option<Table>>),
     /// The table of this name with the paper's figures beside it.
@@ -33,15 +33,15 @@ enum Made {
 /// How a table is drawn into a folder; the files.
 type Picture = fn(&Table, &Path) -> Result<Vec<PathBuf>>;
 
-const fn table(name: &'static str, of: fn(&Material<'_>) -> Result<Option<Table>>) -> Entry {
-    Entry { name, made: Made::Of(of), draw: None }
+const fn table(name: &'static str, of: fn(&Material<'_>) -> Result<Option<Table>>) -> TableEntry {
+    TableEntry { name, made: Recipe::Of(of), draw: None }
 }
 
-const fn beside(name: &'static str, table: &'static str) -> Entry {
-    Entry { name, made: Made::Beside(table), draw: None }
+const fn beside(name: &'static str, table: &'static str) -> TableEntry {
+    TableEntry { name, made: Recipe::Beside(table), draw: None }
 }
 
-impl Entry {
+impl TableEntry {
     const fn drawn(self, draw: Picture) -> Self {
         Self { name: self.name, made: self.made, draw: Some(draw) }
     }
@@ -49,7 +49,7 @@ impl Entry {
 
 /// Every table. One line each.
 #[rustfmt::skip]
-const ENTRIES: &[Entry] = &[
+const ENTRIES: &[TableEntry] = &[
     table("table1", |of| Ok(table1::build(of))),
     table("table3", |of| of.sources.scores.as_ref().map(|scores| table3::build(scores, &of.sources.order)).transpose()),
     table("table4", |of| Ok(of.sources.costs.as_ref().map(table4::build))),
@@ -93,14 +93,14 @@ pub fn table_names() -> impl Iterator<Item = &'static str> {
 pub fn tables(records: &[Record], manifest: &Manifest) -> Result<Vec<Table>> {
     let material = Material::of(records, manifest)?;
     let own = ENTRIES.par_iter().map(|entry| match entry.made {
-        Made::Of(build) => build(&material),
-        Made::Beside(_) => Ok(None),
+        Recipe::Of(build) => build(&material),
+        Recipe::Beside(_) => Ok(None),
     });
     let own: Vec<Option<Table>> = own.collect::<Result<_>>()?;
     let (model, departures) = (manifest.identity.model(), manifest.all_deviations().len());
     let same_clock = |a: &str, b: &str| manifest.keep_time(a, b);
     let besides = ENTRIES.iter().map(|entry| {
-        let Made::Beside(name) = entry.made else { return None };
+        let Recipe::Beside(name) = entry.made else { return None };
         let table = own.iter().flatten().find(|table| table.name == name)?;
         paper_comparison::build(table, entry.name, (model, departures), same_clock)
     });

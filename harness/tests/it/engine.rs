@@ -4,7 +4,7 @@ use ment::config::Quantity;
 use ment::edit::{Applied, ColumnDelta, Edit, Neuron};
 use ment::engine::block::{block, contribution};
 use ment::engine::forward::{logits, logits_with_weights_edited};
-use ment::engine::integrated_gradients::{Point, integrated_gradients};
+use ment::engine::integrated_gradients::{PathPoint, integrated_gradients};
 use ment::engine::probe::Probes;
 use ment::engine::prompt_end::PromptEnd;
 use ment::engine::replay::Replay;
@@ -150,8 +150,8 @@ proptest! {
         let model = model.as_ref();
         let (layers, target) = (model.spec().layers, 7_u32);
         let standing = edit(model, &standing);
-        let points: Vec<Point> =
-            alphas.iter().zip(1..).map(|(&alpha, w)| Point { alpha, weight: f64::from(w) }).collect();
+        let points: Vec<PathPoint> =
+            alphas.iter().zip(1..).map(|(&alpha, w)| PathPoint { alpha, weight: f64::from(w) }).collect();
         let prompts: Vec<PromptEnd> = lengths
             .iter()
             .zip(0..)
@@ -207,7 +207,7 @@ fn plain_integrated_gradients(
     edit: &Edit,
     layer: usize,
     target: u32,
-    points: &[Point],
+    points: &[PathPoint],
 ) -> Tensor {
     let mut residual = model.embed(&ids.unsqueeze(0));
     for below in 0..layer {
@@ -261,8 +261,8 @@ fn integrated_gradients_are_complete() {
         }
         probability(&model.head(&model.final_norm(&residual.select(1, -1))).squeeze_dim(0))
     };
-    let points: Vec<Point> = (0..steps)
-        .map(|i| Point {
+    let points: Vec<PathPoint> = (0..steps)
+        .map(|i| PathPoint {
             alpha: (f64::from(i) + 0.5) / f64::from(steps),
             weight: 1.0 / f64::from(steps),
         })

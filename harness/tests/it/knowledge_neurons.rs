@@ -3,7 +3,7 @@
 use crate::support::{golden, model, relative, tensors};
 use ment::config::{Quadrature, Quantity};
 use ment::edit::Edit;
-use ment::engine::integrated_gradients::{Point, integrated_gradients};
+use ment::engine::integrated_gradients::{PathPoint, integrated_gradients};
 use ment::engine::prompt_end::PromptEnd;
 use ment::engine::trace::Trace;
 use ment::method::kn::select;
@@ -36,7 +36,8 @@ fn attributions_and_choices_are_the_references() {
             for steps in [1, 20] {
                 let weight = 1.0 / steps as f64;
                 let places = quadrature.places(steps).into_iter();
-                let points: Vec<Point> = places.map(|alpha| Point { alpha, weight }).collect();
+                let points: Vec<PathPoint> =
+                    places.map(|alpha| PathPoint { alpha, weight }).collect();
                 let layers = 0..model.spec().layers;
                 let wanted = Quantity::Probability;
                 let ours = integrated_gradients(

@@ -1,7 +1,7 @@
 //! Parity ladder against `transformers`: embedding, attention, post-activation, FFN, block, final
 //! norm, logits, gradients. The goldens' generator is scripts/goldens/models.py.
 use crate::support::{model, relative, tensors};
-use ment::config::{Locate, Positions, Quantity};
+use ment::config::{AttributedPositions, Locate, Quantity};
 use ment::edit::Edit;
 use ment::engine::block::block;
 use ment::engine::forward::logits;
@@ -74,7 +74,7 @@ fn gradients(name: &str) {
             });
             let all = attribution(model, &trace, at, 0, &Locate::default(), budget);
             assert_close("input × gradient", &all, &products.norm_scalaropt_dim(2.0, [1], false));
-            let config = Locate { positions: Positions::Last, ..Locate::default() };
+            let config = Locate { positions: AttributedPositions::Last, ..Locate::default() };
             let last = attribution(model, &trace, at, 0, &config, budget);
             assert_close("at the last position", &last, &products.select(1, -1).abs());
         }

@@ -15,7 +15,7 @@ use crate::config::{Cases, Config, Experiment, check_read};
 use crate::data::benchmark::Benchmark;
 use crate::data::dataset::DatasetName;
 use crate::error::{InputError, Interrupted};
-use crate::experiment::verify::{Outcome, Places};
+use crate::experiment::verify::{CheckOutcome, Places};
 use crate::table::Table;
 use anyhow::Result;
 use std::collections::BTreeSet;
@@ -215,7 +215,7 @@ pub fn verify(args: VerifyArgs) -> Result<()> {
         more.iter().for_each(|check| println!("{check}"));
         checks.extend(more);
     }
-    let failed = checks.iter().filter(|check| check.outcome == Outcome::Fails).count();
+    let failed = checks.iter().filter(|check| check.outcome == CheckOutcome::Fails).count();
     anyhow::ensure!(failed == 0, "{failed} of {} checks failed", checks.len());
     Ok(())
 }
@@ -363,9 +363,9 @@ fn place<'a>(
     written: &'a str,
     args: &'a RunArgs,
     out: &'a Path,
-) -> crate::experiment::run::Place<'a> {
+) -> crate::experiment::run::RunOptions<'a> {
     let RunArgs { device, threads, shard, .. } = args;
-    crate::experiment::run::Place {
+    crate::experiment::run::RunOptions {
         device,
         threads: *threads,
         shard: *shard,
@@ -391,7 +391,7 @@ pub fn bench(args: BenchArgs) -> Result<()> {
     crate::system::signal::listen()?;
     let shape = |layers: usize| args.shapes.join(format!("codegen-350m-{layers}"));
     let smollm2 = PathBuf::from(".models/smollm2-135m-instruct");
-    let settings = crate::bench::Settings {
+    let settings = crate::bench::BenchSettings {
         models: vec![("SmolLM2-135M".into(), smollm2), ("CodeGen-350M's shape".into(), shape(20))],
         depths: [5, 10, 20].map(shape).to_vec(),
         python: args.python,

@@ -8,13 +8,13 @@ use crate::engine::device;
 use crate::error::InputError;
 use crate::method;
 use crate::model::{self, Loaded};
-use crate::own_model::generate::{Generated, Sampling, Settings, Stops};
+use crate::own_model::generate::{GenerateSettings, Generated, Sampling, Stops};
 use crate::own_model::patch::advice::{advice, on_side_effects};
-use crate::own_model::patch::checkpoint::{self, Origin, Written};
+use crate::own_model::patch::checkpoint::{self, Origin, WrittenCheckpoint};
 use crate::own_model::patch::file::{self, Card, Patch, PatchFile};
 use crate::own_model::patch::free::{self, Free};
-use crate::own_model::patch::kept::{self, Drift, Kept, Reading};
-use crate::own_model::patch::repair::{self, Held, Repairs, Task};
+use crate::own_model::patch::kept::{self, Drift, KeptReading, KeptTexts};
+use crate::own_model::patch::repair::{self, PatchTest, Task, TaskOutcome};
 use crate::own_model::patch::stack::{Stack, short};
 use crate::own_model::patch::{methods, render};
 use crate::own_model::predict;
@@ -24,12 +24,12 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 /// A model with the patches that are in its weights.
-struct Opened {
+struct OpenModel {
     loaded: Loaded,
     origin: Origin,
 }
 
-fn open(args: &ModelArgs) -> Result<Opened> {
+fn open(args: &ModelArgs) -> Result<OpenModel> {
     let device = device::open(&args.device)?;
     device::set_up_cpu(args.threads);
     let options = model::Options {
@@ -39,7 +39,7 @@ fn open(args: &ModelArgs) -> Result<Opened> {
     };
     let loaded = model::load(&args.model, options)?;
     let origin = Origin::of(&args.model, &loaded.sha256)?;
-    Ok(Opened { loaded, origin })
+    Ok(OpenModel { loaded, origin })
 }
 
 /// Reads patch files: before a model is loaded, which takes longer.
@@ -47,7 +47,7 @@ fn read(files: &[PathBuf]) -> Result<Vec<PatchFile>> {
     files.iter().map(|file| PatchFile::read(file)).collect()
 }
 
-impl Opened {
+impl OpenModel {
     /// The patches in the weights and then those `added`, and what the latter change on top of the
     /// weights. Where two meet is said.
     fn with(&self, added: Vec<PatchFile>) -> Result<(Stack, Edit)> {
@@ -59,7 +59,7 @@ impl Opened {
     }
 
     /// Reads `kept` without any patch, also without those in the weights.
-    fn base(&self, kept: &Kept) -> Result<Reading> {
+    fn base(&self, kept: &KeptTexts) -> Result<KeptReading> {
         kept.under(&self.loaded, &self.origin.undo(self.loaded.model.as_ref()))
     }
 }
@@ -90,7 +90,8 @@ pub fn generate(args: &GenerateArgs) -> Result<()> {
     let sampling = Sampling { temperature, top_p, seed };
     sampling.check()?;
     let stops = args.stop.iter().map(|stop| stop.replace("\\n", "\n")).collect();
-    let settings = Settings { tokens: args.tokens.get(), sampling, stops: Stops::new(stops) };
+    let settings =
+        GenerateSettings { tokens: args.tokens.get(), sampling, stops: Stops::new(stops) };
     let prompt = text(&args.prompt)?;
     let patches = read(&args.patch)?;
     let opened = open(&args.model)?;
@@ -135,12 +136,12 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
     let (stack, standing) = opened.with(patches)?;
     let loaded = &opened.loaded;
     let task = Task::new(loaded, &prompt, &target)?;
-    let kept = Kept::read(args.keep.as_deref(), loaded)?;
+    let kept = KeptTexts::read(args.keep.as_deref(), loaded)?;
     let methods = method::all(&config, loaded);
     let repairs = repair::repair(loaded, &config, methods[0].as_ref(), &task, &standing)?;
     let made = match &repairs.failed {
         Some(_) => None,
-        None => Some(Made::new(&opened, (&task, &kept), (&stack, &standing), &repairs.edit)?),
+        None => Some(Effects::new(&opened, (&task, &kept), (&stack, &standing), &repairs.edit)?),
     };
     let is_good = made.as_ref().is_some_and(|made| made.free.says_target);
     let id = match &args.out {
@@ -155,7 +156,7 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
         _ => None,
     };
     if args.json {
-        let Repairs { done, failed, edit } = &repairs;
+        let TaskOutcome { done, failed, edit } = &repairs;
         let said = serde_json::json!({
             "solved": is_good, "patches": edit.0.len(), "repairs": done, "failed": failed,
             "border": task.border, "written": made.as_ref().map(|made| &made.free),
@@ -199,27 +200,27 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
 }
 
 /// The effects of a repair that reached the end of its target.
-struct Made {
+struct Effects {
     free: Free,
     /// Against the model without any patch.
     drift: Drift,
     /// The same of the patches that were in place before, if there are some.
     below: Option<Drift>,
     /// The state of those patches now.
-    held: Vec<Held>,
+    held: Vec<PatchTest>,
 }
 
-impl Made {
+impl Effects {
     fn new(
-        opened: &Opened,
-        (task, kept): (&Task, &Kept),
+        opened: &OpenModel,
+        (task, kept): (&Task, &KeptTexts),
         (stack, standing): (&Stack, &Edit),
         edit: &Edit,
     ) -> Result<Self> {
         let (loaded, whole) = (&opened.loaded, standing.and(edit));
         let base = opened.base(kept)?;
         let below = (!stack.files.is_empty()).then(|| kept.under(loaded, standing)).transpose()?;
-        let held = stack.files.iter().map(|file| Held::new(loaded, &file.patch.card, &whole));
+        let held = stack.files.iter().map(|file| PatchTest::new(loaded, &file.patch.card, &whole));
         Ok(Self {
             free: free::write(loaded, task, &whole)?,
             drift: Drift::between(&base, &kept.under(loaded, &whole)?),
@@ -319,21 +320,22 @@ pub fn apply(args: &ApplyArgs) -> Result<()> {
 /// # Errors
 /// If it cannot be written; or if a patch does not hold: the folder is there, and not what was wished for.
 fn write(
-    opened: Opened,
+    opened: OpenModel,
     folder: &Path,
     stack: Stack,
     keep: Option<&Path>,
     out: &Path,
 ) -> Result<()> {
-    let kept = Kept::read(keep, &opened.loaded)?;
+    let kept = KeptTexts::read(keep, &opened.loaded)?;
     let base = (!stack.files.is_empty()).then(|| opened.base(&kept)).transpose()?;
-    let Opened { loaded, origin } = opened;
-    let Written { loaded, stack, left_out } =
+    let OpenModel { loaded, origin } = opened;
+    let WrittenCheckpoint { loaded, stack, left_out } =
         checkpoint::write(folder, loaded, &origin, stack, out)?;
     let is_written = || format!("{} is written, and was not tested to the end", out.display());
     let mut lost = 0;
     for file in &stack.files {
-        let held = Held::new(&loaded, &file.patch.card, &Edit::none()).with_context(is_written)?;
+        let held =
+            PatchTest::new(&loaded, &file.patch.card, &Edit::none()).with_context(is_written)?;
         lost += usize::from(!held.holds);
         print!("{}", render::held(file, &held));
     }

@@ -18,7 +18,7 @@ const INDEX: &str = "benchmark.toml";
 /// `benchmark.toml`
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Index {
+struct BenchmarkFile {
     name: String,
     version: String,
     #[serde(default)]
@@ -71,13 +71,13 @@ struct WrittenSample {
 }
 
 /// A file and its text, for errors with a line.
-struct Source {
+struct NamedText {
     path: PathBuf,
     text: String,
     sha256: String,
 }
 
-impl Source {
+impl NamedText {
     fn read(path: PathBuf) -> Result<Self> {
         let text = std::fs::read_to_string(&path).map_err(|error| {
             InputError::new(format!("{}: cannot be read ({error})", path.display()))
@@ -115,8 +115,8 @@ impl Benchmark {
     /// # Errors
     /// If a file is missing or broken, a count is not the declared one, or something stands twice.
     pub fn load(folder: &Path) -> Result<Self> {
-        let source = Source::read(folder.join(INDEX))?;
-        let index: Index = source.parse()?;
+        let source = NamedText::read(folder.join(INDEX))?;
+        let index: BenchmarkFile = source.parse()?;
         if index.types.is_empty() || index.subtypes == 0 || index.samples < 2 || index.targets == 0
         {
             return Err(source.error(
@@ -127,7 +127,7 @@ impl Benchmark {
         }
         let mut files = vec![source.file(0)];
         let mut subtypes = Vec::new();
-        let mut known = Known::default();
+        let mut known = OnceOnly::default();
         for (of, name) in index.types.iter().enumerate() {
             if Path::new(name).components().count() != 1 || name.starts_with('.') {
                 return Err(
@@ -138,7 +138,7 @@ impl Benchmark {
                 let problem = "is taken: rows of tables are named after types and subtypes";
                 return Err(source.error(0, format!("type {name:?}: the name {problem}")));
             }
-            let source = Source::read(folder.join(format!("{name}.toml")))?;
+            let source = NamedText::read(folder.join(format!("{name}.toml")))?;
             let file: TypeFile = source.parse()?;
             let end = source.text.len();
             if file.subtype.len() != index.subtypes {
@@ -153,12 +153,12 @@ impl Benchmark {
             }
             files.push(source.file(index.subtypes * index.samples));
         }
-        let Index { name, version, types, .. } = index;
+        let BenchmarkFile { name, version, types, .. } = index;
         Ok(Self { name, version, types, subtypes, files })
     }
 }
 
-impl Source {
+impl NamedText {
     fn file(&self, pairs: usize) -> SourceFile {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         SourceFile { name, sha256: self.sha256.clone(), pairs }
@@ -167,10 +167,15 @@ impl Source {
 
 /// What must stand once in a benchmark, and where it does.
 #[derive(Default)]
-struct Known(HashMap<(&'static str, String), String>);
+struct OnceOnly(HashMap<(&'static str, String), String>);
 
-impl Known {
-    fn add(&mut self, source: &Source, what: &'static str, value: &Spanned<String>) -> Result<()> {
+impl OnceOnly {
+    fn add(
+        &mut self,
+        source: &NamedText,
+        what: &'static str,
+        value: &Spanned<String>,
+    ) -> Result<()> {
         if value.get_ref().trim().is_empty() {
             return Err(source.at(value, format!("{what} is blank")));
         }
@@ -188,10 +193,10 @@ impl Known {
 impl WrittenSubtype {
     fn check(
         self,
-        source: &Source,
-        index: &Index,
+        source: &NamedText,
+        index: &BenchmarkFile,
         of: usize,
-        known: &mut Known,
+        known: &mut OnceOnly,
     ) -> Result<Subtype> {
         let name = self.name.get_ref().clone();
         known.add(source, "subtype", &self.name)?;

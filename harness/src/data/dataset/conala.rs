@@ -34,7 +34,7 @@ pub(super) fn load(from: &Path) -> Result<Dataset> {
 
 #[derive(Deserialize)]
 #[serde(expecting = "an object with `intent` and `snippet`")]
-struct Entry {
+struct ConalaEntry {
     intent: String,
     rewritten_intent: Option<String>,
     snippet: String,
@@ -61,7 +61,7 @@ fn parse(source: &Source) -> Result<Vec<Pair>> {
 }
 
 fn pair(entry: serde_json::Value) -> Result<Pair, String> {
-    let entry: Entry = serde_json::from_value(entry).map_err(|error| error.to_string())?;
+    let entry: ConalaEntry = serde_json::from_value(entry).map_err(|error| error.to_string())?;
     let rewritten = entry.rewritten_intent.filter(|intent| !matches!(intent.trim(), "" | "None"));
     let input = rewritten.unwrap_or(entry.intent).trim().to_owned();
     let output = entry.snippet.trim().to_owned();

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// The divisions of a data set (Table I).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Division {
+enum DivisionFile {
     Retrieval,
     Inference,
 }
@@ -26,7 +26,7 @@ enum Division {
 struct Line {
     input: String,
     output: String,
-    division: Option<Division>,
+    division: Option<DivisionFile>,
     id: Option<Id>,
 }
 
@@ -53,8 +53,8 @@ pub(super) fn load(name: DatasetName, from: &Path) -> Result<Dataset> {
     let mut ids = HashMap::new();
     for path in paths(name, from)? {
         let of_file = path.file_stem().and_then(|stem| match stem.to_str()? {
-            "retrieval" => Some(Division::Retrieval),
-            "inference" => Some(Division::Inference),
+            "retrieval" => Some(DivisionFile::Retrieval),
+            "inference" => Some(DivisionFile::Inference),
             _ => None,
         });
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -89,8 +89,8 @@ pub(super) fn load(name: DatasetName, from: &Path) -> Result<Dataset> {
                 ));
             }
             match division {
-                Division::Retrieval => dataset.retrieval.push(pair),
-                Division::Inference => dataset.inference.push(pair),
+                DivisionFile::Retrieval => dataset.retrieval.push(pair),
+                DivisionFile::Inference => dataset.inference.push(pair),
             }
             pairs += 1;
         }

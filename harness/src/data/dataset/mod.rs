@@ -52,17 +52,17 @@ pub struct Dataset {
 }
 
 /// A format of its own: the name of the data set, its label in tables, and its reader.
-struct Format {
+struct DatasetFormat {
     name: DatasetName,
     label: &'static str,
     load: fn(&Path) -> Result<Dataset>,
 }
 
 /// The formats that are known by name, in the order of the paper's tables. One line each.
-const REGISTERED: &[Format] = &[
-    Format { name: DatasetName::FIMAX, label: "FIMAX", load: fimax::load },
-    Format { name: DatasetName::CONALA, label: "CoNaLa", load: conala::load },
-    Format { name: DatasetName::SPOC, label: "SPoC", load: spoc::load },
+const REGISTERED: &[DatasetFormat] = &[
+    DatasetFormat { name: DatasetName::FIMAX, label: "FIMAX", load: fimax::load },
+    DatasetFormat { name: DatasetName::CONALA, label: "CoNaLa", load: conala::load },
+    DatasetFormat { name: DatasetName::SPOC, label: "SPoC", load: spoc::load },
 ];
 
 impl DatasetName {
@@ -71,7 +71,7 @@ impl DatasetName {
         REGISTERED.iter().map(|format| format.name)
     }
 
-    fn format(self) -> Option<&'static Format> {
+    fn format(self) -> Option<&'static DatasetFormat> {
         REGISTERED.iter().find(|format| format.name == self)
     }
 

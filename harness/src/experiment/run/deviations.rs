@@ -1,6 +1,6 @@
 //! Where a run departs from the paper, said where the tables are read.
 
-use super::prepare::Prompt;
+use super::prepare::PreparedPrompt;
 use crate::config::{Config, Division, Dtype, ProbingConfig, Undeclared};
 use crate::data::benchmark::Benchmark;
 use crate::data::dataset::{Dataset, DatasetName};
@@ -22,7 +22,7 @@ pub(super) fn of_patching(
     config: &Config,
     datasets: &[Dataset],
     loaded: &Loaded,
-    prompts: &[Prompt<'_>],
+    prompts: &[PreparedPrompt<'_>],
 ) -> Vec<String> {
     let mut found = of_model(config, loaded);
     if config.retrieval.demonstrations != 3 {

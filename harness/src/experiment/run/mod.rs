@@ -27,7 +27,7 @@ use crate::experiment::check;
 use crate::experiment::plan::{Planned, cases, plan};
 use crate::method::{self, Method};
 use crate::model::{self, Loaded};
-use crate::records::manifest::{self, Environment, Identity, Manifest, Reading};
+use crate::records::manifest::{self, Environment, Identity, Manifest, ProbingReading};
 use crate::records::store::Store;
 use crate::records::{FORMAT, view};
 use crate::system::{process, signal};
@@ -41,7 +41,7 @@ use tempfile::TempDir;
 
 /// How a run is carried out; no part of what it is.
 #[derive(Debug)]
-pub struct Place<'a> {
+pub struct RunOptions<'a> {
     /// `cpu` or `cuda:N`.
     pub device: &'a str,
     /// Threads of one tensor operation.
@@ -61,7 +61,7 @@ pub struct Place<'a> {
 /// # Errors
 /// If the input is at fault ([`crate::error::InputError`]), the user stops the run
 /// ([`crate::error::Interrupted`]), or writing fails. Records written so far are kept.
-pub fn run(config: &Config, place: &Place<'_>) -> Result<()> {
+pub fn run(config: &Config, place: &RunOptions<'_>) -> Result<()> {
     experiment(config, place, Purpose::Run).map(drop)
 }
 
@@ -69,7 +69,7 @@ pub fn run(config: &Config, place: &Place<'_>) -> Result<()> {
 ///
 /// # Errors
 /// As [`run`].
-pub fn dry_run(config: &Config, place: &Place<'_>) -> Result<Table> {
+pub fn dry_run(config: &Config, place: &RunOptions<'_>) -> Result<Table> {
     let forecast = experiment(config, place, Purpose::Forecast)?.expect("it was asked for");
     Ok(forecast.table(process::resident("VmHWM").ok()))
 }
@@ -82,7 +82,11 @@ enum Purpose {
 }
 
 /// A [`Forecast`], if it is prepared for one.
-fn experiment(config: &Config, place: &Place<'_>, purpose: Purpose) -> Result<Option<Forecast>> {
+fn experiment(
+    config: &Config,
+    place: &RunOptions<'_>,
+    purpose: Purpose,
+) -> Result<Option<Forecast>> {
     let device = device::open(place.device)?;
     // What config and headers tell comes before data are read and embedded.
     model::check(&config.model.path, device::options(&config.model, device))
@@ -105,7 +109,7 @@ fn experiment(config: &Config, place: &Place<'_>, purpose: Purpose) -> Result<Op
 fn patch(
     config: &Config,
     device: Device,
-    place: &Place<'_>,
+    place: &RunOptions<'_>,
     purpose: Purpose,
 ) -> Result<Option<Forecast>> {
     let datasets = check::datasets(config)?;
@@ -123,7 +127,7 @@ fn patch(
     let files = files(&datasets);
     let of = (place, &datasets[..]);
     let manifest = manifest(config, of, files, deviations, &loaded, encoder, &methods);
-    let own: Vec<&prepare::Prompt<'_>> = prompts
+    let own: Vec<&prepare::PreparedPrompt<'_>> = prompts
         .iter()
         .filter(|prompt| place.shard.is_none_or(|shard| shard.takes(prompt.planned.place)))
         .filter(|prompt| {
@@ -132,12 +136,12 @@ fn patch(
             place.only.is_none_or(|only| only.contains(&about()))
         })
         .collect();
-    let Opened { store, done, rehearsal } = Opened::new(place, &manifest, purpose)?;
+    let OpenRun { store, done, rehearsal } = OpenRun::new(place, &manifest, purpose)?;
     let is_new = rehearsal.as_ref().map_or(&done, |rehearsal| &rehearsal.there).is_empty();
     announce(config, &loaded, &format!("{} prompts", own.len()), place.out, is_new);
     let (loaded, methods, prompts) = (&loaded, &methods, &prompts);
     let hashes = manifest.identity.settings();
-    let parallel = patching::Parallel { corpora: &corpora, queries };
+    let parallel = patching::ParallelData { corpora: &corpora, queries };
     let weights = Weights::of(config, loaded.model.as_ref())?;
     let failed = FailedTrials::default();
     let patching = Patching {
@@ -164,7 +168,7 @@ fn probe(
     config: &Config,
     settings: &ProbingConfig,
     device: Device,
-    place: &Place<'_>,
+    place: &RunOptions<'_>,
     purpose: Purpose,
 ) -> Result<Option<Forecast>> {
     let benchmark = Benchmark::load(&settings.from)?;
@@ -185,8 +189,8 @@ fn probe(
     let of = (place, &datasets[..]);
     let mut manifest = manifest(config, of, files, deviations, &loaded, encoder, &methods);
     let rank_cap = u32::try_from(settings.rank_cap.0).unwrap_or(u32::MAX);
-    manifest.probing = Some(Reading { cases: benchmark.cases(), rank_cap });
-    let Opened { store, done, rehearsal } = Opened::new(place, &manifest, purpose)?;
+    manifest.probing = Some(ProbingReading { cases: benchmark.cases(), rank_cap });
+    let OpenRun { store, done, rehearsal } = OpenRun::new(place, &manifest, purpose)?;
     let is_new = rehearsal.as_ref().map_or(&done, |rehearsal| &rehearsal.there).is_empty();
     let cases = cases(&benchmark, settings.cases).len();
     announce(config, &loaded, &format!("{cases} cases"), place.out, is_new);
@@ -215,7 +219,7 @@ fn probe(
 }
 
 /// What an experiment writes to.
-struct Opened {
+struct OpenRun {
     store: Store,
     /// What its records hold.
     done: Done,
@@ -229,8 +233,8 @@ struct Rehearsal {
     _folder: TempDir,
 }
 
-impl Opened {
-    fn new(place: &Place<'_>, manifest: &Manifest, purpose: Purpose) -> Result<Self> {
+impl OpenRun {
+    fn new(place: &RunOptions<'_>, manifest: &Manifest, purpose: Purpose) -> Result<Self> {
         match purpose {
             Purpose::Run => {
                 let (store, records) = Store::open(place.out, manifest, place.shard)?;
@@ -305,7 +309,7 @@ fn files(datasets: &[Dataset]) -> BTreeMap<String, String> {
 
 fn manifest(
     config: &Config,
-    (place, datasets): (&Place<'_>, &[Dataset]),
+    (place, datasets): (&RunOptions<'_>, &[Dataset]),
     mut contents: BTreeMap<String, String>,
     deviations: Vec<String>,
     loaded: &Loaded,

@@ -62,7 +62,7 @@ impl<'a> Corpus<'a> {
 }
 
 /// A corpus as one datum sees it.
-pub(super) struct Neighbourhood<'c> {
+pub(super) struct ParallelIndex<'c> {
     pub(super) corpus: &'c Corpus<'c>,
     /// Embedding of the datum's input, `[width]`.
     pub(super) query: Tensor,
@@ -70,7 +70,7 @@ pub(super) struct Neighbourhood<'c> {
     pub(super) excluded: Option<&'c Pair>,
 }
 
-impl Neighbourhood<'_> {
+impl ParallelIndex<'_> {
     /// Demonstrations of the pair at `place`, nearest first: neither itself nor the datum at hand.
     fn demonstrations(&self, place: usize) -> Result<Vec<usize>> {
         let wanted = self.corpus.config.retrieval.demonstrations;
@@ -90,7 +90,7 @@ impl Neighbourhood<'_> {
     }
 }
 
-impl ParallelPrompts for Neighbourhood<'_> {
+impl ParallelPrompts for ParallelIndex<'_> {
     fn find(&self, target: u32, count: usize, demonstrations: bool) -> Result<Vec<ParallelPrompt>> {
         let Some(places) = self.corpus.holding.get(&target) else { return Ok(Vec::new()) };
         let rows = Tensor::from_slice(places).to_device(self.corpus.embeddings.device());
@@ -121,7 +121,7 @@ impl ParallelPrompts for Neighbourhood<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Corpus, Neighbourhood};
+    use super::{Corpus, ParallelIndex};
     use crate::config::Config;
     use crate::data::dataset::{Dataset, DatasetName, Pair};
     use crate::method::ParallelPrompts;
@@ -166,7 +166,7 @@ mod tests {
         let corpus = Corpus::new(&config, 0, &dataset, embeddings, &loaded).expect("tokenized");
         let excluded = excluded.map(|place| &dataset.retrieval[place]);
         let query = Tensor::from_slice(&[1.0_f32, 0.0]);
-        let around = Neighbourhood { corpus: &corpus, query, excluded };
+        let around = ParallelIndex { corpus: &corpus, query, excluded };
         let target = *loaded.tokenizer.encode("x =").expect("ids").last().expect("an id");
         let found = around.find(target, count, demonstrations > 0).expect("prompts");
         found.iter().map(|ids| loaded.tokenizer.decode(ids).expect("text")).collect()

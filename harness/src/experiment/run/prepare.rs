@@ -13,7 +13,7 @@ use anyhow::Result;
 use tch::{Device, Tensor};
 
 /// A datum, ready to be run.
-pub(super) struct Prompt<'a> {
+pub(super) struct PreparedPrompt<'a> {
     /// What it is made of.
     pub(super) planned: Planned<'a>,
     /// Indices of its demonstrations in the retrieval division, nearest first.
@@ -24,7 +24,7 @@ pub(super) struct Prompt<'a> {
     pub(super) dropped: usize,
 }
 
-impl Prompt<'_> {
+impl PreparedPrompt<'_> {
     /// The ids that are run: the prompt and all gold tokens but the last, whose own prediction
     /// nobody needs.
     pub(super) fn sequence(&self) -> Vec<u32> {
@@ -32,7 +32,7 @@ impl Prompt<'_> {
         self.ids.prompt.iter().chain(gold).copied().collect()
     }
 
-    /// [`Prompt::sequence`] as a tensor `[T]`.
+    /// [`PreparedPrompt::sequence`] as a tensor `[T]`.
     pub(super) fn tensor(&self, device: Device) -> Tensor {
         let ids: Vec<i64> = self.sequence().into_iter().map(i64::from).collect();
         Tensor::from_slice(&ids).to_device(device)
@@ -138,7 +138,7 @@ pub(super) fn prompts<'a>(
     planned: &[Planned<'a>],
     demonstrations: Vec<Vec<usize>>,
     loaded: &Loaded,
-) -> Result<Vec<Prompt<'a>>> {
+) -> Result<Vec<PreparedPrompt<'a>>> {
     let context = loaded.model.spec().context;
     let mut prompts = Vec::with_capacity(planned.len());
     let mut too_long = Vec::new();
@@ -151,7 +151,8 @@ pub(super) fn prompts<'a>(
                 break;
             }
             let dropped = prompt.dropped + 1;
-            prompt = Prompt { dropped, ..tokenize(config, datasets, *planned, fewer, loaded)? };
+            prompt =
+                PreparedPrompt { dropped, ..tokenize(config, datasets, *planned, fewer, loaded)? };
         }
         if prompt.length() > context {
             too_long.push((planned, prompt.length()));
@@ -187,7 +188,7 @@ fn tokenize<'a>(
     planned: Planned<'a>,
     demonstrations: Vec<usize>,
     loaded: &Loaded,
-) -> Result<Prompt<'a>> {
+) -> Result<PreparedPrompt<'a>> {
     let retrieval = &datasets[planned.dataset].retrieval;
     let pairs: Vec<&Pair> = demonstrations.iter().map(|&index| &retrieval[index]).collect();
     let dataset = &config.dataset[planned.dataset];
@@ -199,5 +200,5 @@ fn tokenize<'a>(
             planned.datum, dataset.name
         )));
     }
-    Ok(Prompt { planned, demonstrations, ids, dropped: 0 })
+    Ok(PreparedPrompt { planned, demonstrations, ids, dropped: 0 })
 }

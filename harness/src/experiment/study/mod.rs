@@ -12,7 +12,7 @@ pub use self::run::run;
 
 use self::chains::Chains;
 use self::sequence::Sequence;
-use crate::config::{Config, Key};
+use crate::config::{Config, SettingKey};
 use crate::error::InputError;
 use crate::records::store::journal;
 use anyhow::Result;
@@ -61,7 +61,7 @@ impl StudyConfig {
         let mut table: Table = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         for line in set {
             let told = |error: String| InputError::new(format!("--set: {error}"));
-            let keys = Key::all(line).map_err(told)?;
+            let keys = SettingKey::all(line).map_err(told)?;
             if keys.iter().any(|key| UNREAD.iter().any(|unread| key.is_below(unread))) {
                 return Err(told(format!("`{line}`: a study does not read it")));
             }

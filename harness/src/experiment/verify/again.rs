@@ -1,9 +1,9 @@
 //! Trials run again. A copy of the run without them is continued as any other run is.
 
-use super::{Check, Outcome, Places};
+use super::{Check, CheckOutcome, Places};
 use crate::config::{Config, Positive};
 use crate::edit::Phases;
-use crate::experiment::run::{self, Place};
+use crate::experiment::run::{self, RunOptions};
 use crate::records::store::{self, Run, Store};
 use crate::records::{Record, view};
 use anyhow::{Context, Result};
@@ -34,7 +34,7 @@ pub(super) fn again(run: &Run, places: &Places, count: usize, seed: u64) -> Resu
         "the same in {less} MiB instead of {memory}, other batches: {wrong}{}",
         found.text()
     );
-    Ok(vec![again, Check { what: "batches", outcome: Outcome::Told, text }])
+    Ok(vec![again, Check { what: "batches", outcome: CheckOutcome::Told, text }])
 }
 
 /// The `chosen` trials, measured again.
@@ -57,7 +57,7 @@ fn remeasure(
     let about = run.records.iter().filter(|record| chosen.contains(&record.key().to_string()));
     let about: HashSet<String> = about.filter_map(view::about).collect();
     let (out, written, only) = (scratch.path(), manifest.config.as_str(), Some(&about));
-    run::run(config, &Place { device, threads, shard: None, out, written, only })
+    run::run(config, &RunOptions { device, threads, shard: None, out, written, only })
         .context("its trials cannot be run again here")?;
     let records = store::read(scratch.path())?.records.into_iter();
     Ok(records.map(|record| (record.key().to_string(), record)).collect())
@@ -65,7 +65,7 @@ fn remeasure(
 
 /// How trials compare with what they were.
 #[derive(Default)]
-struct Found {
+struct Comparison {
     same: usize,
     /// Those of the same neurons, tokens and ranks, but not bit for bit.
     alike: usize,
@@ -74,7 +74,7 @@ struct Found {
     wrong: Vec<String>,
 }
 
-impl Found {
+impl Comparison {
     fn text(&self) -> String {
         let Self { same, alike, furthest, .. } = self;
         let alike = match alike {
@@ -87,8 +87,8 @@ impl Found {
     }
 }
 
-fn compare(run: &Run, chosen: &HashSet<String>, measured: &HashMap<String, Record>) -> Found {
-    let mut found = Found::default();
+fn compare(run: &Run, chosen: &HashSet<String>, measured: &HashMap<String, Record>) -> Comparison {
+    let mut found = Comparison::default();
     for record in &run.records {
         let key = record.key().to_string();
         if !chosen.contains(&key) {

@@ -1,7 +1,6 @@
 //! Are the model and the data those that the run was made with?
 
 use super::{Check, Places};
-#[cfg(feature = "torch")]
 use crate::data::benchmark::Benchmark;
 use crate::data::dataset::DatasetName;
 use crate::records::manifest::Manifest;

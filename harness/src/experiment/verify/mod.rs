@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 /// What came of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CheckOutcome {
     /// It holds.
     Holds,
     /// It does not.
@@ -33,7 +33,7 @@ pub struct Check {
     /// What is checked.
     pub what: &'static str,
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: CheckOutcome,
     /// Of how much, or what is wrong with it.
     pub text: String,
 }
@@ -42,28 +42,28 @@ impl Check {
     /// `found` lists what is wrong, of which the first three are told; `of` says what was looked at.
     fn of(what: &'static str, of: String, found: &[String]) -> Self {
         if found.is_empty() {
-            return Self { what, outcome: Outcome::Holds, text: of };
+            return Self { what, outcome: CheckOutcome::Holds, text: of };
         }
         let more = match found.len().saturating_sub(3) {
             0 => String::new(),
             more => format!("; and {more} more"),
         };
         let text = format!("{of}: {}{more}", found[..found.len().min(3)].join("; "));
-        Self { what, outcome: Outcome::Fails, text }
+        Self { what, outcome: CheckOutcome::Fails, text }
     }
 
     fn not(what: &'static str, why: impl Into<String>) -> Self {
-        Self { what, outcome: Outcome::NotChecked, text: why.into() }
+        Self { what, outcome: CheckOutcome::NotChecked, text: why.into() }
     }
 }
 
 impl std::fmt::Display for Check {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let outcome = match self.outcome {
-            Outcome::Holds => "holds",
-            Outcome::Fails => "FAILS",
-            Outcome::NotChecked => "not checked",
-            Outcome::Told => "found",
+            CheckOutcome::Holds => "holds",
+            CheckOutcome::Fails => "FAILS",
+            CheckOutcome::NotChecked => "not checked",
+            CheckOutcome::Told => "found",
         };
         write!(f, "{:<12} {outcome:<12} {}", self.what, self.text)
     }

@@ -11,7 +11,7 @@ use crate::records::{
 use std::collections::{HashMap, HashSet};
 
 /// The records of a run by what they are about.
-struct Index<'r> {
+struct RecordIndex<'r> {
     manifest: &'r Manifest,
     data: HashMap<(DatasetName, usize), &'r DatumRecord>,
     cases: HashMap<&'r CaseName, &'r CaseRecord>,
@@ -22,7 +22,7 @@ struct Index<'r> {
 }
 
 pub(super) fn checks(run: &Run) -> Vec<Check> {
-    let index = Index::of(run);
+    let index = RecordIndex::of(run);
     let mut checks = vec![ids(run)];
     if !index.data.is_empty() {
         checks.extend([index.trials(run), index.predictions(run), texts(run)]);
@@ -82,7 +82,7 @@ fn texts(run: &Run) -> Check {
     Check::of("texts", format!("{count} texts, {} of other tokens", known.len()), &found)
 }
 
-impl<'r> Index<'r> {
+impl<'r> RecordIndex<'r> {
     fn of(run: &'r Run) -> Self {
         let mut index = Self {
             manifest: &run.manifest,

@@ -5,11 +5,11 @@
 //! What a pass holds is decided by the error, the steps and the layers, not by what is known already,
 //! so that a continued run finds the same scores to the last bit.
 
-use super::super::{ParallelPrompt, Scene};
-use super::kept::Kept;
+use super::super::{ParallelPrompt, RepairContext};
+use super::kept::SizedCache;
 use crate::config::{KnConfig, Quadrature, Quantity};
 use crate::edit::Edit;
-use crate::engine::integrated_gradients::{Point, integrated_gradients};
+use crate::engine::integrated_gradients::{PathPoint, integrated_gradients};
 use crate::engine::prompt_end::PromptEnd;
 use crate::engine::trace::Trace;
 use crate::model::Sequences;
@@ -34,10 +34,10 @@ impl Integral {
         Self { steps: steps.0, quadrature, quantity }
     }
 
-    fn points(self) -> Vec<Point> {
+    fn points(self) -> Vec<PathPoint> {
         let weight = 1.0 / self.steps as f64;
         let places = self.quadrature.places(self.steps).into_iter();
-        places.map(|alpha| Point { alpha, weight }).collect()
+        places.map(|alpha| PathPoint { alpha, weight }).collect()
     }
 }
 
@@ -45,9 +45,9 @@ impl Integral {
 #[derive(Default)]
 pub(super) struct Attributions {
     /// Scores `[prompts,L,F]` of the prompts of a pass.
-    scores: Kept<(Integral, Vec<ParallelPrompt>, u32), Tensor>,
+    scores: SizedCache<(Integral, Vec<ParallelPrompt>, u32), Tensor>,
     /// Settings with other steps start from the same ends.
-    ends: Kept<(ParallelPrompt, u32), PromptEnd>,
+    ends: SizedCache<(ParallelPrompt, u32), PromptEnd>,
 }
 
 impl Attributions {
@@ -55,7 +55,7 @@ impl Attributions {
     /// what was known has saved. A quarter of the scene's memory holds what is kept.
     pub(super) fn of(
         &mut self,
-        scene: &Scene<'_>,
+        scene: &RepairContext<'_>,
         integral: Integral,
         prompts: &[ParallelPrompt],
         target: u32,
@@ -79,11 +79,11 @@ impl Attributions {
 /// ends have saved. What is kept of as many prompts as fit into a quarter of the scene's memory
 /// shares a pass.
 fn compute(
-    scene: &Scene<'_>,
+    scene: &RepairContext<'_>,
     integral: Integral,
     prompts: &[ParallelPrompt],
     target: u32,
-    known: &mut Kept<(ParallelPrompt, u32), PromptEnd>,
+    known: &mut SizedCache<(ParallelPrompt, u32), PromptEnd>,
 ) -> (Tensor, f64) {
     let model = scene.model;
     let device = model.spec().device;
@@ -123,12 +123,12 @@ fn compute(
 
 #[cfg(test)]
 mod tests {
-    use super::{Attributions, Integral, Kept, compute};
+    use super::{Attributions, Integral, SizedCache, compute};
     use crate::config::{Engine, Quadrature, Quantity};
     use crate::edit::Edit;
     use crate::engine::trace::Trace;
     use crate::method::ment::Located;
-    use crate::method::{NoParallelPrompts, Scene};
+    use crate::method::{NoParallelPrompts, RepairContext};
     use crate::model::{self, Sequences};
     use std::path::Path;
     use tch::Tensor;
@@ -144,7 +144,7 @@ mod tests {
         let ids = Tensor::from_slice(&[5_i64, 6]);
         let trace = Trace::new(model, &Sequences::one(&ids), Edit::none());
         let located = Located::default();
-        let scene = |memory: usize| Scene {
+        let scene = |memory: usize| RepairContext {
             model,
             ids: &ids,
             trace: &trace,
@@ -161,7 +161,7 @@ mod tests {
 
         let (fresh, saved) = Attributions::default().of(&roomy, integral, &prompts, 3);
         assert_eq!((fresh.size()[0], saved), (3, 0.0));
-        let (together, _) = compute(&roomy, integral, &prompts, 3, &mut Kept::default());
+        let (together, _) = compute(&roomy, integral, &prompts, 3, &mut SizedCache::default());
         let largest = f64::try_from(together.abs().max()).unwrap();
         let difference = f64::try_from((&fresh - &together).abs().max()).unwrap();
         assert!(difference < 1e-5 * largest, "{difference} of {largest}");

@@ -8,25 +8,25 @@ use tch::Device;
 
 /// Values by their keys, with the bytes and the seconds that each takes. Those not asked for longest
 /// make room.
-pub(super) struct Kept<K: Hash + Eq, V> {
-    values: LruCache<K, Known<V>>,
+pub(super) struct SizedCache<K: Hash + Eq, V> {
+    values: LruCache<K, CacheEntry<V>>,
     bytes: usize,
 }
 
-struct Known<V> {
+struct CacheEntry<V> {
     value: Rc<V>,
     bytes: usize,
     /// What computing it takes where nothing is known.
     seconds: f64,
 }
 
-impl<K: Hash + Eq, V> Default for Kept<K, V> {
+impl<K: Hash + Eq, V> Default for SizedCache<K, V> {
     fn default() -> Self {
         Self { values: LruCache::unbounded(), bytes: 0 }
     }
 }
 
-impl<K: Hash + Eq, V> Kept<K, V> {
+impl<K: Hash + Eq, V> SizedCache<K, V> {
     /// The value of `key`, and the seconds that knowing has saved. `compute` makes it, on `device`, and
     /// says what it has saved itself; `size` is what it holds. All that is kept takes at most `room`
     /// bytes, or is the last value only.
@@ -50,7 +50,7 @@ impl<K: Hash + Eq, V> Kept<K, V> {
             self.bytes -= least.bytes;
         }
         self.bytes += bytes;
-        self.values.push(key, Known { value: Rc::clone(&value), bytes, seconds });
+        self.values.push(key, CacheEntry { value: Rc::clone(&value), bytes, seconds });
         (value, saved)
     }
 
@@ -62,7 +62,7 @@ impl<K: Hash + Eq, V> Kept<K, V> {
 
 #[cfg(test)]
 mod tests {
-    use super::Kept;
+    use super::SizedCache;
     use std::cell::Cell;
     use tch::Device;
 
@@ -70,7 +70,7 @@ mod tests {
     /// the room is kept alone.
     #[test]
     fn what_was_not_asked_for_longest_makes_room() {
-        let (made, mut kept) = (Cell::new(0), Kept::default());
+        let (made, mut kept) = (Cell::new(0), SizedCache::default());
         let mut ask = |key: u32, bytes: usize| {
             made.set(0);
             let compute = || {

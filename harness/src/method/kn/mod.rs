@@ -8,7 +8,7 @@ mod select;
 
 use self::attributions::{Attributions, Integral};
 use super::in_order::{Patches, patch};
-use super::{LlmError, Method, ParallelPrompt, Repair, Scene};
+use super::{LlmError, Method, ParallelPrompt, Repair, RepairContext};
 use crate::config::{KnConfig, MethodKind, Quadrature, Quantity};
 use crate::edit::{ColumnDelta, Edit, Neuron, Phases};
 use crate::engine::device::Clock;
@@ -28,11 +28,11 @@ pub(super) struct KnowledgeNeurons {
 
 /// Makes Knowledge Neurons that share what they attributed.
 #[derive(Default)]
-pub(super) struct Made {
+pub(super) struct KnMaker {
     attributions: Rc<RefCell<Attributions>>,
 }
 
-impl Made {
+impl KnMaker {
     /// The method under the settings `config`.
     pub(super) fn make(&mut self, config: KnConfig) -> KnowledgeNeurons {
         KnowledgeNeurons { config, attributions: Rc::clone(&self.attributions) }
@@ -52,7 +52,7 @@ impl Method for KnowledgeNeurons {
         false
     }
 
-    fn repair(&self, scene: &Scene<'_>, error: &LlmError) -> Result<Repair> {
+    fn repair(&self, scene: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {
         let mut seconds = Phases::default();
         let clock = Clock::start(scene.model.spec().device);
         let prompts = self.prompts(scene, error)?;
@@ -133,7 +133,7 @@ impl Method for KnowledgeNeurons {
 
 impl KnowledgeNeurons {
     /// What neurons are attributed on.
-    fn prompts(&self, scene: &Scene<'_>, error: &LlmError) -> Result<Vec<ParallelPrompt>> {
+    fn prompts(&self, scene: &RepairContext<'_>, error: &LlmError) -> Result<Vec<ParallelPrompt>> {
         let wanted = &self.config.parallel;
         let mut prompts =
             scene.parallel.find(error.target, wanted.prompts.0, wanted.demonstrations)?;
@@ -149,7 +149,7 @@ impl KnowledgeNeurons {
     /// have saved.
     fn locate(
         &self,
-        scene: &Scene<'_>,
+        scene: &RepairContext<'_>,
         error: &LlmError,
         prompts: &[ParallelPrompt],
     ) -> Result<(Vec<Neuron>, f64)> {

@@ -2,8 +2,8 @@
 //! one cannot be forgotten here.
 
 use crate::config::{
-    AcrossErrors, AttributedToken, Distribution, Estimate, FinalNorm, HeadBias, Layers, Locate,
-    MentConfig, Normalize, Plan, Positions, Quantity, Score, Virtual, Vocabulary,
+    AcrossErrors, AttributedPositions, AttributedToken, Distribution, Estimate, FinalNorm,
+    HeadBias, Layers, Locate, MentConfig, Normalize, Plan, Quantity, Score, Virtual, Vocabulary,
 };
 
 /// One clause a departure, in the order of the method's steps.
@@ -34,7 +34,7 @@ pub(super) fn list(config: &MentConfig) -> Vec<String> {
 fn locate(config: &Locate) -> Vec<String> {
     let Locate { score, token, quantity, positions, layers } = config;
     let mut found = Vec::new();
-    if *score == Score::Activation && *positions == Positions::All {
+    if *score == Score::Activation && *positions == AttributedPositions::All {
         found.push("an activation is scored by its L2 norm over positions".into());
     }
     if *token == AttributedToken::Target {
@@ -45,7 +45,7 @@ fn locate(config: &Locate) -> Vec<String> {
         Quantity::LogProbability => found.push("log-probabilities are attributed".into()),
         Quantity::Logit => found.push("logits are attributed".into()),
     }
-    if *positions == Positions::Last {
+    if *positions == AttributedPositions::Last {
         found.push("only the last position is scored".into());
     }
     if *layers == Layers::UpperHalf {

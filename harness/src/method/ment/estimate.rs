@@ -1,7 +1,7 @@
 //! Step 2: oracle parameters (II-B). Every layer has one vector, on the line between the input
 //! side and the output side; a neuron's new column is its old one plus its layer's vector.
 
-use super::super::{LlmError, Oracle, Scene, softmax};
+use super::super::{LlmError, Oracle, RepairContext, softmax};
 use super::virtual_distribution::{raise_to_top, switch};
 use crate::config::{
     Depth, Distribution, Estimate, FinalNorm, HeadBias, MentConfig, Normalize, Virtual,
@@ -13,7 +13,7 @@ use tch::{Kind, Tensor};
 /// What to add to the column of each of `neurons`, in their order. `logits` `[V]` are those at the
 /// error.
 pub(super) fn columns(
-    scene: &Scene<'_>,
+    scene: &RepairContext<'_>,
     error: &LlmError,
     logits: &Tensor,
     neurons: &[Neuron],
@@ -42,7 +42,7 @@ pub(super) fn columns(
 
 /// r_o of Equation 2, `[D]`: the state before the head that would give the virtual distribution.
 fn output_side(
-    scene: &Scene<'_>,
+    scene: &RepairContext<'_>,
     error: &LlmError,
     logits: &Tensor,
     config: &Estimate,
@@ -62,7 +62,7 @@ fn output_side(
 
 /// The vector over the vocabulary that the head's pseudoinverse is applied to, `[rows]`, f32.
 fn over_vocabulary(
-    scene: &Scene<'_>,
+    scene: &RepairContext<'_>,
     error: &LlmError,
     logits: &Tensor,
     config: &Estimate,
@@ -131,7 +131,7 @@ fn is_whole(distribution: Distribution) -> bool {
 }
 
 /// r_i of Equation 2, `[D]`: the embedding of the last token before the error.
-fn input_side(scene: &Scene<'_>, at: usize) -> Tensor {
+fn input_side(scene: &RepairContext<'_>, at: usize) -> Tensor {
     let id = scene.ids.get(at as i64);
     scene
         .model

@@ -1,10 +1,10 @@
 //! Step 1: which neurons speak for the wrong token (Equation 1).
 
-use super::super::{LlmError, Scene};
-use crate::config::{AttributedToken, Layers, Locate, MentConfig, Positions, Score};
+use super::super::{LlmError, RepairContext};
+use crate::config::{AttributedPositions, AttributedToken, Layers, Locate, MentConfig, Score};
 use crate::edit::Neuron;
 use crate::engine::gradient::gradients;
-use crate::engine::integrated_gradients::{Point, integrated_gradients};
+use crate::engine::integrated_gradients::{PathPoint, integrated_gradients};
 use crate::engine::prompt_end::PromptEnd;
 use crate::engine::trace::Trace;
 use crate::model::CausalLm;
@@ -12,7 +12,11 @@ use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
 /// The neurons with the highest scores, best first.
-pub(super) fn locate(scene: &Scene<'_>, error: &LlmError, config: &MentConfig) -> Vec<Neuron> {
+pub(super) fn locate(
+    scene: &RepairContext<'_>,
+    error: &LlmError,
+    config: &MentConfig,
+) -> Vec<Neuron> {
     let first = first_layer(scene, &config.locate);
     let token = match config.locate.token {
         AttributedToken::Argmax => error.argmax,
@@ -38,13 +42,13 @@ pub(super) fn locate(scene: &Scene<'_>, error: &LlmError, config: &MentConfig) -
 
 /// Size of every neuron's post-activation in layers `first..`, `[layers, F]`, f32: at position `at`,
 /// or its L2 norm over all up to there.
-fn activation(trace: &Trace, at: usize, first: usize, positions: Positions) -> Tensor {
+fn activation(trace: &Trace, at: usize, first: usize, positions: AttributedPositions) -> Tensor {
     let scores: Vec<Tensor> = trace.post_activation[first..]
         .iter()
         .map(|active| {
             let active = match positions {
-                Positions::All => active.narrow(1, 0, at as i64 + 1),
-                Positions::Last => active.narrow(1, at as i64, 1),
+                AttributedPositions::All => active.narrow(1, 0, at as i64 + 1),
+                AttributedPositions::Last => active.narrow(1, at as i64, 1),
             };
             let active = active.squeeze_dim(0).to_kind(Kind::Float);
             active.norm_scalaropt_dim(2.0, [0_i64].as_slice(), false)
@@ -55,7 +59,7 @@ fn activation(trace: &Trace, at: usize, first: usize, positions: Positions) -> T
 
 /// Uniform scores `[layers, F]` that depend on the seed, the text up to the error and the target:
 /// not on what was run before, so that a continued run draws the same.
-fn random(scene: &Scene<'_>, error: &LlmError, first: usize) -> Tensor {
+fn random(scene: &RepairContext<'_>, error: &LlmError, first: usize) -> Tensor {
     let spec = scene.model.spec();
     let ids = scene.ids.narrow(0, 0, error.at as i64 + 1);
     let ids = Vec::<i64>::try_from(ids).expect("ids are integers");
@@ -67,7 +71,7 @@ fn random(scene: &Scene<'_>, error: &LlmError, first: usize) -> Tensor {
     Tensor::rand(shape, (Kind::Float, Device::Cpu)).to_device(spec.device)
 }
 
-fn first_layer(scene: &Scene<'_>, config: &Locate) -> usize {
+fn first_layer(scene: &RepairContext<'_>, config: &Locate) -> usize {
     match config.layers {
         Layers::All => 0,
         Layers::UpperHalf => scene.model.spec().layers / 2,
@@ -89,7 +93,7 @@ pub fn attribution(
     memory: usize,
 ) -> Tensor {
     match config.positions {
-        Positions::All => {
+        AttributedPositions::All => {
             let mut scores = Vec::with_capacity(model.spec().layers - first);
             let at = (at, token);
             gradients(model, trace, at, config.quantity, first, |_, activation, gradient| {
@@ -99,8 +103,8 @@ pub fn attribution(
             scores.reverse();
             Tensor::stack(&scores, 0)
         }
-        Positions::Last => {
-            let input_times_gradient = [Point { alpha: 1.0, weight: 1.0 }];
+        AttributedPositions::Last => {
+            let input_times_gradient = [PathPoint { alpha: 1.0, weight: 1.0 }];
             let prompt = [PromptEnd::new(model, &trace.prefix(at + 1), token, first)];
             let (wanted, layers) = (config.quantity, first..model.spec().layers);
             integrated_gradients(model, &prompt, wanted, layers, &input_times_gradient, memory)

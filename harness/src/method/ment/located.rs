@@ -1,6 +1,6 @@
 //! Neurons that were located on a trace: settings that differ only in later stages locate once.
 
-use super::super::{LlmError, Scene};
+use super::super::{LlmError, RepairContext};
 use crate::config::{Locate, MentConfig};
 use crate::edit::Neuron;
 use crate::engine::device::Clock;
@@ -8,10 +8,10 @@ use std::cell::RefCell;
 
 /// What was located on one trace.
 #[derive(Debug, Default)]
-pub struct Located(RefCell<Vec<Known>>);
+pub struct Located(RefCell<Vec<LocatedEntry>>);
 
 #[derive(Debug)]
-struct Known {
+struct LocatedEntry {
     error: LlmError,
     locate: Locate,
     candidates: usize,
@@ -25,13 +25,13 @@ impl Located {
     /// knowing them has saved.
     pub(super) fn or_find(
         &self,
-        scene: &Scene<'_>,
+        scene: &RepairContext<'_>,
         error: &LlmError,
         config: &MentConfig,
         find: impl FnOnce() -> Vec<Neuron>,
     ) -> (Vec<Neuron>, f64) {
         let (locate, candidates) = (&config.locate, config.candidates.0);
-        let same = |known: &&Known| {
+        let same = |known: &&LocatedEntry| {
             known.error == *error && known.locate == *locate && known.candidates == candidates
         };
         if let Some(known) = self.0.borrow().iter().find(same) {
@@ -40,7 +40,7 @@ impl Located {
         let clock = Clock::start(scene.model.spec().device);
         let neurons = find();
         let (error, locate, seconds) = (*error, locate.clone(), clock.seconds());
-        let known = Known { error, locate, candidates, neurons: neurons.clone(), seconds };
+        let known = LocatedEntry { error, locate, candidates, neurons: neurons.clone(), seconds };
         self.0.borrow_mut().push(known);
         (neurons, 0.0)
     }

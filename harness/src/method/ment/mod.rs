@@ -11,9 +11,9 @@ pub use self::locate::attribution;
 pub use self::located::Located;
 pub use self::virtual_distribution::raise_to_top;
 
-use super::{LlmError, Method, Oracle, Repair, Scene};
+use super::{LlmError, Method, Oracle, Repair, RepairContext};
 use crate::config::{
-    AcrossErrors, Config, Locate, MentConfig, MethodKind, Positions, Score, Vocabulary,
+    AcrossErrors, AttributedPositions, Config, Locate, MentConfig, MethodKind, Score, Vocabulary,
 };
 use crate::edit::Phases;
 use crate::engine::device::Clock;
@@ -37,13 +37,13 @@ impl Ment {
 }
 
 /// Makes MENT under settings; those with the same rows of the head share its oracle.
-pub(crate) struct Made<'a> {
+pub(crate) struct MentMaker<'a> {
     loaded: &'a Loaded,
     cache: &'a Path,
     oracles: BTreeMap<usize, Rc<Oracle>>,
 }
 
-impl<'a> Made<'a> {
+impl<'a> MentMaker<'a> {
     /// For the model of `config`.
     pub(crate) fn new(config: &'a Config, loaded: &'a Loaded) -> Self {
         Self { loaded, cache: &config.model.cache, oracles: BTreeMap::new() }
@@ -81,10 +81,10 @@ impl Method for Ment {
 
     fn differentiates_the_datum(&self) -> bool {
         let Locate { score, positions, .. } = &self.config.locate;
-        *score == Score::InputTimesGradient && *positions == Positions::All
+        *score == Score::InputTimesGradient && *positions == AttributedPositions::All
     }
 
-    fn repair(&self, scene: &Scene<'_>, error: &LlmError) -> Result<Repair> {
+    fn repair(&self, scene: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {
         let mut seconds = Phases::default();
         let clock = Clock::start(scene.model.spec().device);
         let find = || locate::locate(scene, error, &self.config);

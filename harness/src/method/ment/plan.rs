@@ -3,7 +3,7 @@
 use super::super::in_order::{Patches, patch};
 use super::super::observe::{Simulated, log_ratio, observe_candidates};
 use super::super::simulate::Simulation;
-use super::super::{LlmError, Repair, Scene, observe};
+use super::super::{LlmError, Repair, RepairContext, observe};
 use crate::config::{MentConfig, Plan};
 use crate::edit::{ColumnDelta, Edit, Patched, Phases};
 use crate::engine::device::Clock;
@@ -13,7 +13,7 @@ use tch::Tensor;
 /// Patches some of `candidates`, best located first, until the target is the argmax or the quota is
 /// spent. `logits` `[V]` are those at the error, before any; `seconds` those of the steps before.
 pub(super) fn plan(
-    scene: &Scene<'_>,
+    scene: &RepairContext<'_>,
     error: &LlmError,
     logits: &Tensor,
     candidates: &[ColumnDelta],
@@ -38,7 +38,7 @@ pub(super) fn plan(
 /// Tries every candidate on top of the edits so far and commits the best, again and again. A neuron
 /// may be chosen more than once; one that breaks the model is not chosen.
 fn simulated(
-    scene: &Scene<'_>,
+    scene: &RepairContext<'_>,
     error: &LlmError,
     logits: &Tensor,
     candidates: &[ColumnDelta],

@@ -21,11 +21,11 @@ const SIGNATURE: &[u8] = b"PK\x07\x08";
 /// The entries of an archive whose checksums fit; some writers leave them out, and those stay as they are.
 pub(crate) struct Checksums {
     path: PathBuf,
-    fitting: Vec<Entry>,
+    fitting: Vec<ZipEntry>,
 }
 
 /// Where an entry and its headers lie.
-struct Entry {
+struct ZipEntry {
     data: Range<usize>,
     central: usize,
     local: usize,
@@ -47,7 +47,7 @@ impl Checksums {
             let data = start..start + entry.compressed_size() as usize;
             if crc32fast::hash(&map[data.clone()]) == entry.crc32() {
                 let central = entry.central_header_start() as usize;
-                fitting.push(Entry { data, central, local: entry.header_start() as usize });
+                fitting.push(ZipEntry { data, central, local: entry.header_start() as usize });
             }
         }
         Ok(Self { path: path.to_path_buf(), fitting })
@@ -59,7 +59,7 @@ impl Checksums {
     /// If the archive cannot be written.
     pub(crate) fn update(&self) -> Result<()> {
         let mut map = map(&self.path)?;
-        for Entry { data, central, local } in &self.fitting {
+        for ZipEntry { data, central, local } in &self.fitting {
             let checksum = crc32fast::hash(&map[data.clone()]).to_le_bytes();
             let behind = map[local + FLAGS] & BEHIND != 0;
             let signed = map[data.end..].starts_with(SIGNATURE);

@@ -29,9 +29,9 @@ const MAX_PICKLE: u64 = 8 << 20;
 /// What a tensor's elements are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[rustfmt::skip]
-pub(crate) enum Dtype { F16, BF16, F32, F64, U8, I8, I16, I32, I64, Bool }
+pub(crate) enum StoredDtype { F16, BF16, F32, F64, U8, I8, I16, I32, I64, Bool }
 
-impl Dtype {
+impl StoredDtype {
     /// Bytes per element.
     pub(crate) fn size(self) -> usize {
         match self {
@@ -49,7 +49,7 @@ pub(crate) struct PickledTensor {
     /// Its name in the state dict.
     pub(crate) name: String,
     /// What its elements are; they are little-endian.
-    pub(crate) dtype: Dtype,
+    pub(crate) dtype: StoredDtype,
     /// Its dimensions, outermost first; the elements lie in row-major order.
     pub(crate) shape: Vec<usize>,
     /// Where its first byte lies in the file.
@@ -183,7 +183,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Dtype::*, *};
+    use super::{StoredDtype::*, *};
 
     /// A file that `make.py` has written.
     macro_rules! golden {
@@ -238,7 +238,7 @@ mod tests {
         let arange = [0u8, 1, 2, 3, 4, 5].map(|byte| [byte, 0, 0, 0, 0, 0, 0, 0]);
         let f16 = [0x00, 0x3c, 0x00, 0x40, 0x00, 0x42, 0x00, 0x44];
         let f32 = [0.5f32, -1.5].map(f32::to_le_bytes);
-        let expected: &[(&str, Dtype, &[usize], &[u8])] = &[
+        let expected: &[(&str, StoredDtype, &[usize], &[u8])] = &[
             ("f16", F16, &[2, 2], &f16),
             ("tied", F16, &[2, 2], &f16),
             ("same", F16, &[2, 2], &f16),

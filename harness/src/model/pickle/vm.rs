@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::Dtype;
+use super::StoredDtype;
 
 /// Most dimensions a tensor may have.
 const MAX_RANK: usize = 16;
@@ -19,7 +19,7 @@ pub(super) struct Storage<'a> {
     /// The entry's name under `data/`.
     pub(super) key: &'a str,
     /// What the elements are.
-    pub(super) dtype: Dtype,
+    pub(super) dtype: StoredDtype,
     /// How many elements it is said to hold.
     pub(super) len: usize,
 }
@@ -71,7 +71,7 @@ enum Value<'a> {
     /// `torch._utils._rebuild_parameter`
     RebuildParameter,
     /// `torch.FloatStorage` or one of its siblings
-    StorageClass(Dtype),
+    StorageClass(StoredDtype),
     /// What a persistent id stands for.
     Storage(Storage<'a>),
     /// A tensor or a Parameter, as an index into [`Machine::tensors`].
@@ -328,16 +328,16 @@ fn global<'a>(module: &str, name: &str) -> Result<Value<'a>> {
         "collections.OrderedDict" => Value::OrderedDict,
         "torch._utils._rebuild_tensor_v2" => Value::RebuildTensor,
         "torch._utils._rebuild_parameter" => Value::RebuildParameter,
-        "torch.HalfStorage" => Value::StorageClass(Dtype::F16),
-        "torch.BFloat16Storage" => Value::StorageClass(Dtype::BF16),
-        "torch.FloatStorage" => Value::StorageClass(Dtype::F32),
-        "torch.DoubleStorage" => Value::StorageClass(Dtype::F64),
-        "torch.ByteStorage" => Value::StorageClass(Dtype::U8),
-        "torch.CharStorage" => Value::StorageClass(Dtype::I8),
-        "torch.ShortStorage" => Value::StorageClass(Dtype::I16),
-        "torch.IntStorage" => Value::StorageClass(Dtype::I32),
-        "torch.LongStorage" => Value::StorageClass(Dtype::I64),
-        "torch.BoolStorage" => Value::StorageClass(Dtype::Bool),
+        "torch.HalfStorage" => Value::StorageClass(StoredDtype::F16),
+        "torch.BFloat16Storage" => Value::StorageClass(StoredDtype::BF16),
+        "torch.FloatStorage" => Value::StorageClass(StoredDtype::F32),
+        "torch.DoubleStorage" => Value::StorageClass(StoredDtype::F64),
+        "torch.ByteStorage" => Value::StorageClass(StoredDtype::U8),
+        "torch.CharStorage" => Value::StorageClass(StoredDtype::I8),
+        "torch.ShortStorage" => Value::StorageClass(StoredDtype::I16),
+        "torch.IntStorage" => Value::StorageClass(StoredDtype::I32),
+        "torch.LongStorage" => Value::StorageClass(StoredDtype::I64),
+        "torch.BoolStorage" => Value::StorageClass(StoredDtype::Bool),
         _ => bail!("the global {global:?} is refused: only plain tensors are read"),
     })
 }

@@ -17,41 +17,41 @@ const FILE: &str = "tokenizer_config.json";
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct TokenizerConfig {
     add_bos_token: Option<bool>,
-    bos_token: Option<Token>,
+    bos_token: Option<TokenField>,
     add_prefix_space: Option<bool>,
     /// True where special tokens in a text are tokenized as ordinary text.
     #[serde(default)]
     pub(super) split_special_tokens: bool,
     #[serde(default)]
-    added_tokens_decoder: BTreeMap<u32, Token>,
+    added_tokens_decoder: BTreeMap<u32, TokenField>,
     #[serde(default)]
     auto_map: serde_json::Value,
     #[serde(flatten)]
     named: Named,
     #[serde(default)]
-    additional_special_tokens: Option<Vec<Token>>,
+    additional_special_tokens: Option<Vec<TokenField>>,
 }
 
 /// Special tokens that have keys of their own.
 #[derive(Debug, Default, Deserialize)]
 struct Named {
-    eos_token: Option<Token>,
-    unk_token: Option<Token>,
-    pad_token: Option<Token>,
-    sep_token: Option<Token>,
-    cls_token: Option<Token>,
-    mask_token: Option<Token>,
+    eos_token: Option<TokenField>,
+    unk_token: Option<TokenField>,
+    pad_token: Option<TokenField>,
+    sep_token: Option<TokenField>,
+    cls_token: Option<TokenField>,
+    mask_token: Option<TokenField>,
 }
 
 /// A token, as a text or as an object with more about it.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Token {
+enum TokenField {
     Text(String),
     Object { content: String },
 }
 
-impl Token {
+impl TokenField {
     fn text(&self) -> &str {
         let (Self::Text(text) | Self::Object { content: text }) = self;
         text
@@ -98,7 +98,7 @@ impl TokenizerConfig {
 
     fn begin_of_sequence(&self, Template { tokenizer, prefix }: &Template<'_>) -> Option<String> {
         let wanted = self.add_bos_token?;
-        let token = self.bos_token.as_ref().map(Token::text);
+        let token = self.bos_token.as_ref().map(TokenField::text);
         let id = token.and_then(|token| tokenizer.token_to_id(token));
         let is_added = match id {
             Some(id) => prefix.contains(&id),
@@ -159,7 +159,8 @@ impl TokenizerConfig {
         let named =
             [&self.bos_token, eos_token, unk_token, pad_token, sep_token, cls_token, mask_token];
         let tokens = self.added_tokens_decoder.values().chain(named.into_iter().flatten());
-        let tokens = tokens.chain(self.additional_special_tokens.iter().flatten()).map(Token::text);
+        let tokens =
+            tokens.chain(self.additional_special_tokens.iter().flatten()).map(TokenField::text);
         let unknown = tokens.filter(|token| tokenizer.token_to_id(token).is_none());
         let unknown: BTreeSet<&str> = unknown.filter(|token| !token.is_empty()).collect();
         unknown.into_iter().map(String::from).collect()

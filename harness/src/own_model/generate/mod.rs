@@ -16,7 +16,7 @@ use serde::Serialize;
 
 /// How a text is written.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct GenerateSettings {
     /// Tokens at most.
     pub tokens: usize,
     /// How each is chosen.
@@ -59,7 +59,7 @@ pub fn generate(
     loaded: &Loaded,
     prompt: &[u32],
     edit: &Edit,
-    settings: &Settings,
+    settings: &GenerateSettings,
     mut say: impl FnMut(&str),
 ) -> Result<Generated> {
     let spec = loaded.model.spec();

@@ -35,12 +35,12 @@ struct History {
     /// The checkpoint as it was written.
     sha256: String,
     /// The patches, in order.
-    patches: Vec<Entry>,
+    patches: Vec<PatchEntry>,
 }
 
 /// A patch in a [`History`].
 #[derive(Debug, Serialize, Deserialize)]
-struct Entry {
+struct PatchEntry {
     /// Its file, beside the history.
     file: String,
     /// SHA-256 of the file.
@@ -79,7 +79,7 @@ impl Origin {
                 short(&history.sha256)
             )));
         }
-        let read = |Entry { file, id }: &Entry| {
+        let read = |PatchEntry { file, id }: &PatchEntry| {
             let read = PatchFile::read(&own.join(file))?;
             if read.id == *id { Ok(read) } else { Err(wrong(format!("{file} is another patch"))) }
         };
@@ -112,7 +112,7 @@ impl Origin {
 }
 
 /// What was written.
-pub struct Written {
+pub struct WrittenCheckpoint {
     /// The model that is in the new folder now.
     pub loaded: Loaded,
     /// The patches that are in its weights.
@@ -132,7 +132,7 @@ pub fn write(
     origin: &Origin,
     stack: Stack,
     out: &Path,
-) -> Result<Written> {
+) -> Result<WrittenCheckpoint> {
     if fs::symlink_metadata(out).is_ok() {
         return Err(is_there(out));
     }
@@ -175,7 +175,7 @@ pub fn write(
     drop(loaded); // one model in memory at a time
     let loaded = model::load_again(&copy, options)?;
     fs::rename(&copy, out).with_context(failed)?;
-    Ok(Written { loaded, stack, left_out })
+    Ok(WrittenCheckpoint { loaded, stack, left_out })
 }
 
 /// Refuses a checkpoint that is not, to the last bit, the one that patches were made for.
@@ -229,7 +229,7 @@ fn write_history(
     for (place, file) in stack.files.iter().enumerate() {
         let (name, id) = (format!("{:04}-{}.safetensors", place + 1, short(&file.id)), &file.id);
         fs::copy(&file.path, folder.join(&name)).with_context(failed)?;
-        history.patches.push(Entry { file: name, id: id.clone() });
+        history.patches.push(PatchEntry { file: name, id: id.clone() });
     }
     let named: Vec<(String, &Tensor)> = columns
         .iter()

@@ -1,7 +1,7 @@
 //! A patch as a file: a safetensors file of the vectors and their places, with all that is known of
 //! their making as JSON in its metadata.
 
-use super::repair::{Repairs, Task};
+use super::repair::{Task, TaskOutcome};
 use crate::config::Config;
 use crate::edit::{ColumnDelta, Edit, Neuron, Observation, Patched};
 use crate::error::InputError;
@@ -49,7 +49,7 @@ pub struct Card {
     /// The target as ids.
     pub target_ids: Vec<u32>,
     /// The tokens that were wrong, in the order of their repair.
-    pub repairs: Vec<Repaired>,
+    pub repairs: Vec<RepairedToken>,
 }
 
 impl Card {
@@ -59,7 +59,7 @@ impl Card {
         loaded: &Loaded,
         label: &str,
         task: &Task,
-        repairs: &Repairs,
+        repairs: &TaskOutcome,
         after: Vec<String>,
     ) -> Self {
         Self {
@@ -81,7 +81,7 @@ impl Card {
 
 /// A token that was wrong, and no longer is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Repaired {
+pub struct RepairedToken {
     /// Which token of the target, from 0.
     pub position: usize,
     /// The token.
@@ -98,7 +98,7 @@ pub struct Repaired {
 
 /// A vector for the column of a neuron.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Column {
+pub struct PatchColumn {
     /// Whose column.
     pub neuron: Neuron,
     /// What is added to it, `[d_model]`.
@@ -111,7 +111,7 @@ pub struct Patch {
     /// What is known of it.
     pub card: Card,
     /// In the order of patching; a neuron may stand there more than once.
-    pub columns: Vec<Column>,
+    pub columns: Vec<PatchColumn>,
 }
 
 /// A patch with the file it was read from.
@@ -133,14 +133,14 @@ impl Patch {
     pub fn new(card: Card, edit: &Edit) -> Result<Self> {
         let column = |ColumnDelta { neuron, delta }: &ColumnDelta| {
             let delta = Vec::<f32>::try_from(delta.to_kind(Kind::Float))?;
-            Ok(Column { neuron: *neuron, delta })
+            Ok(PatchColumn { neuron: *neuron, delta })
         };
         Ok(Self { card, columns: edit.0.iter().map(column).collect::<Result<_>>()? })
     }
 
     /// The patch as an edit of a model of that `spec`.
     pub fn edit(&self, spec: &Spec) -> Edit {
-        let column = |Column { neuron, delta }: &Column| {
+        let column = |PatchColumn { neuron, delta }: &PatchColumn| {
             let delta = Tensor::from_slice(delta).to_kind(spec.kind).to_device(spec.device);
             ColumnDelta { neuron: *neuron, delta }
         };
@@ -249,9 +249,8 @@ impl Patch {
             return Err("a damaged patch (an entry of its deltas is no number)".into());
         }
         let places = layers.into_iter().zip(neurons);
-        let columns = places.zip(entries.chunks(width)).map(|((layer, index), delta)| Column {
-            neuron: Neuron { layer, index },
-            delta: delta.to_vec(),
+        let columns = places.zip(entries.chunks(width)).map(|((layer, index), delta)| {
+            PatchColumn { neuron: Neuron { layer, index }, delta: delta.to_vec() }
         });
         let columns = columns.collect();
         Ok(Self { card, columns })
@@ -287,7 +286,7 @@ pub(crate) fn is_there(path: &Path) -> anyhow::Error {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::{Card, Column, FORMAT, Patch, PatchFile};
+    use super::{Card, FORMAT, Patch, PatchColumn, PatchFile};
     use crate::edit::Neuron;
     use proptest::prelude::*;
 
@@ -307,7 +306,7 @@ pub(super) mod tests {
             target_ids: vec![2],
             repairs: Vec::new(),
         };
-        let column = |&(layer, index): &(usize, usize)| Column {
+        let column = |&(layer, index): &(usize, usize)| PatchColumn {
             neuron: Neuron { layer, index },
             delta: vec![0.5, -0.25],
         };

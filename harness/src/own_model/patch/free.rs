@@ -4,7 +4,7 @@
 use super::repair::Task;
 use crate::edit::Edit;
 use crate::model::Loaded;
-use crate::own_model::generate::{Sampling, Settings, Stops, generate};
+use crate::own_model::generate::{GenerateSettings, Sampling, Stops, generate};
 use anyhow::Result;
 use serde::Serialize;
 
@@ -27,7 +27,7 @@ pub struct Free {
 /// # Errors
 /// If the prompt does not fit the model, or the user stops.
 pub fn write(loaded: &Loaded, task: &Task, edit: &Edit) -> Result<Free> {
-    let settings = Settings {
+    let settings = GenerateSettings {
         tokens: task.ids.gold.len() + BEYOND,
         sampling: Sampling::GREEDY,
         stops: Stops::default(),

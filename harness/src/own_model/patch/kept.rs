@@ -20,13 +20,13 @@ const DEFAULT: &str = include_str!("kept.txt");
 const RULE: &str = "---";
 
 /// Texts as ids, of at least two tokens each.
-pub struct Kept {
+pub struct KeptTexts {
     texts: Vec<Vec<u32>>,
 }
 
 /// What a model makes of the texts.
 #[derive(Clone, Debug)]
-pub struct Reading {
+pub struct KeptReading {
     /// Mean of -ln P of every token but the first of each text.
     nll: f64,
     /// The most probable next token at every position; `None` where logits are not finite.
@@ -46,7 +46,7 @@ pub struct Drift {
     pub positions: usize,
 }
 
-impl Kept {
+impl KeptTexts {
     /// The texts of the file `path`, parted by lines `---`; those of this project, where there is none.
     ///
     /// # Errors
@@ -83,7 +83,7 @@ impl Kept {
     ///
     /// # Errors
     /// If the user stops.
-    pub fn under(&self, loaded: &Loaded, edit: &Edit) -> Result<Reading> {
+    pub fn under(&self, loaded: &Loaded, edit: &Edit) -> Result<KeptReading> {
         let (mut sum, mut tokens, mut said) = (0.0, 0, Vec::new());
         for text in &self.texts {
             signal::check()?;
@@ -105,11 +105,11 @@ impl Kept {
             let all = logits.narrow(0, 0, text.len() as i64 - 1).log_softmax(-1, Kind::Float);
             sum -= f64::try_from(all.gather(-1, &next, false).sum(Kind::Double))?;
         }
-        Ok(Reading { nll: sum / tokens as f64, argmaxes: said })
+        Ok(KeptReading { nll: sum / tokens as f64, argmaxes: said })
     }
 }
 
-impl Reading {
+impl KeptReading {
     /// exp of the mean, at most e^700, which is what a model has whose logits are not finite.
     fn perplexity(&self) -> f64 {
         self.nll.min(700.0).exp()
@@ -118,7 +118,7 @@ impl Reading {
 
 impl Drift {
     /// From one reading to another.
-    pub fn between(before: &Reading, after: &Reading) -> Self {
+    pub fn between(before: &KeptReading, after: &KeptReading) -> Self {
         let pairs = before.argmaxes.iter().zip(&after.argmaxes);
         Self {
             perplexity_before: before.perplexity(),

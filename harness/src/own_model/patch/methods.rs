@@ -1,6 +1,6 @@
 //! The methods that `ment patch` knows.
 
-use crate::config::{Config, Key, MethodKind, check_read};
+use crate::config::{Config, MethodKind, SettingKey, check_read};
 use crate::error::InputError;
 use anyhow::Result;
 
@@ -38,7 +38,7 @@ pub fn one(label: &str, set: &[String]) -> Result<Config> {
     }
     for line in set {
         check_read(line, &known, &known, &kept).map_err(wrong)?;
-        for key in Key::all(line).map_err(wrong)? {
+        for key in SettingKey::all(line).map_err(wrong)? {
             let is_read = key.table == "execution" || MethodKind::of_key(&key.table).is_some();
             if !is_read || UNREAD.iter().any(|unread| key.is_below(unread)) {
                 return Err(wrong(format!(

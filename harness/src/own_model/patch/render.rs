@@ -3,7 +3,7 @@
 use super::file::PatchFile;
 use super::free::Free;
 use super::kept::Drift;
-use super::repair::{Cause, Failed, Held, Repairs, Shown, Task};
+use super::repair::{Cause, Failed, PatchTest, Shown, Task, TaskOutcome};
 use crate::edit::Neuron;
 use crate::model::Loaded;
 use crate::model::tokenizer::{Border, quoted};
@@ -46,7 +46,7 @@ fn many(count: usize, one: &str, more: &str) -> String {
 
 /// Every repair, before and after, and how it ended: with what the model writes after the prompt alone, or
 /// with `advice` on what to do.
-pub fn repairs(task: &Task, repairs: &Repairs, free: Option<&Free>, advice: &str) -> String {
+pub fn repairs(task: &Task, repairs: &TaskOutcome, free: Option<&Free>, advice: &str) -> String {
     let mut out = String::new();
     let tokens = task.ids.gold.len();
     for shown in &repairs.done {
@@ -162,8 +162,8 @@ pub fn is_large(drift: &Drift) -> bool {
 }
 
 /// Describes whether a patch still does what it was made for.
-pub fn held(file: &PatchFile, held: &Held) -> String {
-    let Held { tokens, of, free, holds } = held;
+pub fn held(file: &PatchFile, held: &PatchTest) -> String {
+    let PatchTest { tokens, of, free, holds } = held;
     let lost = match (holds, tokens == of) {
         (true, _) => String::new(),
         (false, true) => format!(", but the model writes {:?} after the prompt alone", free.text),

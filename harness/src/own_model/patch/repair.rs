@@ -1,7 +1,7 @@
 //! What a model says after a prompt, made what it should say: token by token, each wrong one by a
 //! method's edit on top of those before.
 
-use super::file::{Card, Repaired};
+use super::file::{Card, RepairedToken};
 use super::free::{self, Free};
 use crate::config::Config;
 use crate::edit::{Edit, Outcome};
@@ -136,7 +136,7 @@ impl Task {
 
 /// The test of a patch: does it do what it was made for?
 #[derive(Clone, Debug, Serialize)]
-pub struct Held {
+pub struct PatchTest {
     /// Tokens of the target that are predicted, those before each given.
     pub tokens: usize,
     /// All tokens of the target.
@@ -147,7 +147,7 @@ pub struct Held {
     pub holds: bool,
 }
 
-impl Held {
+impl PatchTest {
     /// Tests the patch of that `card` on a model under `edit`.
     ///
     /// # Errors
@@ -179,7 +179,7 @@ pub(super) fn argmaxes(logits: &Tensor) -> Result<Vec<u32>> {
 pub struct Shown {
     /// What was done.
     #[serde(flatten)]
-    pub repaired: Repaired,
+    pub repaired: RepairedToken,
     /// What it took.
     pub seconds: f64,
     /// The most probable tokens before.
@@ -200,7 +200,7 @@ impl Shown {
         attempt: &Attempt,
     ) -> Result<Self> {
         let text = |id: u32| loaded.tokenizer.token(id);
-        let repaired = Repaired {
+        let repaired = RepairedToken {
             position,
             target: text(task.ids.gold[position])?,
             was: text(attempt.before.argmax)?,
@@ -261,7 +261,7 @@ impl Failed {
 
 /// What became of a task.
 #[derive(Debug)]
-pub struct Repairs {
+pub struct TaskOutcome {
     /// In order.
     pub done: Vec<Shown>,
     /// All of them, without what stood before.
@@ -281,13 +281,13 @@ pub fn repair(
     method: &dyn Method,
     task: &Task,
     standing: &Edit,
-) -> Result<Repairs> {
+) -> Result<TaskOutcome> {
     let model = loaded.model.as_ref();
     let workbench = Workbench::alone(config, loaded);
     let (ids, first) = (task.sequence(model.spec().device), task.ids.prompt.len() - 1);
     let gold = &task.ids.gold;
     let (mut tries, mut tied) = (vec![0; gold.len()], vec![false; gold.len()]);
-    let mut repairs = Repairs { done: Vec::new(), edit: Edit::none(), failed: None };
+    let mut repairs = TaskOutcome { done: Vec::new(), edit: Edit::none(), failed: None };
     loop {
         signal::check()?;
         let clock = Clock::start(model.spec().device);

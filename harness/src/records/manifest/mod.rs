@@ -37,7 +37,7 @@ pub struct Manifest {
     pub pairs: BTreeMap<String, usize>,
     /// Of the probing experiment: what its tables are made with, as last said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub probing: Option<Reading>,
+    pub probing: Option<ProbingReading>,
     /// Where the run was begun.
     pub environment: Environment,
     /// Where methods were begun that were added later, by label.
@@ -50,7 +50,7 @@ pub struct Manifest {
 
 /// How records of the probing experiment are read; no part of what was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Reading {
+pub struct ProbingReading {
     /// Cases of the whole benchmark.
     pub cases: usize,
     /// What a rank counts as at most.

@@ -5,7 +5,7 @@ mod list;
 use crate::records::manifest::Identity;
 use crate::report::measures::Material;
 use crate::report::measures::measured::{Measure, Measured};
-use crate::report::measures::repairs::Repairs;
+use crate::report::measures::repairs::AllRepairs;
 use crate::report::measures::significance::{above_zero, uniform};
 use crate::table::{Better, Column, Format, Group, Row, Table, Verdict};
 
@@ -49,7 +49,7 @@ struct Evidence {
 /// What claims are put to.
 struct Grounds<'g> {
     measured: &'g Measured,
-    repairs: &'g Repairs<'g>,
+    repairs: &'g AllRepairs<'g>,
     identity: &'g Identity,
     /// Whether the times of two approaches were taken on one machine.
     same_clock: &'g dyn Fn(&str, &str) -> bool,

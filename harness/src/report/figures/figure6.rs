@@ -1,7 +1,7 @@
 //! Figure 6: proportions of #PatchedNeuron.
 
 use crate::report::figures::panels::Panels;
-use crate::report::measures::repairs::Repairs;
+use crate::report::measures::repairs::AllRepairs;
 use crate::report::tables::by_class::{ByClass, Cell};
 use crate::table::{Format, Table};
 
@@ -11,7 +11,7 @@ pub(crate) const NAME: &str = "figure6";
 const COUNTS: [&str; 11] = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", ">10"];
 
 /// Of the edits that solved their error, the share that patched so many neurons.
-pub(crate) fn build(repairs: &Repairs<'_>) -> Table {
+pub(crate) fn build(repairs: &AllRepairs<'_>) -> Table {
     let edits = || repairs.all.iter().filter(|repair| repair.solved);
     let above = edits().any(|repair| repair.neurons.len() >= COUNTS.len());
     let by_class = ByClass {

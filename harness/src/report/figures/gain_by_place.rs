@@ -2,13 +2,13 @@
 
 use crate::edit::Patched;
 use crate::report::figures::panels::Panels;
-use crate::report::measures::repairs::Repairs;
+use crate::report::measures::repairs::AllRepairs;
 use crate::report::tables::by_class::{ByClass, Cell};
 use crate::table::{Format, Table};
 
 const CLASSES: [&str; 11] = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", ">10"];
 
-pub(crate) fn build(repairs: &Repairs<'_>) -> Table {
+pub(crate) fn build(repairs: &AllRepairs<'_>) -> Table {
     let by_class = ByClass {
         name: "gain_by_place",
         title: "Gain of a patch by the place of its neuron in the order of attribution.",

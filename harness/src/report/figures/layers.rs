@@ -1,7 +1,7 @@
 //! Which layers get patched.
 
 use crate::report::figures::panels::{Panel, Panels};
-use crate::report::measures::repairs::Repairs;
+use crate::report::measures::repairs::AllRepairs;
 use crate::table::{Better, Column, Format, Group, Row, Table};
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use std::collections::HashMap;
 const STEP: usize = 5;
 
 /// A row a layer, a column an approach: the share of the neurons of its edits.
-pub(crate) fn build(repairs: &Repairs<'_>) -> Table {
+pub(crate) fn build(repairs: &AllRepairs<'_>) -> Table {
     let edits = |method: &&&str| !repairs.controls.contains(method);
     let methods: Vec<&str> = repairs.methods.iter().filter(edits).copied().collect();
     let mut found: HashMap<&str, Vec<f64>> = HashMap::new();

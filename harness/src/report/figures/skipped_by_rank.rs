@@ -1,7 +1,7 @@
 //! How far down the target may stand for an edit to lift it.
 
 use crate::report::figures::panels::Panels;
-use crate::report::measures::repairs::Repairs;
+use crate::report::measures::repairs::AllRepairs;
 use crate::report::tables::by_class::{ByClass, Cell};
 use crate::table::{Format, Table};
 
@@ -9,7 +9,7 @@ use crate::table::{Format, Table};
 const UP_TO: [u32; 5] = [2, 3, 4, 10, 100];
 const CLASSES: [&str; 6] = ["2", "3", "4", "5–10", "11–100", ">100"];
 
-pub(crate) fn build(repairs: &Repairs<'_>) -> Table {
+pub(crate) fn build(repairs: &AllRepairs<'_>) -> Table {
     let by_class = ByClass {
         name: "skipped_by_rank",
         title: "SkipAction rate by the rank of the target before the edit.",

@@ -1,7 +1,7 @@
 //! What the length of a prompt costs.
 
 use crate::report::figures::panels::Panels;
-use crate::report::measures::repairs::Repairs;
+use crate::report::measures::repairs::AllRepairs;
 use crate::report::tables::by_class::{ByClass, Cell};
 use crate::table::{Format, Table};
 
@@ -9,7 +9,7 @@ use crate::table::{Format, Table};
 const UP_TO: [usize; 7] = [48, 64, 96, 128, 192, 256, 512];
 const CLASSES: [&str; 8] = ["≤48", "≤64", "≤96", "≤128", "≤192", "≤256", "≤512", ">512"];
 
-pub(crate) fn build(repairs: &Repairs<'_>) -> Table {
+pub(crate) fn build(repairs: &AllRepairs<'_>) -> Table {
     let by_class = ByClass {
         name: "time_by_length",
         title: "TimeCost by the tokens before the error.",

@@ -6,7 +6,7 @@ use crate::records::Record;
 use crate::records::manifest::Identity;
 use crate::report::measures::bootstrap::{Clusters, ratio};
 use crate::report::measures::consistency::check_trial;
-use crate::report::measures::frame::{Order, lookup, trials};
+use crate::report::measures::frame::{TableOrder, lookup, trials};
 use crate::table::{Better, Column, Format, Group, Interval, Row};
 use anyhow::{Result, ensure};
 use polars::prelude::*;
@@ -109,7 +109,7 @@ impl Costs {
     /// If a record contradicts itself, or is of a method that `identity` does not know.
     pub(crate) fn of(
         records: &[Record],
-        order: &Order,
+        order: &TableOrder,
         identity: &Identity,
     ) -> Result<Option<Self>> {
         let quotas = identity.quotas();

@@ -8,12 +8,12 @@ use polars::prelude::*;
 use std::collections::HashMap;
 
 /// Data sets and methods as they first appear in the records: the order of the tables.
-pub(crate) struct Order {
+pub(crate) struct TableOrder {
     pub(crate) datasets: Vec<DatasetName>,
     pub(crate) methods: Vec<String>,
 }
 
-impl Order {
+impl TableOrder {
     /// Data sets in the paper's order; the unedited model first, then methods as in `known`, and any
     /// others as recorded.
     pub(crate) fn of<'k>(records: &[Record], known: impl Iterator<Item = &'k str>) -> Self {

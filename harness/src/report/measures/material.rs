@@ -3,7 +3,7 @@
 use crate::records::Record;
 use crate::records::manifest::Manifest;
 use crate::report::measures::measured::Measured;
-use crate::report::measures::repairs::Repairs;
+use crate::report::measures::repairs::AllRepairs;
 use crate::report::measures::sources::Sources;
 use anyhow::Result;
 
@@ -25,7 +25,7 @@ impl<'r> Material<'r> {
     }
 
     /// The repairs, if there are some.
-    pub(crate) fn repairs(&self) -> Option<&Repairs<'r>> {
+    pub(crate) fn repairs(&self) -> Option<&AllRepairs<'r>> {
         Some(&self.sources.repairs).filter(|repairs| !repairs.all.is_empty())
     }
 }

@@ -1,7 +1,7 @@
 //! Measurements of approaches, cluster by cluster: what paired tests are made of.
 
 use crate::metric::{Kind, METRICS};
-use crate::report::measures::probes::Probes;
+use crate::report::measures::probes::ProbeMeans;
 use crate::report::measures::sources::Sources;
 use anyhow::Result;
 use polars::prelude::*;
@@ -62,11 +62,11 @@ struct Mean {
 }
 
 /// The means of a cluster, by scope (a data set; none in a probing run) and cluster.
-type Clusters = BTreeMap<(String, String), Vec<(Measure, Mean)>>;
+type ClusterMeans = BTreeMap<(String, String), Vec<(Measure, Mean)>>;
 
 /// All that was measured, by approach.
 #[derive(Default)]
-pub(crate) struct Measured(HashMap<String, Clusters>);
+pub(crate) struct Measured(HashMap<String, ClusterMeans>);
 
 impl Measured {
     /// All measurements of a run.
@@ -106,7 +106,7 @@ impl Measured {
     }
 
     /// Takes in what probed edits come to, subtype by subtype.
-    fn add_probes(&mut self, probes: &Probes) {
+    fn add_probes(&mut self, probes: &ProbeMeans) {
         for method in &probes.methods {
             for subtype in &probes.subtypes {
                 let (related, unrelated) =

@@ -9,7 +9,7 @@ use crate::report::measures::costs::ALL;
 use std::collections::HashMap;
 
 /// What a method did about an error, or a case of a benchmark.
-pub(crate) struct Repair<'r> {
+pub(crate) struct ReportedRepair<'r> {
     /// Its data set, or the type of its subtype.
     pub(crate) scope: &'r str,
     pub(crate) method: &'r str,
@@ -24,7 +24,7 @@ pub(crate) struct Repair<'r> {
     pub(crate) seconds: Phases,
 }
 
-impl<'r> Repair<'r> {
+impl<'r> ReportedRepair<'r> {
     /// Something to say of it: a class, and a value.
     pub(crate) fn observed(&self, class: usize, value: f64) -> Observed<'r> {
         Observed { scope: self.scope, method: self.method, class, value }
@@ -40,17 +40,17 @@ pub(crate) struct Observed<'o> {
 }
 
 /// Repairs of all methods.
-pub(crate) struct Repairs<'r> {
+pub(crate) struct AllRepairs<'r> {
     /// In the order of the tables.
     pub(crate) methods: Vec<&'r str>,
     /// Those that do not compete, and edit nothing.
     pub(crate) controls: Vec<&'r str>,
     /// Data sets, or types; behind several of them [`ALL`].
     pub(crate) scopes: Vec<&'r str>,
-    pub(crate) all: Vec<Repair<'r>>,
+    pub(crate) all: Vec<ReportedRepair<'r>>,
 }
 
-impl<'r> Repairs<'r> {
+impl<'r> AllRepairs<'r> {
     /// Errors that an earlier edit had solved already are left out.
     pub(crate) fn of(records: &'r [Record], identity: &'r Identity) -> Self {
         let prompts = Prompts::of(records);
@@ -58,7 +58,7 @@ impl<'r> Repairs<'r> {
             let view = TrialView::of(record)?;
             let trial = Some(view.trial()).filter(|t| t.outcome != Outcome::AlreadySolved)?;
             let tokens = prompts.get(&view)?.tokens;
-            Some(Repair {
+            Some(ReportedRepair {
                 scope: view.scope(),
                 method: &trial.method,
                 tokens,
@@ -69,7 +69,7 @@ impl<'r> Repairs<'r> {
                 seconds: trial.seconds,
             })
         };
-        let all: Vec<Repair<'r>> = records.iter().filter_map(repair).collect();
+        let all: Vec<ReportedRepair<'r>> = records.iter().filter_map(repair).collect();
         let mut methods: Vec<&str> = Vec::new();
         for repair in &all {
             if !methods.contains(&repair.method) {

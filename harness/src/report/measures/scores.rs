@@ -23,7 +23,7 @@ struct Gold<'a> {
 /// One row a prediction: dataset, datum, method, 1, gold tokens, [`columns`].
 pub(crate) fn scores(records: &[Record]) -> Result<DataFrame> {
     let gold = gold(records);
-    let (predictions, rows): (Vec<&PredictionRecord>, Vec<Row>) = records
+    let (predictions, rows): (Vec<&PredictionRecord>, Vec<ScoreRow>) = records
         .par_iter()
         .filter_map(|record| match record {
             Record::Prediction(prediction) => Some(prediction),
@@ -31,14 +31,14 @@ pub(crate) fn scores(records: &[Record]) -> Result<DataFrame> {
         })
         .filter_map(|prediction| {
             let gold = gold.get(&(prediction.dataset, prediction.datum))?;
-            Some((prediction, Row::of(gold, prediction)))
+            Some((prediction, ScoreRow::of(gold, prediction)))
         })
         .unzip();
 
     let dataset: Vec<&str> = predictions.iter().map(|p| p.dataset.label()).collect();
     let method: Vec<&str> = predictions.iter().map(|p| p.method.as_str()).collect();
     let datum: Vec<String> = predictions.iter().map(|p| p.datum.to_string()).collect();
-    let number = |name: &str, of: &dyn Fn(&Row) -> f64| {
+    let number = |name: &str, of: &dyn Fn(&ScoreRow) -> f64| {
         Column::new(name.into(), rows.iter().map(of).collect::<Vec<f64>>())
     };
     let mut columns = vec![
@@ -69,13 +69,13 @@ fn gold(records: &[Record]) -> HashMap<(DatasetName, usize), Gold<'_>> {
 }
 
 /// The numbers of one prediction, measured together as most share its tokens.
-struct Row {
+struct ScoreRow {
     tokens: f64,
     /// One a column of the metrics.
     values: Vec<f64>,
 }
 
-impl Row {
+impl ScoreRow {
     fn of(gold: &Gold<'_>, prediction: &PredictionRecord) -> Self {
         let (wanted, predicted) = (&gold.datum.gold, &prediction.predicted);
         // Most predictions of a method that works are the gold text.

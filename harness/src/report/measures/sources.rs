@@ -3,37 +3,37 @@
 use crate::records::Record;
 use crate::records::manifest::Manifest;
 use crate::report::measures::costs::Costs;
-use crate::report::measures::frame::Order;
-use crate::report::measures::probes::Probes;
-use crate::report::measures::repairs::Repairs;
+use crate::report::measures::frame::TableOrder;
+use crate::report::measures::probes::ProbeMeans;
+use crate::report::measures::repairs::AllRepairs;
 use crate::report::measures::scores::scores;
 use anyhow::Result;
 use polars::prelude::DataFrame;
 
 /// The parts that the records can fill.
 pub(crate) struct Sources<'r> {
-    pub(crate) order: Order,
+    pub(crate) order: TableOrder,
     /// A row a prediction; none in a probing run.
     pub(crate) scores: Option<DataFrame>,
     pub(crate) costs: Option<Costs>,
-    pub(crate) probes: Option<Probes>,
-    pub(crate) repairs: Repairs<'r>,
+    pub(crate) probes: Option<ProbeMeans>,
+    pub(crate) repairs: AllRepairs<'r>,
 }
 
 impl<'r> Sources<'r> {
     /// # Errors
     /// If the records contradict each other.
     pub(crate) fn of(records: &'r [Record], manifest: &'r Manifest) -> Result<Self> {
-        let order = Order::of(records, manifest.identity.labels());
+        let order = TableOrder::of(records, manifest.identity.labels());
         let predicted = !order.methods.is_empty();
         let (scores, (costs, repairs)) = rayon::join(
             || predicted.then(|| scores(records)).transpose(),
             || {
                 let costs = Costs::of(records, &order, &manifest.identity);
-                (costs, Repairs::of(records, &manifest.identity))
+                (costs, AllRepairs::of(records, &manifest.identity))
             },
         );
-        let probes = Probes::of(records, manifest)?;
+        let probes = ProbeMeans::of(records, manifest)?;
         Ok(Self { scores: scores?, costs: costs?, probes, repairs, order })
     }
 }

@@ -12,10 +12,10 @@ const MOST: usize = 20_000;
 
 /// All that the browser shows.
 #[derive(Default, Serialize)]
-pub(crate) struct Edits<'r> {
-    prompts: Vec<Prompt<'r>>,
+pub(crate) struct PageEdits<'r> {
+    prompts: Vec<PagePrompt<'r>>,
     pub(crate) methods: Vec<&'r str>,
-    edits: Vec<Edit<'r>>,
+    edits: Vec<PageEdit<'r>>,
     #[serde(skip)]
     pub(crate) scopes: Vec<&'r str>,
     /// How many there are in all.
@@ -25,7 +25,7 @@ pub(crate) struct Edits<'r> {
 
 /// What was prompted. Methods share it.
 #[derive(Serialize)]
-struct Prompt<'r> {
+struct PagePrompt<'r> {
     scope: &'r str,
     place: String,
     prompt: &'r str,
@@ -34,12 +34,12 @@ struct Prompt<'r> {
 }
 
 #[derive(Serialize)]
-struct Edit<'r> {
+struct PageEdit<'r> {
     id: String,
     prompt: usize,
     method: usize,
     outcome: Outcome,
-    target: Token<'r>,
+    target: PageToken<'r>,
     /// Where the target stands in the gold, in UTF-16 units, if that is certain.
     at: Option<[usize; 2]>,
     before: State<'r>,
@@ -53,14 +53,14 @@ struct Edit<'r> {
 /// A token: its text, or its id where the record (of format 1) has none.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Token<'r> {
+enum PageToken<'r> {
     Text(&'r str),
     Id(u32),
 }
 
 #[derive(Serialize)]
 struct State<'r> {
-    argmax: Token<'r>,
+    argmax: PageToken<'r>,
     argmax_probability: f64,
     rank: u32,
     probability: f64,
@@ -82,11 +82,11 @@ fn rounded(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
 }
 
-fn token(text: &str, id: u32) -> Token<'_> {
-    if text.is_empty() { Token::Id(id) } else { Token::Text(text) }
+fn token(text: &str, id: u32) -> PageToken<'_> {
+    if text.is_empty() { PageToken::Id(id) } else { PageToken::Text(text) }
 }
 
-impl<'r> Edits<'r> {
+impl<'r> PageEdits<'r> {
     pub(crate) fn of(records: &'r [Record]) -> Self {
         let known = Prompts::of(records);
         let mut own = Self::default();
@@ -100,11 +100,11 @@ impl<'r> Edits<'r> {
                 continue;
             }
             let Some(prompt) = known.get(&view) else { continue };
-            let view::Prompt { text, gold, at, .. } = prompt;
+            let view::PromptView { text, gold, at, .. } = prompt;
             let prompts = &mut own.prompts;
             let prompt = *places.entry(view.place()).or_insert_with_key(|place| {
                 let place = place.clone();
-                prompts.push(Prompt { scope: view.scope(), place, prompt: text, gold });
+                prompts.push(PagePrompt { scope: view.scope(), place, prompt: text, gold });
                 prompts.len() - 1
             });
             let neuron = |patched: &Patched| {
@@ -112,7 +112,7 @@ impl<'r> Edits<'r> {
                 let gain = rounded(patched.log_ratio_gain);
                 (layer, index, patched.candidate + 1, patched.rank_gain, gain)
             };
-            own.edits.push(Edit {
+            own.edits.push(PageEdit {
                 id: trial.id.to_string(),
                 prompt,
                 method,

@@ -5,7 +5,7 @@ mod edits;
 
 use crate::records::Record;
 use crate::records::manifest::Manifest;
-use crate::report::page::edits::Edits;
+use crate::report::page::edits::PageEdits;
 use crate::system::files;
 use crate::table::{Row, Table};
 use anyhow::{Context, Result};
@@ -26,7 +26,7 @@ pub(crate) fn write(
     tables: &[Table],
     pictures: &[PathBuf],
 ) -> Result<PathBuf> {
-    let edits = Edits::of(records);
+    let edits = PageEdits::of(records);
     let title = format!("{}: {}", manifest.identity.model(), edits.scopes.join(", "));
     let mut body = format!("<h1>{}</h1>\n", escape(&title));
     body += "<nav><a href=\"#summary\">Summary</a><a href=\"#tables\">Tables</a>\
@@ -70,7 +70,7 @@ pub(crate) fn page(title: &str, style: &str, body: &str, scripts: &str) -> Strin
 }
 
 /// The edits as data, and what shows them; nothing where there is none.
-fn scripts(edits: &Edits<'_>) -> Result<String> {
+fn scripts(edits: &PageEdits<'_>) -> Result<String> {
     if edits.held() == 0 {
         return Ok(String::new());
     }
@@ -86,7 +86,7 @@ fn section(out: &mut String, id: &str, title: &str, content: &str) {
     let _ = writeln!(out, "<section id=\"{id}\">\n<h2>{title}</h2>\n{content}</section>");
 }
 
-fn summary(manifest: &Manifest, edits: &Edits<'_>, claims: &[&Table]) -> String {
+fn summary(manifest: &Manifest, edits: &PageEdits<'_>, claims: &[&Table]) -> String {
     let environment = &manifest.environment;
     let facts = [
         ("Model", manifest.identity.model().to_string()),
@@ -104,7 +104,7 @@ fn summary(manifest: &Manifest, edits: &Edits<'_>, claims: &[&Table]) -> String 
     out
 }
 
-fn browser(edits: &Edits<'_>) -> String {
+fn browser(edits: &PageEdits<'_>) -> String {
     if edits.held() == 0 {
         return "<p>There is none.</p>\n".into();
     }

@@ -1,7 +1,7 @@
 //! Tables over classes: a column group a data set, a column a class, a row an approach.
 
 use crate::report::measures::costs::ALL;
-use crate::report::measures::repairs::{Observed, Repairs};
+use crate::report::measures::repairs::{AllRepairs, Observed};
 use crate::table::{Better, Column, Format, Group, Row, Table};
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ impl ByClass {
     /// the last of them.
     pub(crate) fn table<'o>(
         self,
-        repairs: &Repairs<'_>,
+        repairs: &AllRepairs<'_>,
         observed: impl Iterator<Item = Observed<'o>>,
     ) -> Table {
         // Count and sum of each class.
@@ -54,7 +54,7 @@ impl ByClass {
             };
             [Some(all)].into_iter().chain(classes.iter().map(cell)).collect()
         };
-        let Repairs { scopes, methods, controls, .. } = repairs;
+        let AllRepairs { scopes, methods, controls, .. } = repairs;
         let row = |method: &&str| {
             let cells = scopes.iter().flat_map(|scope| cells(method, scope)).collect();
             Row { competes: !controls.contains(method), ..Row::new(*method, cells) }
@@ -80,7 +80,7 @@ impl ByClass {
 #[cfg(test)]
 mod tests {
     use super::{ByClass, Cell};
-    use crate::report::measures::repairs::{Observed, Repairs};
+    use crate::report::measures::repairs::{AllRepairs, Observed};
     use crate::table::Format;
 
     fn cells(cell: Cell) -> Vec<Option<f64>> {
@@ -95,7 +95,7 @@ mod tests {
         };
         let observed = [("a", 0, 1.0), ("a", 0, 3.0), ("b", 7, 8.0), ("b", 0, 2.0)]
             .map(|(scope, class, value)| Observed { scope, method: "m", class, value });
-        let repairs = Repairs {
+        let repairs = AllRepairs {
             methods: vec!["m", "n"],
             controls: vec!["n"],
             scopes: vec!["a", "All"],

@@ -1,7 +1,7 @@
 //! Which neurons get patched again and again.
 
 use crate::edit::Neuron;
-use crate::report::measures::repairs::Repairs;
+use crate::report::measures::repairs::AllRepairs;
 use crate::table::{Better, Column, Format, Group, Row, Table};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -11,7 +11,7 @@ const SHOWN: usize = 5;
 
 /// Those of an approach.
 #[derive(Default)]
-struct Edits {
+struct NeuronUse {
     /// How many there are.
     all: f64,
     /// Of each neuron: the edits with it, and their targets.
@@ -19,16 +19,16 @@ struct Edits {
 }
 
 /// The neurons that edits of an approach patch most often.
-pub(crate) fn build(repairs: &Repairs<'_>) -> Table {
+pub(crate) fn build(repairs: &AllRepairs<'_>) -> Table {
     let column = |title, format| Column { title, better: Better::Neither, format };
     let columns = vec![
         column("edits", Format::Count),
         column("share", Format::Percent),
         column("targets", Format::Count),
     ];
-    let mut edits: HashMap<&str, Edits> = HashMap::new();
+    let mut edits: HashMap<&str, NeuronUse> = HashMap::new();
     for repair in repairs.all.iter().filter(|repair| repair.solved) {
-        let Edits { all, neurons: found } = edits.entry(repair.method).or_default();
+        let NeuronUse { all, neurons: found } = edits.entry(repair.method).or_default();
         *all += 1.0;
         for (index, patched) in repair.neurons.iter().enumerate() {
             if repair.neurons[..index].iter().all(|before| before.neuron != patched.neuron) {
@@ -39,7 +39,7 @@ pub(crate) fn build(repairs: &Repairs<'_>) -> Table {
         }
     }
     let rows = repairs.methods.iter().flat_map(|method| {
-        let Edits { all, neurons: found } = edits.remove(method).unwrap_or_default();
+        let NeuronUse { all, neurons: found } = edits.remove(method).unwrap_or_default();
         let mut found: Vec<(Neuron, (usize, HashSet<u32>))> = found.into_iter().collect();
         found.sort_by_key(|(_, (count, _))| Reverse(*count));
         let row =

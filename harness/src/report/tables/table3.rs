@@ -3,7 +3,7 @@
 use crate::data::dataset::DatasetName;
 use crate::metric::{Kind, METRICS, Metric};
 use crate::report::measures::bootstrap::{Clusters, Sums};
-use crate::report::measures::frame::{Order, lookup};
+use crate::report::measures::frame::{TableOrder, lookup};
 use crate::report::measures::scores::columns;
 use crate::table::{Better, Column, Format, Group, Interval, Row, Table};
 use anyhow::Result;
@@ -11,7 +11,7 @@ use polars::prelude::*;
 
 /// Means over data, and metrics of the corpus. `scores` is the frame of
 /// [`scores`](super::scores::scores).
-pub(crate) fn build(scores: &DataFrame, order: &Order) -> Result<Table> {
+pub(crate) fn build(scores: &DataFrame, order: &TableOrder) -> Result<Table> {
     let scores = scores.clone().lazy();
     let of_metrics = METRICS.iter().flat_map(|metric| {
         let is_mean = matches!(metric.kind, Kind::Mean(_));

@@ -1,7 +1,7 @@
 //! Table VI: generalization and specificity.
 
 use crate::records::manifest::Identity;
-use crate::report::measures::probes::{OVERALL, Probes};
+use crate::report::measures::probes::{OVERALL, ProbeMeans};
 use crate::table::{Better, Column, Format, Group, Row, Table};
 
 const fn column(title: &'static str, better: Better, format: Format) -> Column {
@@ -23,24 +23,24 @@ const MEASURES: [Column; 5] = [
 
 const LEGEND: &str = "G: generalization, S: specificity, NC: NeuronCost";
 
-fn cells(probes: &Probes, scope: &str, method: &str) -> Vec<Option<f64>> {
+fn cells(probes: &ProbeMeans, scope: &str, method: &str) -> Vec<Option<f64>> {
     let (related, unrelated) = (probes.related(scope, method), probes.unrelated(scope, method));
     let nc = probes.patching(scope, method).nc;
     vec![related.rank, related.probability, unrelated.rank, unrelated.probability, nc]
 }
 
 /// What edits nothing competes with nothing: it is as specific as can be.
-fn row(probes: &Probes, method: &String, cells: Vec<Option<f64>>) -> Row {
+fn row(probes: &ProbeMeans, method: &String, cells: Vec<Option<f64>>) -> Row {
     let competes = !probes.controls.contains(method) && !skips_all(probes, method);
     Row { competes, ..Row::new(method, cells) }
 }
 
-fn skips_all(probes: &Probes, method: &str) -> bool {
+fn skips_all(probes: &ProbeMeans, method: &str) -> bool {
     probes.patching(OVERALL, method).skipped == Some(1.0)
 }
 
 /// The table of the paper.
-pub(crate) fn build(probes: &Probes, identity: &Identity) -> Table {
+pub(crate) fn build(probes: &ProbeMeans, identity: &Identity) -> Table {
     let group =
         |title: &str, columns: &[Column]| Group { title: title.into(), columns: columns.into() };
     let seen = probes.seen;
@@ -108,7 +108,7 @@ pub(crate) fn build(probes: &Probes, identity: &Identity) -> Table {
 }
 
 /// Who found no parallel prompts, and how often: methods of one share in one sentence.
-fn without_parallel_prompts(probes: &Probes) -> Vec<String> {
+fn without_parallel_prompts(probes: &ProbeMeans) -> Vec<String> {
     let mut shares: Vec<(f64, Vec<&str>)> = Vec::new();
     for method in &probes.methods {
         let Some(share) = probes.patching(OVERALL, method).alone.filter(|share| *share > 0.0)
@@ -130,7 +130,7 @@ fn without_parallel_prompts(probes: &Probes) -> Vec<String> {
 }
 
 /// The same by type.
-pub(crate) fn by_type(probes: &Probes) -> Table {
+pub(crate) fn by_type(probes: &ProbeMeans) -> Table {
     let scopes = &probes.scopes[..probes.scopes.len() - 1];
     let types: Vec<&str> = scopes.iter().map(String::as_str).collect();
     let of =
@@ -150,7 +150,7 @@ pub(crate) fn by_type(probes: &Probes) -> Table {
     }
 }
 
-pub(crate) fn by_subtype(probes: &Probes) -> Table {
+pub(crate) fn by_subtype(probes: &ProbeMeans) -> Table {
     let mut columns = MEASURES.to_vec();
     columns.push(column("cases", Better::Neither, Format::Count));
     let rows = probes.subtypes.iter().flat_map(|subtype| {
@@ -173,7 +173,7 @@ pub(crate) fn by_subtype(probes: &Probes) -> Table {
 }
 
 /// What Table VI leaves out: signs, other references, what is on top, time.
-pub(crate) fn readings(probes: &Probes) -> Table {
+pub(crate) fn readings(probes: &ProbeMeans) -> Table {
     let related = [
         column("rank to argmax now", Better::Lower, Format::Three),
         column("prob to argmax now", Better::Lower, Format::Three),

@@ -1,6 +1,6 @@
 //! Prompts of other data, on which edits are probed.
 
-use super::super::prepare::Prompt;
+use super::super::prepare::PreparedPrompt;
 use crate::edit::Edit;
 use crate::engine::probe::Probes;
 use crate::experiment::plan::spread;
@@ -10,22 +10,22 @@ use crate::records::UnrelatedProbe;
 use anyhow::Result;
 
 /// Prompts spread over all data, traced once.
-pub(super) struct Bystanders<'m> {
+pub(super) struct LocalityProbes<'m> {
     /// Data set and datum of each.
     data: Vec<(usize, usize)>,
     probes: Probes<'m>,
 }
 
-impl<'m> Bystanders<'m> {
+impl<'m> LocalityProbes<'m> {
     /// `count` of `prompts`, held in `memory` bytes.
     pub(super) fn new(
         model: &'m dyn CausalLm,
-        prompts: &[Prompt<'_>],
+        prompts: &[PreparedPrompt<'_>],
         count: usize,
         memory: usize,
     ) -> Self {
         let chosen = spread(prompts.len(), count).into_iter().map(|index| &prompts[index]);
-        let chosen: Vec<&Prompt<'_>> = chosen.collect();
+        let chosen: Vec<&PreparedPrompt<'_>> = chosen.collect();
         let ids: Vec<Vec<u32>> = chosen.iter().map(|prompt| prompt.ids.prompt.clone()).collect();
         let data = chosen.iter().map(|p| (p.planned.dataset, p.planned.datum)).collect();
         Self { data, probes: Probes::new(model, &ids, memory) }
@@ -34,7 +34,7 @@ impl<'m> Bystanders<'m> {
     /// What `edit`, which puts `target` on top after `prompt`, does to the others.
     pub(super) fn probe(
         &self,
-        prompt: &Prompt<'_>,
+        prompt: &PreparedPrompt<'_>,
         edit: &Edit,
         target: u32,
     ) -> Result<Vec<UnrelatedProbe>> {

@@ -1,11 +1,11 @@
 //! How long the patching experiment will take.
 
 use super::super::forecast::{Forecast, Work};
-use super::super::prepare::Prompt;
+use super::super::prepare::PreparedPrompt;
 use super::super::resume::Done;
 use super::Patching;
-use super::bystanders::Bystanders;
-use super::repair::Course;
+use super::bystanders::LocalityProbes;
+use super::repair::DatumCourse;
 use crate::engine::device::Clock;
 use crate::experiment::plan::spread;
 use crate::method::attempt::{Traces, Warm};
@@ -18,19 +18,19 @@ use std::collections::HashMap;
 const PREDICTED: usize = 16;
 
 /// The prompts of one data set.
-struct Share<'a> {
+struct ShareOfWork<'a> {
     /// Its index in the config.
     index: usize,
-    prompts: Vec<&'a Prompt<'a>>,
+    prompts: Vec<&'a PreparedPrompt<'a>>,
     /// Those that are predicted now.
-    sample: Vec<&'a Prompt<'a>>,
+    sample: Vec<&'a PreparedPrompt<'a>>,
 }
 
 impl<'a> Patching<'a> {
     /// Predicts a few data of each data set and has every method repair one error of each, in a folder that
     /// is thrown away. `there` is what the run has measured.
     pub(in super::super) fn forecast(mut self, there: &Done) -> Result<Forecast> {
-        let mut shares: Vec<Share<'a>> =
+        let mut shares: Vec<ShareOfWork<'a>> =
             (0..self.config.dataset.len()).map(|index| self.share(index, there)).collect();
         for share in &mut shares {
             if self.is_done(share, there) {
@@ -43,7 +43,7 @@ impl<'a> Patching<'a> {
         let a_prediction = clock.seconds() / self.own.len().max(1) as f64;
         let (model, execution) = (self.loaded.model.as_ref(), &self.config.execution);
         let (count, memory) = (execution.unrelated_probes, execution.memory() / 2);
-        let bystanders = Bystanders::new(model, self.prompts, count, memory);
+        let bystanders = LocalityProbes::new(model, self.prompts, count, memory);
         let mut warm = Warm::default();
         for method in self.methods.iter().filter(|_| !self.own.is_empty()) {
             signal::check()?;
@@ -53,7 +53,7 @@ impl<'a> Patching<'a> {
         for share in &shares {
             let seconds = self.time(share, &bystanders)?;
             self.add(share, there, &seconds, &mut forecast);
-            let known = |prompt: &&&Prompt<'_>| self.known(there, prompt).is_some();
+            let known = |prompt: &&&PreparedPrompt<'_>| self.known(there, prompt).is_some();
             let open = share.prompts.len() - share.prompts.iter().filter(known).count();
             forecast.besides += open as f64 * a_prediction;
         }
@@ -64,18 +64,18 @@ impl<'a> Patching<'a> {
         Ok(forecast)
     }
 
-    fn share(&self, index: usize, there: &Done) -> Share<'a> {
+    fn share(&self, index: usize, there: &Done) -> ShareOfWork<'a> {
         let own = self.own.iter().filter(|prompt| prompt.planned.dataset == index);
-        let prompts: Vec<&Prompt<'_>> = own.copied().collect();
-        let open = |prompt: &&Prompt<'_>| self.known(there, prompt).is_none();
-        let open: Vec<&Prompt<'_>> = prompts.iter().copied().filter(open).collect();
+        let prompts: Vec<&PreparedPrompt<'_>> = own.copied().collect();
+        let open = |prompt: &&PreparedPrompt<'_>| self.known(there, prompt).is_none();
+        let open: Vec<&PreparedPrompt<'_>> = prompts.iter().copied().filter(open).collect();
         let of = if open.is_empty() { &prompts } else { &open };
         let sample = spread(of.len(), PREDICTED).into_iter().map(|place| of[place]).collect();
-        Share { index, prompts, sample }
+        ShareOfWork { index, prompts, sample }
     }
 
     /// Whether every datum is predicted, and every error has met every method.
-    fn is_done(&self, share: &Share<'a>, there: &Done) -> bool {
+    fn is_done(&self, share: &ShareOfWork<'a>, there: &Done) -> bool {
         let name = self.config.dataset[share.index].name;
         share.prompts.iter().all(|prompt| {
             let Some(record) = self.known(there, prompt) else { return false };
@@ -88,15 +88,15 @@ impl<'a> Patching<'a> {
         })
     }
 
-    fn known<'d>(&self, done: &'d Done, prompt: &Prompt<'_>) -> Option<&'d DatumRecord> {
+    fn known<'d>(&self, done: &'d Done, prompt: &PreparedPrompt<'_>) -> Option<&'d DatumRecord> {
         done.datum(self.dataset(prompt), prompt.planned.datum)
     }
 
     /// By method, the seconds of one repair; nothing where the sample has no error.
     fn time(
         &mut self,
-        share: &Share<'a>,
-        bystanders: &Bystanders<'_>,
+        share: &ShareOfWork<'a>,
+        bystanders: &LocalityProbes<'_>,
     ) -> Result<HashMap<String, f64>> {
         let mut seconds = HashMap::new();
         for prompt in &share.sample {
@@ -107,7 +107,7 @@ impl<'a> Patching<'a> {
             let (ids, mut traces) = (prompt.tensor(device), Traces::default());
             for method in self.methods {
                 signal::check()?;
-                let mut course = Course::new(method.as_ref(), &record);
+                let mut course = DatumCourse::new(method.as_ref(), &record);
                 let clock = Clock::start(device);
                 self.repair_error(&mut course, (prompt, &ids, position), &mut traces, bystanders)?;
                 seconds.insert(method.label().to_string(), clock.seconds());
@@ -120,12 +120,12 @@ impl<'a> Patching<'a> {
     /// The work on a data set, method by method.
     fn add(
         &self,
-        share: &Share<'a>,
+        share: &ShareOfWork<'a>,
         there: &Done,
         seconds: &HashMap<String, f64>,
         forecast: &mut Forecast,
     ) {
-        let errors = |prompt: &&Prompt<'_>| {
+        let errors = |prompt: &&PreparedPrompt<'_>| {
             let record = self.known(there, prompt).or_else(|| self.known(&self.done, prompt))?;
             Some(record.errors().count() as f64)
         };
@@ -135,7 +135,7 @@ impl<'a> Patching<'a> {
         let name = self.config.dataset[share.index].name;
         for method in self.methods {
             let hash = &self.hashes[method.label()];
-            let recorded = |prompt: &&Prompt<'_>| {
+            let recorded = |prompt: &&PreparedPrompt<'_>| {
                 let (datum, record) = (prompt.planned.datum, self.known(there, prompt));
                 let positions = record.into_iter().flat_map(DatumRecord::errors);
                 let id = |&position: &usize| TrialId::new(hash, name, datum, position);

@@ -7,8 +7,8 @@ mod predict;
 mod repair;
 
 use super::failed::FailedTrials;
-use super::parallel::{Corpus, Neighbourhood};
-use super::prepare::Prompt;
+use super::parallel::{Corpus, ParallelIndex};
+use super::prepare::PreparedPrompt;
 use super::resume::Done;
 use super::strict::Weights;
 use crate::config::Config;
@@ -29,12 +29,12 @@ pub(super) struct Patching<'a> {
     pub(super) loaded: &'a Loaded,
     pub(super) methods: &'a [Box<dyn Method>],
     /// Those of the whole run.
-    pub(super) prompts: &'a [Prompt<'a>],
+    pub(super) prompts: &'a [PreparedPrompt<'a>],
     /// Those that this process runs.
-    pub(super) own: Vec<&'a Prompt<'a>>,
+    pub(super) own: Vec<&'a PreparedPrompt<'a>>,
     /// By label, what ids of a method's trials begin with.
     pub(super) hashes: BTreeMap<String, String>,
-    pub(super) parallel: Parallel<'a>,
+    pub(super) parallel: ParallelData<'a>,
     pub(super) weights: Weights,
     pub(super) store: Store,
     pub(super) done: Done,
@@ -42,18 +42,18 @@ pub(super) struct Patching<'a> {
 }
 
 /// What parallel prompts are found in.
-pub(super) struct Parallel<'a> {
+pub(super) struct ParallelData<'a> {
     /// One a data set; none where no method asks for such prompts.
     pub(super) corpora: &'a [Corpus<'a>],
     /// Embeddings of the planned data of each data set, `[N, width]`.
     pub(super) queries: Vec<Tensor>,
 }
 
-impl<'a> Parallel<'a> {
+impl<'a> ParallelData<'a> {
     fn around(&self, datum: &Planned<'a>) -> Box<dyn ParallelPrompts + 'a> {
         match self.corpora.get(datum.dataset) {
             None => Box::new(NoParallelPrompts),
-            Some(corpus) => Box::new(Neighbourhood {
+            Some(corpus) => Box::new(ParallelIndex {
                 corpus,
                 query: self.queries[datum.dataset].get(datum.place as i64),
                 excluded: datum.excluded.map(|_| datum.pair),
@@ -69,13 +69,13 @@ impl<'a> Patching<'a> {
         self.failed.end()
     }
 
-    fn dataset(&self, prompt: &Prompt<'_>) -> DatasetName {
+    fn dataset(&self, prompt: &PreparedPrompt<'_>) -> DatasetName {
         self.config.dataset[prompt.planned.dataset].name
     }
 
     fn write_prediction(
         &mut self,
-        prompt: &Prompt<'_>,
+        prompt: &PreparedPrompt<'_>,
         method: String,
         predicted: Vec<u32>,
     ) -> Result<()> {
@@ -98,7 +98,7 @@ impl<'a> Patching<'a> {
 }
 
 /// The predictions `[gold tokens, V]` at the gold positions, target: the gold token.
-fn observe_gold(logits: &Tensor, prompt: &Prompt<'_>) -> Result<Vec<Observation>> {
+fn observe_gold(logits: &Tensor, prompt: &PreparedPrompt<'_>) -> Result<Vec<Observation>> {
     let gold: Vec<i64> = prompt.ids.gold.iter().map(|&id| i64::from(id)).collect();
     observe_each(logits, &Tensor::from_slice(&gold).to_device(logits.device()))
 }

@@ -1,6 +1,6 @@
 //! Teacher forcing without edits: where is the model wrong?
 
-use super::super::prepare::Prompt;
+use super::super::prepare::PreparedPrompt;
 use super::{Patching, observe_gold};
 use crate::edit::Edit;
 use crate::engine::batches::batches;
@@ -21,8 +21,9 @@ impl Patching<'_> {
         let tokens = tokens_at_once(self.loaded.model.spec().device);
         for batch in batches(&lengths, tokens) {
             signal::check()?;
-            let prompts: Vec<&Prompt<'_>> = batch.iter().map(|&index| self.own[index]).collect();
-            let known = |prompt: &&Prompt<'_>| {
+            let prompts: Vec<&PreparedPrompt<'_>> =
+                batch.iter().map(|&index| self.own[index]).collect();
+            let known = |prompt: &&PreparedPrompt<'_>| {
                 self.done.datum(self.dataset(prompt), prompt.planned.datum).is_some()
             };
             let measured = if prompts.iter().all(known) {
@@ -42,7 +43,7 @@ impl Patching<'_> {
     /// Records what was `measured` of a datum, unless it is recorded already.
     fn record_prediction(
         &mut self,
-        prompt: &Prompt<'_>,
+        prompt: &PreparedPrompt<'_>,
         measured: Option<DatumRecord>,
     ) -> Result<()> {
         let (dataset, datum) = (self.dataset(prompt), prompt.planned.datum);
@@ -61,7 +62,7 @@ impl Patching<'_> {
         Ok(())
     }
 
-    fn predict(&self, prompts: &[&Prompt<'_>]) -> Result<Vec<DatumRecord>> {
+    fn predict(&self, prompts: &[&PreparedPrompt<'_>]) -> Result<Vec<DatumRecord>> {
         let clock = Clock::start(self.loaded.model.spec().device);
         let model = self.loaded.model.as_ref();
         let ids: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.sequence()).collect();
@@ -107,7 +108,7 @@ impl Patching<'_> {
 }
 
 /// Records are continued on the very prompts they were made with.
-fn check_same_prompt(record: &DatumRecord, prompt: &Prompt<'_>) -> Result<()> {
+fn check_same_prompt(record: &DatumRecord, prompt: &PreparedPrompt<'_>) -> Result<()> {
     let same = record.demonstrations == prompt.demonstrations
         && record.prompt_tokens == prompt.ids.prompt.len()
         && record.gold == prompt.ids.gold;

@@ -1,7 +1,7 @@
 //! Every method on every error.
 
-use super::super::prepare::Prompt;
-use super::bystanders::Bystanders;
+use super::super::prepare::PreparedPrompt;
+use super::bystanders::LocalityProbes;
 use super::{Patching, observe_gold};
 use crate::data::dataset::DatasetName;
 use crate::edit::{Edit, Outcome};
@@ -9,7 +9,7 @@ use crate::engine::device::Clock;
 use crate::engine::trace::Trace;
 use crate::error::NonFinite;
 use crate::method::attempt::{Attempt, Traces, Warm, Workbench, attempt};
-use crate::method::{LlmError, Method, Repair, Scene};
+use crate::method::{LlmError, Method, Repair, RepairContext};
 use crate::model::Sequences;
 use crate::records::{DatumRecord, ErrorTrial, Record, Texts, Trial, TrialId};
 use crate::system::{progress, signal};
@@ -18,7 +18,7 @@ use indicatif::ProgressBar;
 use tch::Tensor;
 
 /// A method on its way through the errors of a datum.
-pub(super) struct Course<'m> {
+pub(super) struct DatumCourse<'m> {
     method: &'m dyn Method,
     /// The edits that stand, where they pile up.
     standing: Edit,
@@ -30,7 +30,7 @@ pub(super) struct Course<'m> {
     failed: bool,
 }
 
-impl<'m> Course<'m> {
+impl<'m> DatumCourse<'m> {
     pub(super) fn new(method: &'m dyn Method, datum: &DatumRecord) -> Self {
         let (standing, predicted) = (Edit::none(), datum.argmax.clone());
         Self { method, standing, predicted, began: false, failed: false }
@@ -49,7 +49,7 @@ impl<'a> Patching<'a> {
         let execution = &self.config.execution;
         let (count, memory) = (execution.unrelated_probes, execution.memory() / 2);
         let model = self.loaded.model.as_ref();
-        let bystanders = Bystanders::new(model, self.prompts, count, memory);
+        let bystanders = LocalityProbes::new(model, self.prompts, count, memory);
         let bar = progress::bar("repair", errors * self.methods.len());
         let mut warm = Warm::default();
         for method in self.methods {
@@ -102,16 +102,16 @@ impl<'a> Patching<'a> {
     /// and a stopped run has measured all of them on the same errors, but for the one at hand.
     fn repair_datum(
         &mut self,
-        prompt: &Prompt<'a>,
-        bystanders: &Bystanders<'_>,
+        prompt: &PreparedPrompt<'a>,
+        bystanders: &LocalityProbes<'_>,
         bar: &ProgressBar,
     ) -> Result<()> {
         let (dataset, datum) = (self.dataset(prompt), prompt.planned.datum);
         let record = self.done.datum(dataset, datum).expect("every datum is predicted").clone();
         let errors: Vec<usize> = record.errors().collect();
         let methods = self.methods.iter().map(AsRef::as_ref);
-        let mut courses: Vec<Course<'_>> = methods
-            .map(|method| Course::new(method, &record))
+        let mut courses: Vec<DatumCourse<'_>> = methods
+            .map(|method| DatumCourse::new(method, &record))
             .filter(|course| self.is_open(course, &record))
             .collect();
         bar.inc((errors.len() * (self.methods.len() - courses.len())) as u64);
@@ -141,7 +141,7 @@ impl<'a> Patching<'a> {
     }
 
     /// Whether something of a datum is left to do.
-    fn is_open(&self, course: &Course<'_>, datum: &DatumRecord) -> bool {
+    fn is_open(&self, course: &DatumCourse<'_>, datum: &DatumRecord) -> bool {
         let (dataset, place) = (datum.dataset, datum.datum);
         let id = |position| self.id(course.method, (dataset, place), position);
         !self.done.predicted(dataset, place, course.method.label())
@@ -155,10 +155,10 @@ impl<'a> Patching<'a> {
     /// The next step of a method's course: the error at gold position `position`.
     pub(super) fn repair_error(
         &mut self,
-        course: &mut Course<'_>,
-        (prompt, ids, position): (&Prompt<'a>, &Tensor, usize),
+        course: &mut DatumCourse<'_>,
+        (prompt, ids, position): (&PreparedPrompt<'a>, &Tensor, usize),
         unedited: &mut Traces,
-        bystanders: &Bystanders<'_>,
+        bystanders: &LocalityProbes<'_>,
     ) -> Result<()> {
         let method = course.method;
         let (dataset, datum) = (self.dataset(prompt), prompt.planned.datum);
@@ -202,8 +202,8 @@ impl<'a> Patching<'a> {
     /// The tokens predicted at the end of a course; where edits piled up, under all of them.
     fn predicted(
         &self,
-        course: &Course<'_>,
-        prompt: &Prompt<'a>,
+        course: &DatumCourse<'_>,
+        prompt: &PreparedPrompt<'a>,
         ids: &Tensor,
     ) -> Result<Vec<u32>> {
         if !course.method.keeps_edits() {
@@ -230,10 +230,10 @@ impl<'a> Patching<'a> {
 /// the seconds of the trace on it, where the trial bears them.
 fn repair(
     method: &dyn Method,
-    scene: &Scene<'_>,
-    prompt: &Prompt<'_>,
+    scene: &RepairContext<'_>,
+    prompt: &PreparedPrompt<'_>,
     (id, dataset, position): (TrialId, DatasetName, usize),
-    bystanders: &Bystanders<'_>,
+    bystanders: &LocalityProbes<'_>,
     clock: Clock,
 ) -> Result<(ErrorTrial, Edit)> {
     let target = prompt.ids.gold[position];

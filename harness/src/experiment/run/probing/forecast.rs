@@ -2,7 +2,7 @@
 
 use super::super::forecast::{Forecast, Work};
 use super::super::resume::Done;
-use super::{Probing, Stage, nudge};
+use super::{Probing, TypeProbes, nudge};
 use crate::data::benchmark::Place;
 use crate::engine::device::Clock;
 use crate::method::attempt::{Traces, Warm};
@@ -28,7 +28,7 @@ impl Probing<'_> {
             let clock = Clock::start(device);
             let (of, memory) =
                 (self.benchmark.type_of(first.0), self.config.execution.memory() / 2);
-            let stage = Stage::new(self.benchmark, of, self.settings, self.loaded, memory)?;
+            let stage = TypeProbes::new(self.benchmark, of, self.settings, self.loaded, memory)?;
             forecast.besides = clock.seconds() * types.len() as f64;
             let of_type: Vec<(Place, usize)> =
                 open.filter(|case| self.benchmark.type_of(case.0) == of).collect();
@@ -61,7 +61,7 @@ impl Probing<'_> {
     /// By method, the seconds of the first of `cases` that is not dropped.
     fn time(
         &mut self,
-        stage: &Stage<'_>,
+        stage: &TypeProbes<'_>,
         cases: &[(Place, usize)],
         seconds: &mut HashMap<String, f64>,
     ) -> Result<()> {

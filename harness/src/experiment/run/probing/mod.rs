@@ -12,7 +12,7 @@ pub use self::fit::{Fit, describe_fit, fit};
 
 pub(super) use self::parallel::Surroundings;
 
-use self::stage::Stage;
+use self::stage::TypeProbes;
 use super::failed::FailedTrials;
 use super::resume::Done;
 use super::strict::Weights;
@@ -59,7 +59,7 @@ pub(super) struct Probing<'a> {
 }
 
 /// A case that is patched.
-struct Patient {
+struct OpenCase {
     /// Its sample, and the index of its target.
     at: (Place, usize),
     name: CaseName,
@@ -113,7 +113,7 @@ impl Probing<'_> {
     ) -> Result<()> {
         bar.set_message(format!("{}: samples traced", self.benchmark.types[of]));
         let memory = self.config.execution.memory() / 2;
-        let stage = Stage::new(self.benchmark, of, self.settings, self.loaded, memory)?;
+        let stage = TypeProbes::new(self.benchmark, of, self.settings, self.loaded, memory)?;
         let mut patients = Vec::with_capacity(open.len());
         for &case in open {
             signal::check()?;
@@ -146,8 +146,8 @@ impl Probing<'_> {
 
     /// Has `method` repair the last case that it has not met yet, and drops the result. Whether there
     /// was such a case.
-    fn warm_up(&self, method: &dyn Method, patients: &[Patient]) -> Result<bool> {
-        let open = |patient: &&Patient| !self.done.patched(&self.id(method, &patient.name));
+    fn warm_up(&self, method: &dyn Method, patients: &[OpenCase]) -> Result<bool> {
+        let open = |patient: &&OpenCase| !self.done.patched(&self.id(method, &patient.name));
         let Some(last) = patients.iter().rfind(open) else { return Ok(false) };
         match self.attempt(method, last, last.case.target, &mut Traces::default()) {
             Err(error) if !error.is::<NonFinite>() => Err(error),
@@ -186,10 +186,10 @@ impl Probing<'_> {
     /// declared token is not predicted, `nudge` makes it so, if it can.
     fn admit(
         &mut self,
-        stage: &Stage<'_>,
+        stage: &TypeProbes<'_>,
         at: (Place, usize),
         nudge: Option<&Ment>,
-    ) -> Result<Option<Patient>> {
+    ) -> Result<Option<OpenCase>> {
         let name = self.name(at);
         let case = stage.case(at.0, at.1).clone();
         let seen = stage.before(&case, &[case.target, case.argmax]);
@@ -199,7 +199,7 @@ impl Probing<'_> {
         let dropped = !expected && self.settings.undeclared == Undeclared::Drop;
         let ids: Vec<i64> = case.prompt.iter().map(|&id| i64::from(id)).collect();
         let ids = Tensor::from_slice(&ids).to_device(self.loaded.model.spec().device);
-        let mut patient = Patient { at, name, case, ids, standing: Edit::none() };
+        let mut patient = OpenCase { at, name, case, ids, standing: Edit::none() };
         let mut nudged = None;
         if let Some(nudge) = nudge.filter(|_| !expected) {
             let (target, mut traces) = (patient.case.argmax, Traces::default());
@@ -233,7 +233,7 @@ impl Probing<'_> {
     fn attempt(
         &self,
         method: &dyn Method,
-        patient: &Patient,
+        patient: &OpenCase,
         target: u32,
         traces: &mut Traces,
     ) -> Result<Attempt> {
@@ -255,8 +255,8 @@ impl Probing<'_> {
     fn treat(
         &mut self,
         method: &dyn Method,
-        stage: &Stage<'_>,
-        (patient, unpatched): (&Patient, &Tensor),
+        stage: &TypeProbes<'_>,
+        (patient, unpatched): (&OpenCase, &Tensor),
         traces: &mut Traces,
     ) -> Result<()> {
         let id = self.id(method, &patient.name);
@@ -299,7 +299,7 @@ impl Probing<'_> {
 /// What makes declared tokens the argmax, where the config asks for it.
 fn nudge(settings: &ProbingConfig, config: &Config, loaded: &Loaded) -> Option<Ment> {
     let wanted = settings.undeclared == Undeclared::Nudge;
-    wanted.then(|| ment::Made::new(config, loaded).make(MentConfig::default()))
+    wanted.then(|| ment::MentMaker::new(config, loaded).make(MentConfig::default()))
 }
 
 /// The text of the sample at `place` up to its argmax symbol, after the demonstrations of its subtype.

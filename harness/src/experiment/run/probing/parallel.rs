@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::data::benchmark::{Benchmark, Place};
 use crate::data::dataset::Dataset;
 use crate::experiment::retrieval::MiniLm;
-use crate::experiment::run::parallel::{Corpus, Neighbourhood};
+use crate::experiment::run::parallel::{Corpus, ParallelIndex};
 use crate::experiment::run::prepare::embed;
 use crate::method::{ParallelPrompt, ParallelPrompts};
 use crate::model::Loaded;
@@ -22,7 +22,7 @@ pub(in crate::experiment::run) struct Surroundings<'a> {
 }
 
 /// The corpora as one sample sees them.
-pub(in crate::experiment::run) struct Around<'s>(Vec<Neighbourhood<'s>>);
+pub(in crate::experiment::run) struct Around<'s>(Vec<ParallelIndex<'s>>);
 
 impl<'a> Surroundings<'a> {
     /// Embeds and tokenizes the retrieval divisions of `datasets`, and embeds the intents of
@@ -59,7 +59,7 @@ impl<'a> Surroundings<'a> {
     pub(in crate::experiment::run) fn of(&self, place: Place) -> Around<'_> {
         let around = |corpus| {
             let query = self.intents[&place].shallow_clone();
-            Neighbourhood { corpus, query, excluded: None }
+            ParallelIndex { corpus, query, excluded: None }
         };
         Around(self.corpora.iter().map(around).collect())
     }

@@ -13,14 +13,14 @@ use std::collections::HashMap;
 use tch::Tensor;
 
 /// All cases of a type.
-pub(super) struct Stage<'m> {
+pub(super) struct TypeProbes<'m> {
     cases: HashMap<(Place, usize), Case>,
     /// Where a prompt stands in `probes`: targets of a sample mostly share one.
     rows: HashMap<Vec<u32>, usize>,
     probes: Probes<'m>,
 }
 
-impl<'m> Stage<'m> {
+impl<'m> TypeProbes<'m> {
     /// Tokenizes and traces the samples of the `of`-th type, in `memory` bytes.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ impl<'m> Stage<'m> {
         observe_rows(self.probes.before(), &rows, tokens)
     }
 
-    /// What every prompt is followed by under `edit`, for [`Stage::probe`].
+    /// What every prompt is followed by under `edit`, for [`TypeProbes::probe`].
     pub(super) fn logits(&self, edit: &Edit) -> Tensor {
         self.probes.after(edit)
     }

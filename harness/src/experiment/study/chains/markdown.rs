@@ -1,7 +1,7 @@
 //! The study as Markdown: tables, then every case line by line, as a diff.
 
-use super::record::Token;
-use super::{Case, Edited, Whole};
+use super::record::RepairedChainToken;
+use super::{ChainCase, Edited, Whole};
 use crate::edit::Neuron;
 use crate::system::files;
 use crate::table::Table;
@@ -42,7 +42,7 @@ pub(super) fn write(whole: &Whole<'_>, tables: &[Table], folder: &Path) -> Resul
 }
 
 /// Whether the chain is as it was, under every method.
-fn failed_everywhere(whole: &Whole<'_>, case: &Case) -> bool {
+fn failed_everywhere(whole: &Whole<'_>, case: &ChainCase) -> bool {
     let edited = |row| whole.edited(&row, &case.name).is_some_and(|edited| edited.chain.is_some());
     !whole.rows().into_iter().any(edited)
 }
@@ -70,7 +70,7 @@ pub(super) fn what_was_done(edited: &Edited) -> String {
 }
 
 /// The neurons in the order of their first patch, with how often each was patched.
-fn neurons(token: &Token) -> String {
+fn neurons(token: &RepairedChainToken) -> String {
     let mut counted: Vec<(Neuron, usize)> = Vec::new();
     for patched in &token.neurons {
         match counted.iter_mut().find(|(neuron, _)| *neuron == patched.neuron) {

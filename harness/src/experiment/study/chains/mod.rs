@@ -11,7 +11,7 @@ mod svg;
 mod tables;
 
 pub use self::judge::{Judged, judge};
-pub use self::record::{Chain, Edited, Step};
+pub use self::record::{Chain, ChainStep, Edited};
 #[cfg(feature = "torch")]
 pub use self::run::run;
 
@@ -44,7 +44,7 @@ pub struct Chains {
     #[serde(default)]
     pub keep: Option<PathBuf>,
     /// `[[chains.case]]`
-    pub case: Vec<Case>,
+    pub case: Vec<ChainCase>,
     /// Questions that the model is right about, whose chains should stay as they are.
     #[serde(default)]
     pub controls: Vec<String>,
@@ -73,7 +73,7 @@ impl Extent {
 /// `[[chains.case]]`: a question that the model answers with a wrong API.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Case {
+pub struct ChainCase {
     /// Its name, for files and tables.
     pub name: String,
     /// The library.
@@ -147,7 +147,7 @@ impl Whole<'_> {
 
     /// Cases that nothing was done about: the unedited model does not say what they say.
     fn left_out(&self) -> Vec<&str> {
-        let done = |case: &&Case| self.edited.iter().any(|edited| edited.case == case.name);
+        let done = |case: &&ChainCase| self.edited.iter().any(|edited| edited.case == case.name);
         let others = self.chains.case.iter().filter(|case| !done(case));
         others.map(|case| case.name.as_str()).collect()
     }
@@ -162,10 +162,10 @@ impl Whole<'_> {
 pub(super) fn report(folder: &Path, manifest: &Manifest) -> Result<(Vec<Table>, Vec<PathBuf>)> {
     let chains = manifest.identity.study("chains").context("study.json: no study of chains")?;
     let (mut before, mut edited) = (Vec::new(), Vec::new());
-    for step in journal::read::<Step>(folder)? {
+    for step in journal::read::<ChainStep>(folder)? {
         match step {
-            Step::Before { question, chain } => before.push((question, chain)),
-            Step::Edited(step) => edited.push(step),
+            ChainStep::Before { question, chain } => before.push((question, chain)),
+            ChainStep::Edited(step) => edited.push(step),
         }
     }
     let whole = Whole { manifest, chains, before, edited };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// A line of the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Step {
+pub enum ChainStep {
     /// The chain of the unedited model.
     Before {
         /// The question.
@@ -45,7 +45,7 @@ pub struct Edited {
     /// Name of the case.
     pub case: String,
     /// The tokens that were repaired; the last of a failed repair is the one that could not be.
-    pub tokens: Vec<Token>,
+    pub tokens: Vec<RepairedChainToken>,
     /// Why the repair failed, if it did; nothing was edited then, and nothing below is there.
     pub failed: Option<String>,
     /// The chain under the edit.
@@ -62,7 +62,7 @@ pub struct Edited {
 
 /// A repaired token.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Token {
+pub struct RepairedChainToken {
     /// What should be said.
     pub target: String,
     /// What was said.

@@ -1,18 +1,18 @@
 //! The chains, measured.
 
 use super::judge::names;
-use super::record::{Chain, Edited, Step, Token};
-use super::{Case, Chains, Extent};
+use super::record::{Chain, ChainStep, Edited, RepairedChainToken};
+use super::{ChainCase, Chains, Extent};
 use crate::config::Config;
 use crate::edit::Edit;
 use crate::error::InputError;
 use crate::experiment::run::FailedTrials;
 use crate::method::{self, Method};
 use crate::model::Loaded;
-use crate::own_model::generate::{Ended, Sampling, Settings, Stops, generate};
+use crate::own_model::generate::{Ended, GenerateSettings, Sampling, Stops, generate};
 use crate::own_model::patch::file::{Card, Patch};
-use crate::own_model::patch::kept::{Drift, Kept, Reading};
-use crate::own_model::patch::repair::{Failed, Repairs, Shown, Task, repair};
+use crate::own_model::patch::kept::{Drift, KeptReading, KeptTexts};
+use crate::own_model::patch::repair::{Failed, Shown, Task, TaskOutcome, repair};
 use crate::records::manifest::Manifest;
 use crate::records::store::journal::Journal;
 use crate::system::{progress, signal};
@@ -32,15 +32,15 @@ pub fn run(
     manifest: &Manifest,
     folder: &Path,
 ) -> Result<()> {
-    let (mut journal, mut steps) = Journal::open::<Step>(folder, manifest)?;
-    let mut write = |step: Step, steps: &mut Vec<Step>| {
+    let (mut journal, mut steps) = Journal::open::<ChainStep>(folder, manifest)?;
+    let mut write = |step: ChainStep, steps: &mut Vec<ChainStep>| {
         journal.append(&step)?;
         steps.push(step);
         anyhow::Ok(())
     };
-    let kept = Kept::read(chains.keep.as_deref(), loaded)?;
+    let kept = KeptTexts::read(chains.keep.as_deref(), loaded)?;
     let unedited = kept.under(loaded, &Edit::none())?;
-    let course = Course { config, chains, loaded, folder, kept, unedited };
+    let course = ChainsCourse { config, chains, loaded, folder, kept, unedited };
 
     let questions = chains.case.iter().map(|case| &case.question).chain(&chains.controls);
     let bar = progress::bar("chains", chains.case.len() + chains.controls.len());
@@ -48,7 +48,7 @@ pub fn run(
         signal::check()?;
         if before(&steps, question).is_none() {
             let (question, chain) = (question.clone(), course.chain(question, &Edit::none())?);
-            write(Step::Before { question, chain }, &mut steps)?;
+            write(ChainStep::Before { question, chain }, &mut steps)?;
         }
         bar.inc(1);
     }
@@ -71,7 +71,7 @@ pub fn run(
                     let name =
                         || format!("{}, {} on {}", method.label(), extent.label(), case.name);
                     if let Some(edited) = failed.catch(name, edited)? {
-                        write(Step::Edited(edited), &mut steps)?;
+                        write(ChainStep::Edited(edited), &mut steps)?;
                     }
                 }
                 bar.inc(1);
@@ -83,37 +83,38 @@ pub fn run(
 }
 
 /// The chain of the unedited model, if it is among `steps`.
-fn before<'s>(steps: &'s [Step], question: &str) -> Option<&'s Chain> {
+fn before<'s>(steps: &'s [ChainStep], question: &str) -> Option<&'s Chain> {
     steps.iter().find_map(|step| match step {
-        Step::Before { question: asked, chain } if asked == question => Some(chain),
+        ChainStep::Before { question: asked, chain } if asked == question => Some(chain),
         _ => None,
     })
 }
 
-fn edits(steps: &[Step]) -> impl Iterator<Item = &Edited> {
+fn edits(steps: &[ChainStep]) -> impl Iterator<Item = &Edited> {
     steps.iter().filter_map(|step| match step {
-        Step::Edited(edited) => Some(edited),
-        Step::Before { .. } => None,
+        ChainStep::Edited(edited) => Some(edited),
+        ChainStep::Before { .. } => None,
     })
 }
 
 /// A study under way.
-struct Course<'a> {
+struct ChainsCourse<'a> {
     config: &'a Config,
     chains: &'a Chains,
     loaded: &'a Loaded,
     folder: &'a Path,
-    kept: Kept,
+    kept: KeptTexts,
     /// The kept texts without an edit.
-    unedited: Reading,
+    unedited: KeptReading,
 }
 
-impl Course<'_> {
+impl ChainsCourse<'_> {
     /// What the model answers under `edit`.
     fn chain(&self, question: &str, edit: &Edit) -> Result<Chain> {
         signal::check()?;
         let stops = Stops::new(self.chains.stop.clone());
-        let settings = Settings { tokens: self.chains.tokens.0, sampling: Sampling::GREEDY, stops };
+        let settings =
+            GenerateSettings { tokens: self.chains.tokens.0, sampling: Sampling::GREEDY, stops };
         let ids = self.loaded.tokenizer.encode(&self.chains.prompt(question))?;
         let written = generate(self.loaded, &ids, edit, &settings, |_| {})?;
         let tokens = self.loaded.tokenizer.pieces(&ids, &written.ids, &written.text)?;
@@ -125,7 +126,7 @@ impl Course<'_> {
     ///
     /// # Errors
     /// If there is none.
-    fn tasks(&self, steps: &[Step]) -> Result<Vec<(&Case, [Task; 2])>> {
+    fn tasks(&self, steps: &[ChainStep]) -> Result<Vec<(&ChainCase, [Task; 2])>> {
         let mut tasks = Vec::new();
         let mut unfit = Vec::new();
         for case in &self.chains.case {
@@ -145,7 +146,7 @@ impl Course<'_> {
 
     /// The right name where the model says the wrong one, up to its first wrong token and whole; or why
     /// this is no case of this model.
-    fn task(&self, case: &Case, steps: &[Step]) -> Result<Result<[Task; 2], String>> {
+    fn task(&self, case: &ChainCase, steps: &[ChainStep]) -> Result<Result<[Task; 2], String>> {
         let chain = before(steps, &case.question).map(Chain::text).unwrap_or_default();
         if !chain.starts_with(&format!("{} {}", case.lead, case.wrong)) {
             return Ok(Err(format!("does not say {:?} after the lead: {chain:?}", case.wrong)));
@@ -167,7 +168,7 @@ impl Course<'_> {
     fn edited(
         &self,
         method: &dyn Method,
-        (case, [token, name]): (&Case, &[Task; 2]),
+        (case, [token, name]): (&ChainCase, &[Task; 2]),
         extent: Extent,
         known: &[&Edited],
     ) -> Result<Edited> {
@@ -179,7 +180,7 @@ impl Course<'_> {
             method: method.label().into(),
             extent,
             case: case.name.clone(),
-            tokens: repairs.done.iter().chain(tried).map(Token::of).collect(),
+            tokens: repairs.done.iter().chain(tried).map(RepairedChainToken::of).collect(),
             failed: repairs.failed.as_ref().map(|failed| failed.reason.clone()),
             chain: None,
             controls: Vec::new(),
@@ -208,7 +209,7 @@ impl Course<'_> {
     }
 
     /// The edit as a patch that `ment apply` takes, beside the records.
-    fn keep(&self, edited: &Edited, task: &Task, repairs: &Repairs) -> Result<()> {
+    fn keep(&self, edited: &Edited, task: &Task, repairs: &TaskOutcome) -> Result<()> {
         let card = Card::new(self.config, self.loaded, &edited.method, task, repairs, Vec::new());
         let (method, extent) =
             (super::super::slug(&edited.method), super::super::slug(edited.extent.label()));
@@ -218,7 +219,7 @@ impl Course<'_> {
     }
 }
 
-impl Token {
+impl RepairedChainToken {
     fn of(shown: &Shown) -> Self {
         let repaired = &shown.repaired;
         Self {

@@ -1,7 +1,7 @@
 //! Pictures of the cases: the chain before beside the chain after.
 
 use super::markdown::what_was_done;
-use super::{Case, Chain, Edited, Extent, Whole};
+use super::{Chain, ChainCase, Edited, Extent, Whole};
 use crate::own_model::token_diff::{Fate, Piece, difference};
 use crate::report::page;
 use crate::table::plot;
@@ -42,7 +42,7 @@ pub(super) fn write(whole: &Whole<'_>, folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn picture(
-    case: &Case,
+    case: &ChainCase,
     row: &(String, Extent),
     edited: &Edited,
     [before, after]: [&Chain; 2],

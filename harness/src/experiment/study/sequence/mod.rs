@@ -49,7 +49,7 @@ impl Sequence {
 /// A line of the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Step {
+pub enum SequenceStep {
     /// An error of the unedited model.
     Error {
         /// Data set.
@@ -62,14 +62,14 @@ pub enum Step {
         target: String,
     },
     /// What a method did about an error.
-    Repaired(Repaired),
+    Repaired(RepairStep),
     /// What has become of the model.
-    Read(Reading),
+    Read(DriftReading),
 }
 
 /// What a method did about an error, on top of all its edits before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Repaired {
+pub struct RepairStep {
     /// Label of the method.
     pub method: String,
     /// Which error, from 0.
@@ -88,7 +88,7 @@ pub struct Repaired {
 
 /// The model after some of a method's repairs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Reading {
+pub struct DriftReading {
     /// Label of the method.
     pub method: String,
     /// After how many errors.
@@ -104,15 +104,15 @@ pub struct Reading {
 }
 
 /// What was measured.
-struct Measured<'a> {
+struct SequenceData<'a> {
     manifest: &'a Manifest,
-    repaired: Vec<Repaired>,
-    readings: Vec<Reading>,
+    repaired: Vec<RepairStep>,
+    readings: Vec<DriftReading>,
 }
 
-impl Measured<'_> {
+impl SequenceData<'_> {
     /// Of the errors that were still there when a method met them, the share that it had repaired by then.
-    fn repaired(&self, reading: &Reading) -> Option<f64> {
+    fn repaired(&self, reading: &DriftReading) -> Option<f64> {
         let met = self.repaired.iter().filter(|step| {
             step.method == reading.method
                 && step.error < reading.after
@@ -127,8 +127,8 @@ impl Measured<'_> {
     }
 
     /// The readings of a method, in order.
-    fn of(&self, method: &str) -> Vec<&Reading> {
-        let mut own: Vec<&Reading> =
+    fn of(&self, method: &str) -> Vec<&DriftReading> {
+        let mut own: Vec<&DriftReading> =
             self.readings.iter().filter(|reading| reading.method == method).collect();
         own.sort_by_key(|reading| reading.after);
         own
@@ -138,14 +138,14 @@ impl Measured<'_> {
 /// Writes tables and picture of the study in `folder`.
 pub(super) fn report(folder: &Path, manifest: &Manifest) -> Result<(Vec<Table>, Vec<PathBuf>)> {
     let (mut repaired, mut readings) = (Vec::new(), Vec::new());
-    for step in journal::read::<Step>(folder)? {
+    for step in journal::read::<SequenceStep>(folder)? {
         match step {
-            Step::Error { .. } => {}
-            Step::Repaired(step) => repaired.push(step),
-            Step::Read(step) => readings.push(step),
+            SequenceStep::Error { .. } => {}
+            SequenceStep::Repaired(step) => repaired.push(step),
+            SequenceStep::Read(step) => readings.push(step),
         }
     }
-    let measured = Measured { manifest, repaired, readings };
+    let measured = SequenceData { manifest, repaired, readings };
     let tables = vec![tables::drift(&measured)];
     let mut files = Vec::new();
     for table in &tables {

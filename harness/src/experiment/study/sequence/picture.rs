@@ -1,6 +1,6 @@
 //! The drift of each method as curves.
 
-use super::{Measured, Reading};
+use super::{DriftReading, SequenceData};
 use crate::table::plot::{self, Area, Drawn};
 use anyhow::Result;
 use plotters::prelude::*;
@@ -17,32 +17,32 @@ const COLOURS: [RGBColor; 6] = [
 ];
 
 /// What a panel shows of a reading.
-struct Panel {
+struct DriftPanel {
     title: &'static str,
-    value: fn(&Measured<'_>, &Reading) -> Option<f64>,
+    value: fn(&SequenceData<'_>, &DriftReading) -> Option<f64>,
     /// Whether it is a share, from 0 to 1.
     is_share: bool,
 }
 
-const PANELS: [Panel; 4] = [
-    Panel {
+const PANELS: [DriftPanel; 4] = [
+    DriftPanel {
         title: "errors repaired so far",
         value: |measured, reading| measured.repaired(reading),
         is_share: true,
     },
-    Panel {
+    DriftPanel {
         title: "repairs that still hold",
         value: |_, reading| {
             (reading.repaired > 0).then(|| reading.held as f64 / reading.repaired as f64)
         },
         is_share: true,
     },
-    Panel {
+    DriftPanel {
         title: "kept texts: predictions that changed",
         value: |_, reading| Some(reading.changed.0 as f64 / reading.changed.1 as f64),
         is_share: true,
     },
-    Panel {
+    DriftPanel {
         title: "kept texts: perplexity (logarithmic)",
         value: |_, reading| Some(reading.perplexity.1),
         is_share: false,
@@ -50,7 +50,7 @@ const PANELS: [Panel; 4] = [
 ];
 
 /// Draws `drift.svg` and `.png` into `folder`; the files, none where nothing was read.
-pub(super) fn write(measured: &Measured<'_>, folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn write(measured: &SequenceData<'_>, folder: &Path) -> Result<Vec<PathBuf>> {
     if measured.readings.is_empty() {
         return Ok(Vec::new());
     }
@@ -64,7 +64,7 @@ pub(super) fn write(measured: &Measured<'_>, folder: &Path) -> Result<Vec<PathBu
     })
 }
 
-fn legend(measured: &Measured<'_>, area: &Area<'_>) -> Drawn {
+fn legend(measured: &SequenceData<'_>, area: &Area<'_>) -> Drawn {
     let title = format!("Edits of {} that pile up", measured.manifest.identity.model());
     area.draw(&Text::new(title, (14, 8), ("sans-serif", 18)))?;
     let mut x = 24;
@@ -78,7 +78,7 @@ fn legend(measured: &Measured<'_>, area: &Area<'_>) -> Drawn {
     Ok(())
 }
 
-fn draw(measured: &Measured<'_>, panel: &Panel, area: &Area<'_>) -> Drawn {
+fn draw(measured: &SequenceData<'_>, panel: &DriftPanel, area: &Area<'_>) -> Drawn {
     let values = || measured.readings.iter().filter_map(|reading| (panel.value)(measured, reading));
     let most = measured.readings.iter().map(|reading| reading.after).max().unwrap_or(1) as f64;
     let unedited = measured.readings[0].perplexity.0;

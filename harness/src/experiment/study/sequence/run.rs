@@ -1,7 +1,7 @@
 //! The sequence, measured.
 
 use super::super::slug;
-use super::{Reading, Repaired, Sequence, Step};
+use super::{DriftReading, RepairStep, Sequence, SequenceStep};
 use crate::config::Config;
 use crate::data::dataset::DatasetName;
 use crate::edit::{Edit, Outcome};
@@ -17,8 +17,8 @@ use crate::method::attempt::{Traces, Workbench, attempt};
 use crate::method::{self, Method, NoParallelPrompts, observe_each};
 use crate::model::Loaded;
 use crate::own_model::patch::file::{Card, Patch, PatchFile};
-use crate::own_model::patch::kept::{self, Drift, Kept};
-use crate::own_model::patch::repair::{Repairs, Shown, Task};
+use crate::own_model::patch::kept::{self, Drift, KeptTexts};
+use crate::own_model::patch::repair::{Shown, Task, TaskOutcome};
 use crate::own_model::patch::stack::Stack;
 use crate::records::manifest::Manifest;
 use crate::records::store::journal::Journal;
@@ -47,16 +47,21 @@ pub fn run(
     folder: &Path,
 ) -> Result<()> {
     let errors = errors(config, sequence.count.0, loaded)?;
-    let (mut journal, steps) = Journal::open::<Step>(folder, manifest)?;
-    let named = steps.iter().filter(|step| matches!(step, Step::Error { .. })).count();
+    let (mut journal, steps) = Journal::open::<SequenceStep>(folder, manifest)?;
+    let named = steps.iter().filter(|step| matches!(step, SequenceStep::Error { .. })).count();
     for LastError { dataset, datum, task } in &errors[named.min(errors.len())..] {
         let position = task.ids.gold.len() - 1;
         let target = loaded.tokenizer.token(task.ids.gold[position])?;
-        journal.append(&Step::Error { dataset: *dataset, datum: *datum, position, target })?;
+        journal.append(&SequenceStep::Error {
+            dataset: *dataset,
+            datum: *datum,
+            position,
+            target,
+        })?;
     }
-    let kept = Kept::read(sequence.keep.as_deref(), loaded)?;
+    let kept = KeptTexts::read(sequence.keep.as_deref(), loaded)?;
     let unedited = kept.under(loaded, &Edit::none())?;
-    let course = Course { config, loaded, errors, kept, unedited, folder };
+    let course = SequenceCourse { config, loaded, errors, kept, unedited, folder };
     let methods = method::all(config, loaded);
     let bar = progress::bar("repair", methods.len() * course.errors.len());
     let mut failed = FailedTrials::default();
@@ -105,22 +110,22 @@ fn errors(config: &Config, count: usize, loaded: &Loaded) -> Result<Vec<LastErro
 }
 
 /// A study under way.
-struct Course<'a> {
+struct SequenceCourse<'a> {
     config: &'a Config,
     loaded: &'a Loaded,
     errors: Vec<LastError>,
-    kept: Kept,
-    unedited: kept::Reading,
+    kept: KeptTexts,
+    unedited: kept::KeptReading,
     folder: &'a Path,
 }
 
-impl Course<'_> {
+impl SequenceCourse<'_> {
     /// A method on all errors, from where `steps` end.
     fn method(
         &self,
         method: &dyn Method,
         sequence: &Sequence,
-        steps: &[Step],
+        steps: &[SequenceStep],
         journal: &mut Journal,
         tick: &dyn Fn(),
     ) -> Result<()> {
@@ -128,7 +133,9 @@ impl Course<'_> {
         let known: HashMap<usize, Outcome> = steps
             .iter()
             .filter_map(|step| match step {
-                Step::Repaired(step) if step.method == label => Some((step.error, step.outcome)),
+                SequenceStep::Repaired(step) if step.method == label => {
+                    Some((step.error, step.outcome))
+                }
                 _ => None,
             })
             .collect();
@@ -150,7 +157,7 @@ impl Course<'_> {
                     ids.push(id);
                 }
                 let outcome = step.outcome;
-                journal.append(&Step::Repaired(step))?;
+                journal.append(&SequenceStep::Repaired(step))?;
                 outcome
             };
             if outcome == Outcome::Solved {
@@ -159,9 +166,10 @@ impl Course<'_> {
             let after = index + 1;
             let due = after == self.errors.len()
                 || sequence.readings.iter().any(|reading| reading.0 == after);
-            let read = |step: &Step| matches!(step, Step::Read(read) if read.method == label && read.after == after);
+            let read = |step: &SequenceStep| matches!(step, SequenceStep::Read(read) if read.method == label && read.after == after);
             if due && !steps.iter().any(read) {
-                journal.append(&Step::Read(self.read(label, after, &repaired, &standing)?))?;
+                journal
+                    .append(&SequenceStep::Read(self.read(label, after, &repaired, &standing)?))?;
             }
             tick();
         }
@@ -175,7 +183,7 @@ impl Course<'_> {
         index: usize,
         standing: &Edit,
         ids: &[String],
-    ) -> Result<(Repaired, Option<(Edit, String)>)> {
+    ) -> Result<(RepairStep, Option<(Edit, String)>)> {
         let (task, model) = (&self.errors[index].task, self.loaded.model.as_ref());
         let workbench = Workbench::alone(self.config, self.loaded);
         let sequence = task.sequence(model.spec().device);
@@ -186,7 +194,7 @@ impl Course<'_> {
         let position = task.ids.gold.len() - 1;
         let (at, target) = (task.ids.prompt.len() - 1 + position, task.ids.gold[position]);
         let attempt = attempt(method, &scene, (at, target), clock)?;
-        let step = Repaired {
+        let step = RepairStep {
             method: method.label().into(),
             error: index,
             outcome: attempt.outcome,
@@ -200,7 +208,7 @@ impl Course<'_> {
         }
         let shown = Shown::of(self.loaded, task, position, &attempt)?;
         let edit = attempt.repair.edit;
-        let repairs = Repairs { done: vec![shown], edit, failed: None };
+        let repairs = TaskOutcome { done: vec![shown], edit, failed: None };
         let label = method.label();
         // The tokens before are given, right or wrong: the patch answers for the last one.
         let task = task.of_last(self.loaded)?;
@@ -216,7 +224,7 @@ impl Course<'_> {
         after: usize,
         repaired: &[usize],
         standing: &Edit,
-    ) -> Result<Reading> {
+    ) -> Result<DriftReading> {
         let model = self.loaded.model.as_ref();
         let prompts: Vec<Vec<u32>> = repaired
             .iter()
@@ -242,7 +250,7 @@ impl Course<'_> {
             held += seen.iter().filter(|seen| seen.target_rank == 1).count();
         }
         let drift = Drift::between(&self.unedited, &self.kept.under(self.loaded, standing)?);
-        Ok(Reading {
+        Ok(DriftReading {
             method: method.into(),
             after,
             repaired: repaired.len(),

@@ -1,6 +1,6 @@
 //! How a model drifts under edits that pile up.
 
-use super::{Measured, Repaired};
+use super::{RepairStep, SequenceData};
 use crate::edit::Outcome;
 use crate::table::{Better, Column, Format, Group, Row, Table};
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 const SHOWN: [usize; 4] = [1, 10, 30, 100];
 
 /// One row a method, a group a reading.
-pub(super) fn drift(measured: &Measured<'_>) -> Table {
+pub(super) fn drift(measured: &SequenceData<'_>) -> Table {
     let read: BTreeSet<usize> = measured.readings.iter().map(|reading| reading.after).collect();
     let last = read.last().copied();
     let shown: Vec<usize> =
@@ -53,7 +53,7 @@ pub(super) fn drift(measured: &Measured<'_>) -> Table {
                 }
             }
         }
-        let steps: Vec<&Repaired> =
+        let steps: Vec<&RepairStep> =
             measured.repaired.iter().filter(|step| step.method == *method).collect();
         let solved = steps.iter().filter(|step| step.outcome == Outcome::Solved);
         cells.push(mean(solved.map(|step| step.neurons.len() as f64)));

@@ -2,7 +2,7 @@
 
 use crate::records::ProbeTrial;
 use crate::report::measures::bootstrap::{Clusters, ratio};
-use crate::report::measures::probes::frames::{Row, rows};
+use crate::report::measures::probes::frames::{ProbeRow, rows};
 use crate::table::Interval;
 use anyhow::Result;
 use polars::prelude::*;
@@ -21,7 +21,7 @@ pub(crate) fn intervals(
         .par_iter()
         .map(|patch| {
             let mut sums = [0.0; 6];
-            for Row { related, values: [rank, probability, ..], .. } in rows(patch, cap) {
+            for ProbeRow { related, values: [rank, probability, ..], .. } in rows(patch, cap) {
                 let own = if related { &mut sums[..3] } else { &mut sums[3..] };
                 for (sum, value) in own.iter_mut().zip([1.0, rank, probability]) {
                     *sum += value;

@@ -9,13 +9,13 @@ use polars::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 
 /// One probe of one edit.
-pub(crate) struct Row<'r> {
+pub(crate) struct ProbeRow<'r> {
     patch: &'r ProbeTrial,
     pub(crate) related: bool,
     pub(crate) values: [f64; PROBE.len()],
 }
 
-pub(crate) fn rows(patch: &ProbeTrial, cap: u32) -> impl Iterator<Item = Row<'_>> {
+pub(crate) fn rows(patch: &ProbeTrial, cap: u32) -> impl Iterator<Item = ProbeRow<'_>> {
     let Probed { related, target, argmax, argmax_is, now, .. } = patch.probes.as_ref();
     (0..argmax.len()).map(move |index| {
         let rank = |ranks: &[u32]| f64::from(ranks[index].min(cap));
@@ -45,7 +45,7 @@ pub(crate) fn rows(patch: &ProbeTrial, cap: u32) -> impl Iterator<Item = Row<'_>
             on_top,
             f64::from(now[index] == argmax[index]),
         ];
-        Row { patch, related, values }
+        ProbeRow { patch, related, values }
     })
 }
 
@@ -64,7 +64,7 @@ fn names<'p>(patches: impl Iterator<Item = &'p ProbeTrial>) -> Vec<Column> {
 }
 
 /// A row a probe.
-pub(crate) fn probe_frame(rows: &[&Row<'_>]) -> Result<DataFrame> {
+pub(crate) fn probe_frame(rows: &[&ProbeRow<'_>]) -> Result<DataFrame> {
     let mut columns = names(rows.iter().map(|row| row.patch));
     for (index, name) in PROBE.iter().enumerate() {
         let values: Vec<f64> = rows.iter().map(|row| row.values[index]).collect();
@@ -130,7 +130,7 @@ pub(crate) fn means(frame: &DataFrame, columns: &[&str]) -> Result<Lookup> {
 
 #[cfg(test)]
 mod tests {
-    use super::{OVERALL, PROBE, Row, means, probe_frame, rows};
+    use super::{OVERALL, PROBE, ProbeRow, means, probe_frame, rows};
     use crate::edit::{Observation, Outcome, Phases};
     use crate::records::{CaseName, Change, ProbeTrial, Probed, Texts, Trial, TrialId};
 
@@ -208,8 +208,10 @@ mod tests {
             patch("b", &[(((3, 0.5), (1, 1.0)), ((1, 1.0), (2, 0.0)), false)]),
         ];
         let of = |related: bool| {
-            let rows: Vec<Row<'_>> = patches.iter().flat_map(|patch| rows(patch, 10)).collect();
-            let rows: Vec<&Row<'_>> = rows.iter().filter(|row| row.related == related).collect();
+            let rows: Vec<ProbeRow<'_>> =
+                patches.iter().flat_map(|patch| rows(patch, 10)).collect();
+            let rows: Vec<&ProbeRow<'_>> =
+                rows.iter().filter(|row| row.related == related).collect();
             means(&probe_frame(&rows).unwrap(), &PROBE).unwrap()
         };
         let values = |found: &super::Lookup, scope: &str| -> Vec<f64> {

@@ -10,7 +10,7 @@ use crate::records::{CaseName, CaseRecord, ProbeTrial, Record};
 use crate::report::measures::consistency::check_probe_trial;
 use crate::report::measures::frame::Lookup;
 use crate::report::measures::probes::confidence::intervals;
-use crate::report::measures::probes::frames::{Row, means, patch_frame, probe_frame, rows};
+use crate::report::measures::probes::frames::{ProbeRow, means, patch_frame, probe_frame, rows};
 use crate::table::Interval;
 use anyhow::{Context, Result};
 use std::collections::{HashMap, HashSet};
@@ -42,7 +42,7 @@ pub(crate) struct Probe {
 
 /// What patching some cases took.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Patching {
+pub(crate) struct PatchingCosts {
     /// Cases that were errors.
     pub(crate) cases: Option<f64>,
     /// NeuronCost.
@@ -56,7 +56,7 @@ pub(crate) struct Patching {
 }
 
 /// All of it.
-pub(crate) struct Probes {
+pub(crate) struct ProbeMeans {
     /// Types, and behind them [`OVERALL`].
     pub(crate) scopes: Vec<String>,
     /// Subtypes in the order of the records.
@@ -68,7 +68,7 @@ pub(crate) struct Probes {
     /// What ranks count as at most.
     pub(crate) cap: u32,
     /// What was seen before any edit.
-    pub(crate) seen: Seen,
+    pub(crate) seen: SeenCases,
     related: Lookup,
     unrelated: Lookup,
     patching: Lookup,
@@ -78,7 +78,7 @@ pub(crate) struct Probes {
 
 /// Cases before any edit.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct SeenCases {
     pub(crate) cases: usize,
     /// Where the model does not predict what is declared.
     pub(crate) undeclared: usize,
@@ -103,7 +103,7 @@ const PROBE: [&str; 8] = [
 ];
 const PATCHING: [&str; 5] = ["cases", "nc", "skipped", "seconds", "alone"];
 
-impl Probes {
+impl ProbeMeans {
     /// `None` where nothing was probed.
     ///
     /// # Errors
@@ -111,7 +111,7 @@ impl Probes {
     /// manifest is not one of a probing run.
     pub(crate) fn of(records: &[Record], manifest: &Manifest) -> Result<Option<Self>> {
         let mut patches: Vec<&ProbeTrial> = Vec::new();
-        let mut seen = Seen::default();
+        let mut seen = SeenCases::default();
         let (mut types, mut subtypes) = (Vec::new(), Vec::new());
         let mut cases: Vec<&CaseRecord> = Vec::new();
         for record in records {
@@ -151,9 +151,10 @@ impl Probes {
             .map(String::from)
             .collect();
         let controls = methods.iter().filter(|label| identity.is_control(label)).cloned().collect();
-        let rows: Vec<Row<'_>> = patches.iter().flat_map(|patch| rows(patch, cap)).collect();
+        let rows: Vec<ProbeRow<'_>> = patches.iter().flat_map(|patch| rows(patch, cap)).collect();
         let of = |related: bool| {
-            let rows: Vec<&Row<'_>> = rows.iter().filter(|row| row.related == related).collect();
+            let rows: Vec<&ProbeRow<'_>> =
+                rows.iter().filter(|row| row.related == related).collect();
             means(&probe_frame(&rows)?, &PROBE)
         };
         let costs = patch_frame(&patches, &quotas)?;
@@ -182,11 +183,11 @@ impl Probes {
         probe(self.unrelated.get(&(scope.to_string(), method.to_string())))
     }
 
-    pub(crate) fn patching(&self, scope: &str, method: &str) -> Patching {
+    pub(crate) fn patching(&self, scope: &str, method: &str) -> PatchingCosts {
         let found = self.patching.get(&(scope.to_string(), method.to_string()));
         let value = |index: usize| found.and_then(|values| values[index]);
         let [cases, nc, skipped, seconds, alone] = [0, 1, 2, 3, 4].map(value);
-        Patching { cases, nc, skipped, seconds, alone }
+        PatchingCosts { cases, nc, skipped, seconds, alone }
     }
 
     /// Of the measures of Table VI over all types: MAE of rank and probability on related and on
@@ -196,7 +197,7 @@ impl Probes {
     }
 }
 
-impl Seen {
+impl SeenCases {
     fn add(&mut self, case: &CaseRecord) {
         self.cases += 1;
         self.undeclared += usize::from(case.declared_rank > 1);
