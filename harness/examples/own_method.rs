@@ -38,10 +38,10 @@ impl Method for MostActive {
         false
     }
 
-    fn repair(&self, scene: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {
-        let (model, layer) = (scene.model, scene.model.spec().layers - 1);
+    fn repair(&self, context: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {
+        let (model, layer) = (context.model, context.model.spec().layers - 1);
         // Post-activations `[F]` of the last layer at the error.
-        let active = scene.trace.post_activation[layer].select(1, error.at as i64).squeeze_dim(0);
+        let active = context.trace.post_activation[layer].select(1, error.at as i64).squeeze_dim(0);
         let index = i64::try_from(active.abs().argmax(0, false))? as usize;
         let activation = f64::try_from(active.get(index as i64))?;
         // Towards the target's row of the output head, away from that of the argmax.
@@ -50,14 +50,14 @@ impl Method for MostActive {
         let direction = (row(error.target) - row(error.argmax)) / activation;
 
         let neuron = Neuron { layer, index };
-        let ids = scene.ids.narrow(0, 0, error.at as i64 + 1).unsqueeze(0);
-        let before = scene.trace.logits_at(model, error.at).unsqueeze(0);
+        let ids = context.ids.narrow(0, 0, error.at as i64 + 1).unsqueeze(0);
+        let before = context.trace.logits_at(model, error.at).unsqueeze(0);
         let mut after = observe(&before, error.target)?[0];
         let mut edit = Edit::none();
         for push in 0..PUSHES {
             let delta = &direction * 2_f64.powi(push);
             edit = Edit(vec![ColumnDelta { neuron, delta }]);
-            let logits = forward::logits(model, &ids, &scene.trace.edit.and(&edit));
+            let logits = forward::logits(model, &ids, &context.trace.edit.and(&edit));
             after = observe(&logits.select(1, -1), error.target)?[0];
             if after.target_rank == 1 {
                 break;

@@ -10,7 +10,7 @@ use crate::engine::probe::Probes;
 use crate::engine::prompt_end::PromptEnd;
 use crate::engine::trace::Trace;
 use crate::experiment::prompt::render;
-use crate::method::ment::{Located, Ment};
+use crate::method::ment::{LocateCache, Ment};
 use crate::method::{LlmError, Method, NoParallelPrompts, Oracle, Repair, RepairContext};
 use crate::model::tokenizer::{Joint, Tokenizer};
 use crate::model::{CausalLm, Options, Sequences, load_weights};
@@ -145,18 +145,18 @@ impl Subject {
         let trace = Trace::with_graphs(model, &sequences, Edit::none(), MEMORY / 2);
         let at = wrong.ids.len() - 1;
         let argmax = u32::try_from(i64::try_from(trace.logits_at(model, at).argmax(0, false))?)?;
-        let scene = RepairContext {
+        let context = RepairContext {
             model,
             ids: &sequences.ids.squeeze_dim(0),
             trace: &trace,
-            located: &Located::default(),
+            located: &LocateCache::default(),
             engine: Engine::Replay,
             memory: MEMORY / 2,
             parallel: &NoParallelPrompts,
             seed: 0,
         };
         let method = Ment::new(config.clone(), Rc::clone(&self.oracle));
-        method.repair(&scene, &LlmError { at, target: wrong.target, argmax })
+        method.repair(&context, &LlmError { at, target: wrong.target, argmax })
     }
 
     /// Integrated gradients of P(target) after one prompt, left Riemann sum: `[L,F]`.

@@ -5,7 +5,7 @@ use crate::edit::{Edit, Observation, Outcome, Phases};
 use crate::engine::device::Clock;
 use crate::engine::memory::halvings;
 use crate::engine::trace::Trace;
-use crate::method::ment::Located;
+use crate::method::ment::LocateCache;
 use crate::method::{LlmError, Method, ParallelPrompts, Repair, RepairContext, observe};
 use crate::model::{Loaded, Sequences};
 use anyhow::Result;
@@ -23,7 +23,7 @@ pub(crate) struct Workbench<'a> {
 /// A sequence as methods of one kind meet it.
 pub(crate) struct Traced {
     trace: Trace,
-    located: Located,
+    located: LocateCache,
     /// What tracing it took.
     pub(crate) seconds: f64,
 }
@@ -87,7 +87,7 @@ impl<'a> Workbench<'a> {
         let (model, sequences) = (self.loaded.model.as_ref(), Sequences::one(ids));
         let traced = |trace: &dyn Fn() -> Trace| {
             let clock = Clock::start(model.spec().device);
-            Traced { trace: trace(), located: Located::default(), seconds: clock.seconds() }
+            Traced { trace: trace(), located: LocateCache::default(), seconds: clock.seconds() }
         };
         if method.differentiates_the_datum() {
             let trace = || Trace::with_graphs(model, &sequences, edit.clone(), self.memory);
@@ -99,7 +99,7 @@ impl<'a> Workbench<'a> {
     }
 
     /// The datum as a method sees it.
-    pub(crate) fn scene<'s>(
+    pub(crate) fn context<'s>(
         &'s self,
         ids: &'s Tensor,
         traced: &'s Traced,
@@ -116,17 +116,17 @@ impl<'a> Workbench<'a> {
 /// the seconds of the trace on it, where the method bears them.
 pub(crate) fn attempt(
     method: &dyn Method,
-    scene: &RepairContext<'_>,
+    context: &RepairContext<'_>,
     (at, target): (usize, u32),
     clock: Clock,
 ) -> Result<Attempt> {
     let halved = halvings();
-    let before = observe(&scene.trace.logits_at(scene.model, at).unsqueeze(0), target)?[0];
+    let before = observe(&context.trace.logits_at(context.model, at).unsqueeze(0), target)?[0];
     let tracing = clock.seconds();
     let (outcome, mut repair) = if before.target_rank == 1 {
         (Outcome::AlreadySolved, untouched(before))
     } else {
-        let repair = method.repair(scene, &LlmError { at, target, argmax: before.argmax })?;
+        let repair = method.repair(context, &LlmError { at, target, argmax: before.argmax })?;
         (if repair.solved { Outcome::Solved } else { Outcome::Skipped }, repair)
     };
     repair.seconds.trace = tracing;

@@ -19,7 +19,7 @@ pub(super) struct Patches {
 /// Patches `columns` one after the other until the target is the argmax or none is left. `logits`
 /// `[V]` are those at the error, before any.
 pub(super) fn patch(
-    scene: &RepairContext<'_>,
+    context: &RepairContext<'_>,
     error: &LlmError,
     logits: &Tensor,
     columns: &[ColumnDelta],
@@ -36,7 +36,7 @@ pub(super) fn patch(
     let beginnings: Vec<Edit> =
         (1..=columns.len()).map(|count| Edit(columns[..count].to_vec())).collect();
     let mut ratio = log_ratio(&logits, error.target, error.argmax)?[0];
-    let logits = Simulation::new(scene, error, beginnings.clone()).logits();
+    let logits = Simulation::new(context, error, beginnings.clone()).logits();
     let seen = observe_candidates(&logits, error)?;
     for (index, (seen, edit)) in seen.into_iter().zip(beginnings).enumerate() {
         // The order is given, so where the next patch breaks the model there is no going on.

@@ -41,7 +41,7 @@ pub struct RepairContext<'a> {
     /// The sequence traced under the edits that stand.
     pub trace: &'a Trace,
     /// What was located on it before.
-    pub located: &'a ment::Located,
+    pub located: &'a ment::LocateCache,
     /// How candidate edits are simulated.
     pub engine: Engine,
     /// Bytes that a method may take for what it keeps or runs at once.
@@ -102,7 +102,7 @@ pub trait Method {
     /// Whether it back-propagates through the datum's own sequence; graphs are then kept.
     fn differentiates_the_datum(&self) -> bool;
     /// Tries to make the target of `error` the argmax.
-    fn repair(&self, scene: &RepairContext<'_>, error: &LlmError) -> Result<Repair>;
+    fn repair(&self, context: &RepairContext<'_>, error: &LlmError) -> Result<Repair>;
     /// What a reader of its results must know: departures from the paper's text, a clause each.
     fn deviations(&self) -> Vec<String>;
 }

@@ -25,8 +25,8 @@ impl Method for NoEdit {
         false
     }
 
-    fn repair(&self, scene: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {
-        let logits = scene.trace.logits_at(scene.model, error.at).unsqueeze(0);
+    fn repair(&self, context: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {
+        let logits = context.trace.logits_at(context.model, error.at).unsqueeze(0);
         Ok(Repair {
             edit: Edit::none(),
             solved: false,

@@ -12,31 +12,31 @@ pub(super) enum Simulation<'s> {
     Replay(Replay<'s>),
     /// See [`Engine::Reference`].
     Reference {
-        scene: &'s RepairContext<'s>,
+        context: &'s RepairContext<'s>,
         /// The sequence up to the error, `[T]`.
         ids: Tensor,
         candidates: Vec<Edit>,
-        /// The scene's edit and what was committed.
+        /// The context's edit and what was committed.
         standing: Edit,
     },
 }
 
 impl<'s> Simulation<'s> {
     pub(super) fn new(
-        scene: &'s RepairContext<'s>,
+        context: &'s RepairContext<'s>,
         error: &LlmError,
         candidates: Vec<Edit>,
     ) -> Self {
-        match scene.engine {
+        match context.engine {
             Engine::Replay => {
-                let prefix = scene.trace.prefix(error.at + 1);
-                Self::Replay(Replay::new(scene.model, prefix, candidates, scene.memory / 2))
+                let prefix = context.trace.prefix(error.at + 1);
+                Self::Replay(Replay::new(context.model, prefix, candidates, context.memory / 2))
             }
             Engine::Reference => Self::Reference {
-                scene,
-                ids: scene.ids.narrow(0, 0, error.at as i64 + 1),
+                context,
+                ids: context.ids.narrow(0, 0, error.at as i64 + 1),
                 candidates,
-                standing: scene.trace.edit.clone(),
+                standing: context.trace.edit.clone(),
             },
         }
     }
@@ -45,12 +45,12 @@ impl<'s> Simulation<'s> {
     pub(super) fn logits(&mut self) -> Tensor {
         match self {
             Self::Replay(replay) => replay.logits().squeeze_dim(1),
-            Self::Reference { scene, ids, candidates, standing } => {
+            Self::Reference { context, ids, candidates, standing } => {
                 let rows: Vec<Tensor> = candidates
                     .iter()
                     .map(|candidate| {
                         let whole = standing.and(candidate);
-                        forward::logits_with_weights_edited(scene.model, ids, &whole)
+                        forward::logits_with_weights_edited(context.model, ids, &whole)
                     })
                     .collect();
                 Tensor::stack(&rows, 0)

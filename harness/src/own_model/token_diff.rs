@@ -24,7 +24,7 @@ pub struct Piece {
 }
 
 /// From the tokens `before` to the tokens `after`, in as few pieces as there are.
-pub fn difference(before: &[String], after: &[String]) -> Vec<Piece> {
+pub fn token_diff(before: &[String], after: &[String]) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut add = |fate: Fate, tokens: &[String]| {
         let text = tokens.concat();
@@ -62,7 +62,7 @@ pub fn render(pieces: &[Piece], colour: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fate, difference, render};
+    use super::{Fate, render, token_diff};
     use proptest::prelude::*;
 
     fn tokens(text: &str) -> Vec<String> {
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn replaced_new_and_unchanged_tokens() {
-        let pieces = difference(
+        let pieces = token_diff(
             &tokens("import manhattan from scipy"),
             &tokens("import city block from scipy"),
         );
@@ -81,7 +81,7 @@ mod tests {
     proptest! {
         #[test]
         fn both_texts_are_whole(before in "[ab ]{0,20}", after in "[ab ]{0,20}") {
-            let pieces = difference(&tokens(&before), &tokens(&after));
+            let pieces = token_diff(&tokens(&before), &tokens(&after));
             let without = |fate: Fate| -> String {
                 pieces.iter().filter(|p| p.fate != fate).map(|p| p.text.as_str()).collect()
             };

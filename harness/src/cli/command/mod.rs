@@ -106,23 +106,25 @@ pub fn check(args: &ConfigArgs) -> Result<()> {
     }
     let benchmark = Benchmark::load(&args.config)?;
     print!("{}", crate::experiment::check::benchmark(&benchmark));
-    args.model.as_deref().map_or(Ok(()), |model| fit(&benchmark, model, args.plain_architecture))
+    args.model
+        .as_deref()
+        .map_or(Ok(()), |model| baselines(&benchmark, model, args.plain_architecture))
 }
 
 /// How a benchmark fits a model.
 #[cfg(feature = "torch")]
-fn fit(benchmark: &Benchmark, model: &Path, plain_architecture: bool) -> Result<()> {
+fn baselines(benchmark: &Benchmark, model: &Path, plain_architecture: bool) -> Result<()> {
     use crate::model::{Options, load};
 
     crate::system::signal::listen()?;
     let loaded = load(model, Options { plain_architecture, ..Options::default() })?;
-    let fits = crate::experiment::run::fit(benchmark, &loaded)?;
-    print!("\n{}", crate::experiment::run::describe_fit(benchmark, &fits));
+    let baselines = crate::experiment::run::baselines(benchmark, &loaded)?;
+    print!("\n{}", crate::experiment::run::describe_baselines(benchmark, &baselines));
     Ok(())
 }
 
 #[cfg(not(feature = "torch"))]
-fn fit(_: &Benchmark, _: &Path, _: bool) -> Result<()> {
+fn baselines(_: &Benchmark, _: &Path, _: bool) -> Result<()> {
     Err(without_torch())
 }
 

@@ -18,7 +18,7 @@ use crate::own_model::patch::repair::{self, PatchTest, Task, TaskOutcome};
 use crate::own_model::patch::stack::{Stack, short};
 use crate::own_model::patch::{methods, render};
 use crate::own_model::predict;
-use crate::own_model::token_diff::{self, difference};
+use crate::own_model::token_diff::{self, token_diff};
 use anyhow::{Context, Result};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -104,7 +104,7 @@ pub fn generate(args: &GenerateArgs) -> Result<()> {
     if args.compare {
         let (before, after) = (write(&Edit::none(), &mut |_| {})?, write(&edit, &mut |_| {})?);
         let tokens = |text: &Generated| loaded.tokenizer.pieces(&ids, &text.ids, &text.text);
-        let pieces = difference(&tokens(&before)?, &tokens(&after)?);
+        let pieces = token_diff(&tokens(&before)?, &tokens(&after)?);
         println!("{}", token_diff::render(&pieces, std::io::stdout().is_terminal()));
     } else if args.json {
         println!("{}", serde_json::to_string(&write(&edit, &mut |_| {})?)?);

@@ -10,7 +10,7 @@ mod probing;
 mod resume;
 mod strict;
 
-pub use self::probing::{Case, Fit, describe_fit, fit};
+pub use self::probing::{Baseline, Case, baselines, describe_baselines};
 
 pub(crate) use self::failed::FailedTrials;
 use self::forecast::Forecast;

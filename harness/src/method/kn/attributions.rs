@@ -52,22 +52,22 @@ pub(super) struct Attributions {
 
 impl Attributions {
     /// Scores `[prompts,L,F]` of `target` after each of `prompts`, one at least; and the seconds that
-    /// what was known has saved. A quarter of the scene's memory holds what is kept.
+    /// what was known has saved. A quarter of the context's memory holds what is kept.
     pub(super) fn of(
         &mut self,
-        scene: &RepairContext<'_>,
+        context: &RepairContext<'_>,
         integral: Integral,
         prompts: &[ParallelPrompt],
         target: u32,
     ) -> (Tensor, f64) {
-        let rows = scene.model.spec().layers * integral.steps;
-        let room = (scene.model.spec().device, scene.memory / 8);
+        let rows = context.model.spec().layers * integral.steps;
+        let room = (context.model.spec().device, context.memory / 8);
         let size = |scores: &Tensor| scores.numel() * scores.kind().elt_size_in_bytes();
         let (scores, saved): (Vec<Rc<Tensor>>, Vec<f64>) = prompts
             .chunks(ROWS.div_ceil(rows))
             .map(|prompts| {
                 let key = (integral, prompts.to_vec(), target);
-                let compute = || compute(scene, integral, prompts, target, &mut self.ends);
+                let compute = || compute(context, integral, prompts, target, &mut self.ends);
                 self.scores.or_compute(key, room, size, compute)
             })
             .unzip();
@@ -76,16 +76,16 @@ impl Attributions {
 }
 
 /// The attributions `[prompts,L,F]` of `target` after each of `prompts`, and the seconds that known
-/// ends have saved. What is kept of as many prompts as fit into a quarter of the scene's memory
+/// ends have saved. What is kept of as many prompts as fit into a quarter of the context's memory
 /// shares a pass.
 fn compute(
-    scene: &RepairContext<'_>,
+    context: &RepairContext<'_>,
     integral: Integral,
     prompts: &[ParallelPrompt],
     target: u32,
     known: &mut SizedCache<(ParallelPrompt, u32), PromptEnd>,
 ) -> (Tensor, f64) {
-    let model = scene.model;
+    let model = context.model;
     let device = model.spec().device;
     let (layers, points) = (0..model.spec().layers, integral.points());
     let pass = |ends: &[Rc<PromptEnd>]| {
@@ -95,7 +95,7 @@ fn compute(
             integral.quantity,
             layers.clone(),
             &points,
-            scene.memory / 2,
+            context.memory / 2,
         )
     };
     let (mut scores, mut saved) = (Vec::new(), 0.0);
@@ -107,10 +107,10 @@ fn compute(
             let trace = Trace::to_ends(model, &ids, Edit::none());
             (PromptEnd::new(model, &trace, target, 0), 0.0)
         };
-        let (key, room) = ((prompt.clone(), target), (device, scene.memory / 8));
+        let (key, room) = ((prompt.clone(), target), (device, context.memory / 8));
         let (end, known) = known.or_compute(key, room, PromptEnd::bytes, end);
         saved += known;
-        if held + end.bytes() > scene.memory / 4 && !ends.is_empty() {
+        if held + end.bytes() > context.memory / 4 && !ends.is_empty() {
             scores.push(pass(&std::mem::take(&mut ends)));
             held = 0;
         }
@@ -127,7 +127,7 @@ mod tests {
     use crate::config::{Engine, Quadrature, Quantity};
     use crate::edit::Edit;
     use crate::engine::trace::Trace;
-    use crate::method::ment::Located;
+    use crate::method::ment::LocateCache;
     use crate::method::{NoParallelPrompts, RepairContext};
     use crate::model::{self, Sequences};
     use std::path::Path;
@@ -143,8 +143,8 @@ mod tests {
         let model = loaded.model.as_ref();
         let ids = Tensor::from_slice(&[5_i64, 6]);
         let trace = Trace::new(model, &Sequences::one(&ids), Edit::none());
-        let located = Located::default();
-        let scene = |memory: usize| RepairContext {
+        let located = LocateCache::default();
+        let context = |memory: usize| RepairContext {
             model,
             ids: &ids,
             trace: &trace,
@@ -157,7 +157,7 @@ mod tests {
         let (quadrature, quantity) = (Quadrature::Left, Quantity::Probability);
         let integral = Integral { steps: 200, quadrature, quantity };
         let prompts = [vec![7, 8, 9], vec![11, 12], vec![40, 41, 42, 43]];
-        let (roomy, cramped) = (scene(1 << 30), scene(1 << 12));
+        let (roomy, cramped) = (context(1 << 30), context(1 << 12));
 
         let (fresh, saved) = Attributions::default().of(&roomy, integral, &prompts, 3);
         assert_eq!((fresh.size()[0], saved), (3, 0.0));

@@ -52,28 +52,28 @@ impl Method for KnowledgeNeurons {
         false
     }
 
-    fn repair(&self, scene: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {
+    fn repair(&self, context: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {
         let mut seconds = Phases::default();
-        let clock = Clock::start(scene.model.spec().device);
-        let prompts = self.prompts(scene, error)?;
+        let clock = Clock::start(context.model.spec().device);
+        let prompts = self.prompts(context, error)?;
         let parallel = prompts.len();
         let (located, saved) = if parallel < self.config.parallel.at_least.0 {
             (Vec::new(), 0.0)
         } else {
-            self.locate(scene, error, &prompts)?
+            self.locate(context, error, &prompts)?
         };
         // An attribution met before takes no time here; the method's cost is that of a first time.
         seconds.locate = clock.seconds() + saved;
 
-        let clock = Clock::start(scene.model.spec().device);
+        let clock = Clock::start(context.model.spec().device);
         let quota = located.len().min(self.config.quota.0);
         let columns: Vec<ColumnDelta> =
-            located[..quota].iter().map(|&neuron| doubled(scene.model, neuron)).collect();
+            located[..quota].iter().map(|&neuron| doubled(context.model, neuron)).collect();
         seconds.estimate = clock.seconds();
 
-        let clock = Clock::start(scene.model.spec().device);
-        let logits = scene.trace.logits_at(scene.model, error.at);
-        let Patches { edit, neurons, after } = patch(scene, error, &logits, &columns)?;
+        let clock = Clock::start(context.model.spec().device);
+        let logits = context.trace.logits_at(context.model, error.at);
+        let Patches { edit, neurons, after } = patch(context, error, &logits, &columns)?;
         seconds.plan = clock.seconds();
 
         let solved = after.target_rank == 1;
@@ -133,12 +133,16 @@ impl Method for KnowledgeNeurons {
 
 impl KnowledgeNeurons {
     /// What neurons are attributed on.
-    fn prompts(&self, scene: &RepairContext<'_>, error: &LlmError) -> Result<Vec<ParallelPrompt>> {
+    fn prompts(
+        &self,
+        context: &RepairContext<'_>,
+        error: &LlmError,
+    ) -> Result<Vec<ParallelPrompt>> {
         let wanted = &self.config.parallel;
         let mut prompts =
-            scene.parallel.find(error.target, wanted.prompts.0, wanted.demonstrations)?;
+            context.parallel.find(error.target, wanted.prompts.0, wanted.demonstrations)?;
         if wanted.own {
-            let ids = scene.ids.narrow(0, 0, error.at as i64 + 1);
+            let ids = context.ids.narrow(0, 0, error.at as i64 + 1);
             let ids = Vec::<i64>::try_from(ids)?.into_iter().map(|id| id as u32);
             prompts.insert(0, ids.collect());
         }
@@ -149,13 +153,13 @@ impl KnowledgeNeurons {
     /// have saved.
     fn locate(
         &self,
-        scene: &RepairContext<'_>,
+        context: &RepairContext<'_>,
         error: &LlmError,
         prompts: &[ParallelPrompt],
     ) -> Result<(Vec<Neuron>, f64)> {
         let mut attributions = self.attributions.borrow_mut();
         let integral = Integral::of(&self.config);
-        let (scores, saved) = attributions.of(scene, integral, prompts, error.target);
+        let (scores, saved) = attributions.of(context, integral, prompts, error.target);
         let width = scores.size()[2] as usize;
         let flat = scores.flatten(1, 2);
         let chosen = select(&flat, self.config.threshold.0, self.config.share.0)?;

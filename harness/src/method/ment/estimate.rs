@@ -13,7 +13,7 @@ use tch::{Kind, Tensor};
 /// What to add to the column of each of `neurons`, in their order. `logits` `[V]` are those at the
 /// error.
 pub(super) fn columns(
-    scene: &RepairContext<'_>,
+    context: &RepairContext<'_>,
     error: &LlmError,
     logits: &Tensor,
     neurons: &[Neuron],
@@ -21,10 +21,10 @@ pub(super) fn columns(
     oracle: &Oracle,
 ) -> Result<Vec<ColumnDelta>> {
     let config = &config.estimate;
-    let output = normalize(&output_side(scene, error, logits, config, oracle)?, config.normalize);
+    let output = normalize(&output_side(context, error, logits, config, oracle)?, config.normalize);
     let input =
-        config.input_side.then(|| normalize(&input_side(scene, error.at), config.normalize));
-    let spec = scene.model.spec();
+        config.input_side.then(|| normalize(&input_side(context, error.at), config.normalize));
+    let spec = context.model.spec();
     Ok(neurons
         .iter()
         .map(|&neuron| {
@@ -42,16 +42,16 @@ pub(super) fn columns(
 
 /// r_o of Equation 2, `[D]`: the state before the head that would give the virtual distribution.
 fn output_side(
-    scene: &RepairContext<'_>,
+    context: &RepairContext<'_>,
     error: &LlmError,
     logits: &Tensor,
     config: &Estimate,
     oracle: &Oracle,
 ) -> Result<Tensor> {
-    let wanted = over_vocabulary(scene, error, logits, config, oracle.rows())?;
+    let wanted = over_vocabulary(context, error, logits, config, oracle.rows())?;
     let mut representation = oracle.representation(&wanted);
     if config.final_norm == FinalNorm::Invert {
-        let (weight, bias) = scene.model.final_norm_affine();
+        let (weight, bias) = context.model.final_norm_affine();
         if let Some(bias) = bias.filter(|_| is_whole(config.distribution)) {
             representation -= bias;
         }
@@ -62,18 +62,18 @@ fn output_side(
 
 /// The vector over the vocabulary that the head's pseudoinverse is applied to, `[rows]`, f32.
 fn over_vocabulary(
-    scene: &RepairContext<'_>,
+    context: &RepairContext<'_>,
     error: &LlmError,
     logits: &Tensor,
     config: &Estimate,
     rows: usize,
 ) -> Result<Tensor> {
-    let device = scene.model.spec().device;
+    let device = context.model.spec().device;
     if config.distribution == Distribution::OneHotDifference {
         return Ok(one_hot_difference(error, rows).to_device(device));
     }
     let actual = if config.distribution == Distribution::Logits {
-        match scene.model.head_bias().filter(|_| config.head_bias == HeadBias::Subtract) {
+        match context.model.head_bias().filter(|_| config.head_bias == HeadBias::Subtract) {
             Some(bias) => (logits - bias).to_kind(Kind::Float),
             None => logits.to_kind(Kind::Float),
         }
@@ -131,9 +131,9 @@ fn is_whole(distribution: Distribution) -> bool {
 }
 
 /// r_i of Equation 2, `[D]`: the embedding of the last token before the error.
-fn input_side(scene: &RepairContext<'_>, at: usize) -> Tensor {
-    let id = scene.ids.get(at as i64);
-    scene
+fn input_side(context: &RepairContext<'_>, at: usize) -> Tensor {
+    let id = context.ids.get(at as i64);
+    context
         .model
         .embedding_matrix()
         .index_select(0, &id.view([1]))

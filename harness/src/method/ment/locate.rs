@@ -13,11 +13,11 @@ use tch::{Device, Kind, Tensor};
 
 /// The neurons with the highest scores, best first.
 pub(super) fn locate(
-    scene: &RepairContext<'_>,
+    context: &RepairContext<'_>,
     error: &LlmError,
     config: &MentConfig,
 ) -> Vec<Neuron> {
-    let first = first_layer(scene, &config.locate);
+    let first = first_layer(context, &config.locate);
     let token = match config.locate.token {
         AttributedToken::Argmax => error.argmax,
         AttributedToken::Target => error.target,
@@ -25,10 +25,10 @@ pub(super) fn locate(
     let scores = match config.locate.score {
         Score::InputTimesGradient => {
             let at = (error.at, token);
-            attribution(scene.model, scene.trace, at, first, &config.locate, scene.memory / 2)
+            attribution(context.model, context.trace, at, first, &config.locate, context.memory / 2)
         }
-        Score::Activation => activation(scene.trace, error.at, first, config.locate.positions),
-        Score::Random => random(scene, error, first),
+        Score::Activation => activation(context.trace, error.at, first, config.locate.positions),
+        Score::Random => random(context, error, first),
     };
     let width = scores.size()[1] as usize;
     let k = config.candidates.0.min(scores.numel()) as i64;
@@ -59,11 +59,11 @@ fn activation(trace: &Trace, at: usize, first: usize, positions: AttributedPosit
 
 /// Uniform scores `[layers, F]` that depend on the seed, the text up to the error and the target:
 /// not on what was run before, so that a continued run draws the same.
-fn random(scene: &RepairContext<'_>, error: &LlmError, first: usize) -> Tensor {
-    let spec = scene.model.spec();
-    let ids = scene.ids.narrow(0, 0, error.at as i64 + 1);
+fn random(context: &RepairContext<'_>, error: &LlmError, first: usize) -> Tensor {
+    let spec = context.model.spec();
+    let ids = context.ids.narrow(0, 0, error.at as i64 + 1);
     let ids = Vec::<i64>::try_from(ids).expect("ids are integers");
-    let digest = Sha256::digest(format!("{} {} {ids:?}", scene.seed, error.target));
+    let digest = Sha256::digest(format!("{} {} {ids:?}", context.seed, error.target));
     let seed = i64::from_le_bytes(digest[..8].try_into().expect("a digest has 32 bytes"));
     tch::manual_seed(seed);
     let shape = [(spec.layers - first) as i64, spec.d_ff as i64];
@@ -71,10 +71,10 @@ fn random(scene: &RepairContext<'_>, error: &LlmError, first: usize) -> Tensor {
     Tensor::rand(shape, (Kind::Float, Device::Cpu)).to_device(spec.device)
 }
 
-fn first_layer(scene: &RepairContext<'_>, config: &Locate) -> usize {
+fn first_layer(context: &RepairContext<'_>, config: &Locate) -> usize {
     match config.layers {
         Layers::All => 0,
-        Layers::UpperHalf => scene.model.spec().layers / 2,
+        Layers::UpperHalf => context.model.spec().layers / 2,
     }
 }
 

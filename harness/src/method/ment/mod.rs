@@ -3,12 +3,12 @@
 mod deviations;
 mod estimate;
 mod locate;
-mod located;
+mod locate_cache;
 mod plan;
 mod virtual_distribution;
 
 pub use self::locate::attribution;
-pub use self::located::Located;
+pub use self::locate_cache::LocateCache;
 pub use self::virtual_distribution::raise_to_top;
 
 use super::{LlmError, Method, Oracle, Repair, RepairContext};
@@ -84,21 +84,21 @@ impl Method for Ment {
         *score == Score::InputTimesGradient && *positions == AttributedPositions::All
     }
 
-    fn repair(&self, scene: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {
+    fn repair(&self, context: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {
         let mut seconds = Phases::default();
-        let clock = Clock::start(scene.model.spec().device);
-        let find = || locate::locate(scene, error, &self.config);
-        let (neurons, saved) = scene.located.or_find(scene, error, &self.config, find);
+        let clock = Clock::start(context.model.spec().device);
+        let find = || locate::locate(context, error, &self.config);
+        let (neurons, saved) = context.located.or_find(context, error, &self.config, find);
         // Neurons known from another setting take no time here; the method's cost is a first time's.
         seconds.locate = clock.seconds() + saved;
 
-        let clock = Clock::start(scene.model.spec().device);
-        let logits = scene.trace.logits_at(scene.model, error.at);
+        let clock = Clock::start(context.model.spec().device);
+        let logits = context.trace.logits_at(context.model, error.at);
         let candidates =
-            estimate::columns(scene, error, &logits, &neurons, &self.config, &self.oracle)?;
+            estimate::columns(context, error, &logits, &neurons, &self.config, &self.oracle)?;
         seconds.estimate = clock.seconds();
 
-        plan::plan(scene, error, &logits, &candidates, &self.config, seconds)
+        plan::plan(context, error, &logits, &candidates, &self.config, seconds)
     }
 
     fn deviations(&self) -> Vec<String> {

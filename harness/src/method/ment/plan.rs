@@ -13,7 +13,7 @@ use tch::Tensor;
 /// Patches some of `candidates`, best located first, until the target is the argmax or the quota is
 /// spent. `logits` `[V]` are those at the error, before any; `seconds` those of the steps before.
 pub(super) fn plan(
-    scene: &RepairContext<'_>,
+    context: &RepairContext<'_>,
     error: &LlmError,
     logits: &Tensor,
     candidates: &[ColumnDelta],
@@ -22,12 +22,12 @@ pub(super) fn plan(
 ) -> Result<Repair> {
     let quota = config.quota.0;
     let Patches { edit, neurons, after } = if config.plan == Plan::Score {
-        let clock = Clock::start(scene.model.spec().device);
-        let patches = patch(scene, error, logits, &candidates[..quota.min(candidates.len())])?;
+        let clock = Clock::start(context.model.spec().device);
+        let patches = patch(context, error, logits, &candidates[..quota.min(candidates.len())])?;
         seconds.plan = clock.seconds();
         patches
     } else {
-        simulated(scene, error, logits, candidates, (config.plan, quota), &mut seconds)?
+        simulated(context, error, logits, candidates, (config.plan, quota), &mut seconds)?
     };
     let solved = after.target_rank == 1;
     let edit = if solved { edit } else { Edit::none() };
@@ -38,20 +38,20 @@ pub(super) fn plan(
 /// Tries every candidate on top of the edits so far and commits the best, again and again. A neuron
 /// may be chosen more than once; one that breaks the model is not chosen.
 fn simulated(
-    scene: &RepairContext<'_>,
+    context: &RepairContext<'_>,
     error: &LlmError,
     logits: &Tensor,
     candidates: &[ColumnDelta],
     (plan, quota): (Plan, usize),
     seconds: &mut Phases,
 ) -> Result<Patches> {
-    let device = scene.model.spec().device;
+    let device = context.model.spec().device;
     let clock = Clock::start(device);
     let logits = logits.unsqueeze(0);
     let mut now = observe(&logits, error.target)?[0];
     let mut ratio = log_ratio(&logits, error.target, error.argmax)?[0];
     let edits: Vec<Edit> = candidates.iter().map(|c| Edit(vec![c.clone()])).collect();
-    let mut simulation = Simulation::new(scene, error, edits.clone());
+    let mut simulation = Simulation::new(context, error, edits.clone());
     let mut edit = Edit::none();
     let mut neurons = Vec::new();
     seconds.plan += clock.seconds();

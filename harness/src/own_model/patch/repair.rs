@@ -294,8 +294,8 @@ pub fn repair(
         let mut traces = Traces::default();
         let edit = standing.and(&repairs.edit);
         let traced = workbench.trace(method, &ids, &edit, &mut traces);
-        let scene = workbench.scene(&ids, traced, &NoParallelPrompts);
-        let logits = scene.trace.logits_from(model, first);
+        let context = workbench.context(&ids, traced, &NoParallelPrompts);
+        let logits = context.trace.logits_from(model, first);
         let top = |position: usize| predict::top(loaded, &logits.get(position as i64), TOP);
         if let Some(last) = repairs.done.last_mut() {
             last.top_after = top(last.repaired.position)?;
@@ -303,7 +303,7 @@ pub fn repair(
         let said = argmaxes(&logits)?;
         let wrong = |place: &usize| gold[*place] != said[*place] && !tied[*place];
         let Some(position) = (0..gold.len()).find(wrong) else { break };
-        let attempt = attempt(method, &scene, (first + position, gold[position]), clock)?;
+        let attempt = attempt(method, &context, (first + position, gold[position]), clock)?;
         if attempt.outcome == Outcome::AlreadySolved {
             tied[position] = true; // two sums of the same logits that differ in their last bits
             continue;

@@ -4,7 +4,7 @@ use super::super::forecast::{Forecast, Work};
 use super::super::prepare::PreparedPrompt;
 use super::super::resume::Done;
 use super::Patching;
-use super::bystanders::LocalityProbes;
+use super::locality_probes::LocalityProbes;
 use super::repair::DatumCourse;
 use crate::engine::device::Clock;
 use crate::experiment::plan::spread;
@@ -43,7 +43,7 @@ impl<'a> Patching<'a> {
         let a_prediction = clock.seconds() / self.own.len().max(1) as f64;
         let (model, execution) = (self.loaded.model.as_ref(), &self.config.execution);
         let (count, memory) = (execution.unrelated_probes, execution.memory() / 2);
-        let bystanders = LocalityProbes::new(model, self.prompts, count, memory);
+        let locality = LocalityProbes::new(model, self.prompts, count, memory);
         let mut warm = Warm::default();
         for method in self.methods.iter().filter(|_| !self.own.is_empty()) {
             signal::check()?;
@@ -51,7 +51,7 @@ impl<'a> Patching<'a> {
         }
         let mut forecast = Forecast::default();
         for share in &shares {
-            let seconds = self.time(share, &bystanders)?;
+            let seconds = self.time(share, &locality)?;
             self.add(share, there, &seconds, &mut forecast);
             let known = |prompt: &&&PreparedPrompt<'_>| self.known(there, prompt).is_some();
             let open = share.prompts.len() - share.prompts.iter().filter(known).count();
@@ -96,7 +96,7 @@ impl<'a> Patching<'a> {
     fn time(
         &mut self,
         share: &ShareOfWork<'a>,
-        bystanders: &LocalityProbes<'_>,
+        locality: &LocalityProbes<'_>,
     ) -> Result<HashMap<String, f64>> {
         let mut seconds = HashMap::new();
         for prompt in &share.sample {
@@ -109,7 +109,7 @@ impl<'a> Patching<'a> {
                 signal::check()?;
                 let mut course = DatumCourse::new(method.as_ref(), &record);
                 let clock = Clock::start(device);
-                self.repair_error(&mut course, (prompt, &ids, position), &mut traces, bystanders)?;
+                self.repair_error(&mut course, (prompt, &ids, position), &mut traces, locality)?;
                 seconds.insert(method.label().to_string(), clock.seconds());
             }
             break;

@@ -1,8 +1,8 @@
 //! The patching experiment (paper, III-A): every datum is predicted, every wrong token is
 //! repaired by every method, and what comes out is recorded.
 
-mod bystanders;
 mod forecast;
+mod locality_probes;
 mod predict;
 mod repair;
 

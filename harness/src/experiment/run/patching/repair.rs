@@ -1,7 +1,7 @@
 //! Every method on every error.
 
 use super::super::prepare::PreparedPrompt;
-use super::bystanders::LocalityProbes;
+use super::locality_probes::LocalityProbes;
 use super::{Patching, observe_gold};
 use crate::data::dataset::DatasetName;
 use crate::edit::{Edit, Outcome};
@@ -49,7 +49,7 @@ impl<'a> Patching<'a> {
         let execution = &self.config.execution;
         let (count, memory) = (execution.unrelated_probes, execution.memory() / 2);
         let model = self.loaded.model.as_ref();
-        let bystanders = LocalityProbes::new(model, self.prompts, count, memory);
+        let locality = LocalityProbes::new(model, self.prompts, count, memory);
         let bar = progress::bar("repair", errors * self.methods.len());
         let mut warm = Warm::default();
         for method in self.methods {
@@ -58,7 +58,7 @@ impl<'a> Patching<'a> {
             warm.up(method.as_ref(), || self.warm_up(method.as_ref()))?;
         }
         for prompt in self.own.clone() {
-            self.repair_datum(prompt, &bystanders, &bar)?;
+            self.repair_datum(prompt, &locality, &bar)?;
         }
         bar.finish_and_clear();
         Ok(())
@@ -80,8 +80,8 @@ impl<'a> Patching<'a> {
             let traced = workbench.trace(method, &ids, &Edit::none(), &mut traces);
             let (target, argmax) = (record.gold[position], record.argmax[position]);
             let error = LlmError { at: prompt.at(position), target, argmax };
-            let scene = workbench.scene(&ids, traced, parallel.as_ref());
-            return match method.repair(&scene, &error) {
+            let context = workbench.context(&ids, traced, parallel.as_ref());
+            return match method.repair(&context, &error) {
                 Err(error) if !error.is::<NonFinite>() => Err(error),
                 _ => Ok(true),
             };
@@ -90,11 +90,11 @@ impl<'a> Patching<'a> {
     }
 
     /// With an equal share of the memory for the trace, another one where edits pile up, and the
-    /// method; bystanders have half of it all, if there are any.
+    /// method; locality have half of it all, if there are any.
     fn workbench(&self) -> Workbench<'a> {
         let shares = 2 + usize::from(self.methods.iter().any(|method| method.keeps_edits()));
-        let bystanders = self.config.execution.unrelated_probes > 0;
-        let memory = self.config.execution.memory() / if bystanders { 2 } else { 1 } / shares;
+        let locality = self.config.execution.unrelated_probes > 0;
+        let memory = self.config.execution.memory() / if locality { 2 } else { 1 } / shares;
         Workbench { config: self.config, loaded: self.loaded, memory }
     }
 
@@ -103,7 +103,7 @@ impl<'a> Patching<'a> {
     fn repair_datum(
         &mut self,
         prompt: &PreparedPrompt<'a>,
-        bystanders: &LocalityProbes<'_>,
+        locality: &LocalityProbes<'_>,
         bar: &ProgressBar,
     ) -> Result<()> {
         let (dataset, datum) = (self.dataset(prompt), prompt.planned.datum);
@@ -123,7 +123,7 @@ impl<'a> Patching<'a> {
                 let method = course.method.label();
                 bar.set_message(format!("{method} on {} {datum}", dataset.label()));
                 let trial =
-                    self.repair_error(course, (prompt, &ids, position), &mut unedited, bystanders);
+                    self.repair_error(course, (prompt, &ids, position), &mut unedited, locality);
                 let name = || format!("{method} on {dataset} {datum}, token {position}");
                 course.failed |= self.failed.catch(name, trial)?.is_none();
                 bar.inc(1);
@@ -158,7 +158,7 @@ impl<'a> Patching<'a> {
         course: &mut DatumCourse<'_>,
         (prompt, ids, position): (&PreparedPrompt<'a>, &Tensor, usize),
         unedited: &mut Traces,
-        bystanders: &LocalityProbes<'_>,
+        locality: &LocalityProbes<'_>,
     ) -> Result<()> {
         let method = course.method;
         let (dataset, datum) = (self.dataset(prompt), prompt.planned.datum);
@@ -178,9 +178,9 @@ impl<'a> Patching<'a> {
             let tracing = if is_edited || !course.began { traced.seconds } else { 0.0 };
             course.began = true;
             let clock = Clock::ahead(self.loaded.model.spec().device, tracing);
-            let scene = workbench.scene(ids, traced, parallel.as_ref());
+            let context = workbench.context(ids, traced, parallel.as_ref());
             let (mut trial, edit) =
-                repair(method, &scene, prompt, (id, dataset, position), bystanders, clock)?;
+                repair(method, &context, prompt, (id, dataset, position), locality, clock)?;
             self.weights.check(self.loaded.model.as_ref(), &trial.trial.id)?;
             trial.trial.texts = self.texts(&trial.trial)?;
             let outcome = trial.trial.outcome;
@@ -230,18 +230,18 @@ impl<'a> Patching<'a> {
 /// the seconds of the trace on it, where the trial bears them.
 fn repair(
     method: &dyn Method,
-    scene: &RepairContext<'_>,
+    context: &RepairContext<'_>,
     prompt: &PreparedPrompt<'_>,
     (id, dataset, position): (TrialId, DatasetName, usize),
-    bystanders: &LocalityProbes<'_>,
+    locality: &LocalityProbes<'_>,
     clock: Clock,
 ) -> Result<(ErrorTrial, Edit)> {
     let target = prompt.ids.gold[position];
     let Attempt { before, outcome, repair, halvings } =
-        attempt(method, scene, (prompt.at(position), target), clock)?;
+        attempt(method, context, (prompt.at(position), target), clock)?;
     let Repair { edit, neurons, parallel, after, seconds, .. } = repair;
     let unrelated = if edit.first_layer().is_some() {
-        bystanders.probe(prompt, &scene.trace.edit.and(&edit), target)?
+        locality.probe(prompt, &context.trace.edit.and(&edit), target)?
     } else {
         Vec::new()
     };

@@ -28,11 +28,11 @@ impl Probing<'_> {
             let clock = Clock::start(device);
             let (of, memory) =
                 (self.benchmark.type_of(first.0), self.config.execution.memory() / 2);
-            let stage = TypeProbes::new(self.benchmark, of, self.settings, self.loaded, memory)?;
+            let probes = TypeProbes::new(self.benchmark, of, self.settings, self.loaded, memory)?;
             forecast.besides = clock.seconds() * types.len() as f64;
             let of_type: Vec<(Place, usize)> =
                 open.filter(|case| self.benchmark.type_of(case.0) == of).collect();
-            self.time(&stage, &of_type, &mut seconds)?;
+            self.time(&probes, &of_type, &mut seconds)?;
         }
         let dropped = |case: &&(Place, usize)| {
             there.case(&self.name(**case)).is_some_and(|case| case.dropped)
@@ -61,22 +61,22 @@ impl Probing<'_> {
     /// By method, the seconds of the first of `cases` that is not dropped.
     fn time(
         &mut self,
-        stage: &TypeProbes<'_>,
+        probes: &TypeProbes<'_>,
         cases: &[(Place, usize)],
         seconds: &mut HashMap<String, f64>,
     ) -> Result<()> {
         let nudge = nudge(self.settings, self.config, self.loaded);
         let device = self.loaded.model.spec().device;
         for &case in cases {
-            let Some(patient) = self.admit(stage, case, nudge.as_ref())? else { continue };
+            let Some(open) = self.admit(probes, case, nudge.as_ref())? else { continue };
             let (mut warm, mut traces) = (Warm::default(), Traces::default());
-            let unpatched = stage.logits(&patient.standing);
+            let unpatched = probes.logits(&open.standing);
             for method in self.methods {
                 signal::check()?;
-                let patients = std::slice::from_ref(&patient);
-                warm.up(method.as_ref(), || self.warm_up(method.as_ref(), patients))?;
+                let admitted = std::slice::from_ref(&open);
+                warm.up(method.as_ref(), || self.warm_up(method.as_ref(), admitted))?;
                 let clock = Clock::start(device);
-                self.treat(method.as_ref(), stage, (&patient, &unpatched), &mut traces)?;
+                self.treat(method.as_ref(), probes, (&open, &unpatched), &mut traces)?;
                 seconds.insert(method.label().to_string(), clock.seconds());
             }
             break;

@@ -1,18 +1,18 @@
 //! The probing experiment (paper, III-A and III-D): a sample of a benchmark is patched, and the edit
 //! is probed on the other samples of its type.
 
+mod baseline;
 mod case;
-mod fit;
 mod forecast;
 mod parallel;
-mod stage;
+mod type_probes;
 
+pub use self::baseline::{Baseline, baselines, describe_baselines};
 pub use self::case::Case;
-pub use self::fit::{Fit, describe_fit, fit};
 
 pub(super) use self::parallel::Surroundings;
 
-use self::stage::TypeProbes;
+use self::type_probes::TypeProbes;
 use super::failed::FailedTrials;
 use super::resume::Done;
 use super::strict::Weights;
@@ -113,29 +113,29 @@ impl Probing<'_> {
     ) -> Result<()> {
         bar.set_message(format!("{}: samples traced", self.benchmark.types[of]));
         let memory = self.config.execution.memory() / 2;
-        let stage = TypeProbes::new(self.benchmark, of, self.settings, self.loaded, memory)?;
-        let mut patients = Vec::with_capacity(open.len());
+        let probes = TypeProbes::new(self.benchmark, of, self.settings, self.loaded, memory)?;
+        let mut admitted = Vec::with_capacity(open.len());
         for &case in open {
             signal::check()?;
-            match self.admit(&stage, case, nudge)? {
-                Some(patient) => patients.push(patient),
+            match self.admit(&probes, case, nudge)? {
+                Some(open) => admitted.push(open),
                 None => bar.inc(self.methods.len() as u64),
             }
         }
         for method in self.methods {
             bar.set_message(format!("{}: warm-up", method.label()));
-            warm.up(method.as_ref(), || self.warm_up(method.as_ref(), &patients))?;
+            warm.up(method.as_ref(), || self.warm_up(method.as_ref(), &admitted))?;
         }
-        for patient in &patients {
-            let unpatched = stage.logits(&patient.standing);
+        for open in &admitted {
+            let unpatched = probes.logits(&open.standing);
             let mut traces = Traces::default();
             for method in self.methods {
-                if !self.done.patched(&self.id(method.as_ref(), &patient.name)) {
+                if !self.done.patched(&self.id(method.as_ref(), &open.name)) {
                     signal::check()?;
-                    bar.set_message(format!("{} on {}", method.label(), patient.name));
-                    let at = (patient, &unpatched);
-                    let trial = self.treat(method.as_ref(), &stage, at, &mut traces);
-                    let name = || format!("{} on {}", method.label(), patient.name);
+                    bar.set_message(format!("{} on {}", method.label(), open.name));
+                    let at = (open, &unpatched);
+                    let trial = self.treat(method.as_ref(), &probes, at, &mut traces);
+                    let name = || format!("{} on {}", method.label(), open.name);
                     self.failed.catch(name, trial)?;
                 }
                 bar.inc(1);
@@ -146,9 +146,9 @@ impl Probing<'_> {
 
     /// Has `method` repair the last case that it has not met yet, and drops the result. Whether there
     /// was such a case.
-    fn warm_up(&self, method: &dyn Method, patients: &[OpenCase]) -> Result<bool> {
-        let open = |patient: &&OpenCase| !self.done.patched(&self.id(method, &patient.name));
-        let Some(last) = patients.iter().rfind(open) else { return Ok(false) };
+    fn warm_up(&self, method: &dyn Method, admitted: &[OpenCase]) -> Result<bool> {
+        let is_missing = |open: &&OpenCase| !self.done.patched(&self.id(method, &open.name));
+        let Some(last) = admitted.iter().rfind(is_missing) else { return Ok(false) };
         match self.attempt(method, last, last.case.target, &mut Traces::default()) {
             Err(error) if !error.is::<NonFinite>() => Err(error),
             _ => Ok(true),
@@ -186,29 +186,29 @@ impl Probing<'_> {
     /// declared token is not predicted, `nudge` makes it so, if it can.
     fn admit(
         &mut self,
-        stage: &TypeProbes<'_>,
+        probes: &TypeProbes<'_>,
         at: (Place, usize),
         nudge: Option<&Ment>,
     ) -> Result<Option<OpenCase>> {
         let name = self.name(at);
-        let case = stage.case(at.0, at.1).clone();
-        let seen = stage.before(&case, &[case.target, case.argmax]);
+        let case = probes.case(at.0, at.1).clone();
+        let seen = probes.before(&case, &[case.target, case.argmax]);
         let seen = seen.with_context(|| format!("{name}, unedited"))?;
         let (before, declared) = (seen[0], seen[1]);
         let expected = declared.target_rank == 1;
         let dropped = !expected && self.settings.undeclared == Undeclared::Drop;
         let ids: Vec<i64> = case.prompt.iter().map(|&id| i64::from(id)).collect();
         let ids = Tensor::from_slice(&ids).to_device(self.loaded.model.spec().device);
-        let mut patient = OpenCase { at, name, case, ids, standing: Edit::none() };
+        let mut open = OpenCase { at, name, case, ids, standing: Edit::none() };
         let mut nudged = None;
         if let Some(nudge) = nudge.filter(|_| !expected) {
-            let (target, mut traces) = (patient.case.argmax, Traces::default());
-            let repair = self.attempt(nudge, &patient, target, &mut traces)?.repair;
+            let (target, mut traces) = (open.case.argmax, Traces::default());
+            let repair = self.attempt(nudge, &open, target, &mut traces)?.repair;
             nudged = Some(repair.solved);
-            patient.standing = repair.edit;
+            open.standing = repair.edit;
         }
-        if self.done.case(&patient.name).is_none() {
-            let (name, case) = (patient.name.clone(), &patient.case);
+        if self.done.case(&open.name).is_none() {
+            let (name, case) = (open.name.clone(), &open.case);
             let text = |id: u32| self.loaded.tokenizer.token(id);
             self.write(Record::Case(CaseRecord {
                 name,
@@ -225,52 +225,52 @@ impl Probing<'_> {
                 nudged,
             }))?;
         }
-        Ok((!dropped).then_some(patient))
+        Ok((!dropped).then_some(open))
     }
 
-    /// What `method` makes of `target` after the prompt of `patient`, of which `traces` are: each is
+    /// What `method` makes of `target` after the prompt of `open`, of which `traces` are: each is
     /// made once, and counts for every method that would have made it.
     fn attempt(
         &self,
         method: &dyn Method,
-        patient: &OpenCase,
+        open: &OpenCase,
         target: u32,
         traces: &mut Traces,
     ) -> Result<Attempt> {
-        let memory = self.config.execution.memory() / 4; // the stage has half
+        let memory = self.config.execution.memory() / 4; // the probes has half
         let workbench = Workbench { config: self.config, loaded: self.loaded, memory };
-        let traced = workbench.trace(method, &patient.ids, &patient.standing, traces);
+        let traced = workbench.trace(method, &open.ids, &open.standing, traces);
         let clock = Clock::ahead(self.loaded.model.spec().device, traced.seconds);
-        let parallel = self.surroundings.of(patient.at.0);
-        let scene = workbench.scene(&patient.ids, traced, &parallel);
-        attempt(method, &scene, (patient.case.prompt.len() - 1, target), clock)
+        let parallel = self.surroundings.of(open.at.0);
+        let context = workbench.context(&open.ids, traced, &parallel);
+        attempt(method, &context, (open.case.prompt.len() - 1, target), clock)
     }
 
     fn id(&self, method: &dyn Method, case: &CaseName) -> TrialId {
         TrialId::of_case(&self.hashes[method.label()], case)
     }
 
-    /// Patches one case and probes the edit. `unpatched` are the logits of the stage before
+    /// Patches one case and probes the edit. `unpatched` are the logits of the probes before
     /// any method.
     fn treat(
         &mut self,
         method: &dyn Method,
-        stage: &TypeProbes<'_>,
-        (patient, unpatched): (&OpenCase, &Tensor),
+        probes: &TypeProbes<'_>,
+        (open, unpatched): (&OpenCase, &Tensor),
         traces: &mut Traces,
     ) -> Result<()> {
-        let id = self.id(method, &patient.name);
+        let id = self.id(method, &open.name);
         let Attempt { before, outcome, repair, halvings } =
-            self.attempt(method, patient, patient.case.target, traces)?;
-        let (after, target) = (repair.after, patient.case.target);
+            self.attempt(method, open, open.case.target, traces)?;
+        let (after, target) = (repair.after, open.case.target);
         let text = |id: u32| self.loaded.tokenizer.token(id);
         let texts = Texts {
             target: text(target)?,
             before: text(before.argmax)?,
             after: text(after.argmax)?,
         };
-        let edit = patient.standing.and(&repair.edit);
-        let probes = stage.probe(self.benchmark, patient.at, unpatched, &edit)?;
+        let edit = open.standing.and(&repair.edit);
+        let probes = probes.probe(self.benchmark, open.at, unpatched, &edit)?;
         self.weights.check(self.loaded.model.as_ref(), &id)?;
         let trial = Trial {
             id,
@@ -285,7 +285,7 @@ impl Probing<'_> {
             halvings,
             seconds: repair.seconds,
         };
-        let (name, probes) = (patient.name.clone(), Box::new(probes));
+        let (name, probes) = (open.name.clone(), Box::new(probes));
         self.write(Record::Probe(ProbeTrial { trial, name, probes }))
     }
 

@@ -2,7 +2,7 @@
 
 use super::markdown::what_was_done;
 use super::{Edited, Whole};
-use crate::own_model::token_diff::{Fate, difference};
+use crate::own_model::token_diff::{Fate, token_diff};
 use crate::report::page::{escape, page, table};
 use crate::system::files;
 use crate::table::Table;
@@ -69,7 +69,7 @@ fn chain(edited: &Edited, before: &[String]) -> String {
         );
     };
     let mut out = format!("<p>{done}</p>\n<pre class=\"chain\">");
-    for (place, piece) in difference(before, &after.tokens).iter().enumerate() {
+    for (place, piece) in token_diff(before, &after.tokens).iter().enumerate() {
         let (class, text) = (class(piece.fate), piece.text.as_str());
         let text = if place == 0 { text.trim_start() } else { text };
         let _ = write!(out, "<span class=\"{class}\">{}</span>", escape(text));

