@@ -271,16 +271,43 @@ fn an_interrupted_run_says_so_and_continues() {
     bench.run("out").success();
 }
 
+/// With `across_errors = "keep"` the errors of a datum are repaired in the order of their positions, each
+/// under the edits before it, and the edited model is predicted again at the end.
 #[test]
-fn edits_that_pile_up_are_predicted_again_at_the_end() {
+fn edits_that_pile_up_act_on_later_errors_and_are_predicted_again() {
     let bench = Bench::tiny();
-    bench.config(&Bench::tiny_config("across_errors = \"keep\"\n"));
-    bench.run("out").success();
-    let records = bench.records("out");
-    assert!(trials(&records).count() > 5);
-    let predictions =
-        records.iter().filter(|r| matches!(r, Record::Prediction(p) if p.method == "MENT"));
-    assert_eq!(predictions.count(), 2);
+    let measured = |across_errors: &str, out: &str| {
+        bench.config(&Bench::tiny_config(&format!("across_errors = \"{across_errors}\"\n")));
+        bench.run(out).success();
+        bench.records(out)
+    };
+    let (kept, alone) = (measured("keep", "keep"), measured("undo", "undo"));
+    let of_datum = |records: &[Record], datum: usize| -> Vec<(usize, Trial)> {
+        let own = errors(records).filter(|error| error.datum == datum);
+        own.map(|error| (error.position, error.trial.clone())).collect()
+    };
+    let mut acted = 0;
+    for datum in [0, 1] {
+        let (kept, alone) = (of_datum(&kept, datum), of_datum(&alone, datum));
+        assert!(kept.is_sorted_by(|a, b| a.0 < b.0), "in the order of positions");
+        assert!(kept.len() > 2 && kept.len() == alone.len());
+        let mut edited = false;
+        for ((position, kept), (_, alone)) in kept.iter().zip(&alone) {
+            assert!(edited || kept.before == alone.before, "{position}: no edit came before it");
+            acted += usize::from(kept.before != alone.before);
+            edited |= kept.outcome == Outcome::Solved;
+        }
+    }
+    assert!(acted > 0, "an edit changes what the model predicts at a later error");
+    let predicted = |records: &[Record]| -> Vec<Vec<u32>> {
+        let own = records.iter().filter_map(|record| match record {
+            Record::Prediction(prediction) if prediction.method == "MENT" => Some(prediction),
+            _ => None,
+        });
+        own.map(|prediction| prediction.predicted.clone()).collect()
+    };
+    assert_eq!(predicted(&kept).len(), 2);
+    assert_ne!(predicted(&kept), predicted(&alone), "all edits at once are not each one alone");
 }
 
 #[test]

@@ -161,8 +161,39 @@ fn chains_are_measured_continued_and_reported() {
 fn sequences_are_measured_continued_and_reported() {
     let folder = measured_continued_and_reported(SEQUENCE, &["drift.md", "drift.svg", "drift.png"]);
     let csv = fs::read_to_string(folder.path().join("out/drift.csv")).unwrap();
-    assert!(csv.lines().next().unwrap().contains("after 5 errors still hold"), "{csv}");
-    assert_eq!(csv.lines().count(), 3);
+    let mut table = csv::Reader::from_reader(csv.as_bytes());
+    let headings = table.headers().unwrap().clone();
+    let rows: Vec<csv::StringRecord> = table.records().map(Result::unwrap).collect();
+    assert_eq!(rows.iter().map(|row| &row[0]).collect::<Vec<_>>(), ["MENT", "MENT, coefficient 1"]);
+    let steps = timeless(&steps(folder.path()));
+    for row in &rows {
+        let cell = |heading: &str| -> f64 {
+            let place = headings.iter().position(|name| name == heading);
+            row[place.unwrap_or_else(|| panic!("{heading} is not in {headings:?}"))]
+                .parse()
+                .unwrap()
+        };
+        let own = |kind: &str| {
+            let own = steps.iter().filter(|step| step["kind"] == kind && step["method"] == row[0]);
+            own.collect::<Vec<_>>()
+        };
+        // The numbers of the table are those that its steps give.
+        let share = |pair: (usize, usize)| pair.0 as f64 / pair.1 as f64;
+        for (count, after) in [(1, "after 1 error"), (3, "after 3 errors"), (5, "after 5 errors")] {
+            let first = &own("repaired")[..count];
+            let met = first.iter().filter(|step| step["outcome"] != "already_solved").count();
+            let solved = first.iter().filter(|step| step["outcome"] == "solved").count();
+            assert_eq!(cell(&format!("{after} repaired")), share((solved, met)), "{csv}");
+            let readings = own("read");
+            let reading = readings.iter().find(|step| step["after"] == count).unwrap();
+            assert_eq!(reading["repaired"], solved);
+            let held = reading["held"].as_u64().unwrap() as usize;
+            assert_eq!(cell(&format!("{after} still hold")), share((held, solved)), "{csv}");
+            assert_eq!(cell(&format!("{after} perplexity")), reading["perplexity"][1], "{csv}");
+            let changed = [0, 1].map(|place| reading["changed"][place].as_u64().unwrap() as usize);
+            assert_eq!(cell(&format!("{after} changed")), share((changed[0], changed[1])), "{csv}");
+        }
+    }
 }
 
 #[test]

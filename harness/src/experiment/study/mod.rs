@@ -1,6 +1,6 @@
 //! Studies of edits that stay: a chain of thought before and after one ([`chains`]), and many edits one
 //! on top of the other ([`sequence`]). Each is a config, a folder with what was measured, a line a
-//! measurement ([`journal`](crate::records::store::journal)), and a page made of that alone.
+//! measurement ([`journal`]), and a page made of that alone.
 
 pub mod chains;
 #[cfg(feature = "torch")]
