@@ -31,7 +31,7 @@ pub enum Command {
     Run(RunArgs),
     /// Check a config and its data without loading a model, and say what it would run. Or check a
     /// benchmark's folder; with `--model`, also how often that model predicts what it declares.
-    Check(ConfigArgs),
+    Check(CheckArgs),
     /// Build the tables, pictures and the page of a run again from its records; needs no model. Or
     /// compare two runs, measure by measure, on the data that both have.
     Report {
@@ -137,6 +137,18 @@ pub struct ConfigArgs {
     /// Random seed: execution.seed.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+}
+
+/// Arguments of `ment check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    /// What is checked.
+    pub experiment: ConfigArgs,
+    /// With a benchmark's folder and `--model`: list every sample with the rank and probability of its
+    /// tokens.
+    #[arg(long)]
+    pub samples: bool,
 }
 
 /// Arguments of `ment run`.

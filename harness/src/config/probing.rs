@@ -20,6 +20,10 @@ pub struct ProbingConfig {
     /// In the tables a rank counts as this at most (paper, IV-C: "we only consider 10 top tokens").
     #[serde(default = "ten")]
     pub rank_cap: Positive,
+    /// Demonstrations at the head of every prompt: the first so many of the benchmark's, all of them if
+    /// left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub demonstrations: Option<usize>,
     /// One demonstration; holds `{input}` and `{output}`.
     #[serde(default)]
     pub demonstration: Demonstration,
@@ -33,6 +37,19 @@ fn ten() -> Positive {
 }
 
 impl ProbingConfig {
+    /// The defaults, with the benchmark in the folder `from`.
+    pub fn new(from: PathBuf) -> Self {
+        Self {
+            from,
+            cases: Cases::default(),
+            undeclared: Undeclared::default(),
+            rank_cap: ten(),
+            demonstrations: None,
+            demonstration: Demonstration::default(),
+            query: Query::default(),
+        }
+    }
+
     /// What prompts are made with.
     pub fn templates(&self) -> (&Demonstration, &Query) {
         (&self.demonstration, &self.query)

@@ -10,7 +10,7 @@ pub use self::model::{apply, generate, patch, predict};
 
 #[cfg(not(feature = "torch"))]
 use crate::cli::{ApplyArgs, GenerateArgs, PatchArgs, PredictArgs};
-use crate::cli::{BenchArgs, ConfigArgs, RunArgs, StudyArgs, VerifyArgs};
+use crate::cli::{BenchArgs, CheckArgs, ConfigArgs, RunArgs, StudyArgs, VerifyArgs};
 use crate::config::{Cases, Config, Experiment, check_read};
 use crate::data::benchmark::Benchmark;
 use crate::data::dataset::DatasetName;
@@ -92,7 +92,8 @@ fn each_point(
 }
 
 /// `ment check`: of a config, or of a benchmark's folder.
-pub fn check(args: &ConfigArgs) -> Result<()> {
+pub fn check(args: &CheckArgs) -> Result<()> {
+    let CheckArgs { experiment: args, samples } = args;
     if !args.config.is_dir() {
         let experiment = resolve(args)?;
         return each_point(&experiment, &default_out(&args.config), |config, folder, settings| {
@@ -106,25 +107,28 @@ pub fn check(args: &ConfigArgs) -> Result<()> {
     }
     let benchmark = Benchmark::load(&args.config)?;
     print!("{}", crate::experiment::check::benchmark(&benchmark));
-    args.model
-        .as_deref()
-        .map_or(Ok(()), |model| baselines(&benchmark, model, args.plain_architecture))
+    args.model.as_deref().map_or(Ok(()), |model| baselines(&benchmark, args, model, *samples))
 }
 
 /// How a benchmark fits a model.
 #[cfg(feature = "torch")]
-fn baselines(benchmark: &Benchmark, model: &Path, plain_architecture: bool) -> Result<()> {
+fn baselines(benchmark: &Benchmark, args: &ConfigArgs, model: &Path, samples: bool) -> Result<()> {
+    use crate::config::ProbingConfig;
+    use crate::experiment::run::describe_baselines;
     use crate::model::{Options, load};
 
     crate::system::signal::listen()?;
-    let loaded = load(model, Options { plain_architecture, ..Options::default() })?;
-    let baselines = crate::experiment::run::baselines(benchmark, &loaded)?;
-    print!("\n{}", crate::experiment::run::describe_baselines(benchmark, &baselines));
+    let options = Options { plain_architecture: args.plain_architecture, ..Options::default() };
+    let loaded = load(model, options)?;
+    let settings = ProbingConfig::new(args.config.clone());
+    let baselines = crate::experiment::run::baselines(benchmark, &settings, &loaded)?;
+    let cap = settings.rank_cap.0 as u32;
+    print!("\n{}", describe_baselines(benchmark, &baselines, cap, samples));
     Ok(())
 }
 
 #[cfg(not(feature = "torch"))]
-fn baselines(_: &Benchmark, _: &Path, _: bool) -> Result<()> {
+fn baselines(_: &Benchmark, _: &ConfigArgs, _: &Path, _: bool) -> Result<()> {
     Err(without_torch())
 }
 

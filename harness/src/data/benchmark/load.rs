@@ -41,6 +41,9 @@ enum Language {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TypeFile {
+    /// Demonstrations of the subtypes that have none of their own.
+    #[serde(default)]
+    demonstration: Vec<WrittenPair>,
     subtype: Vec<WrittenSubtype>,
 }
 
@@ -148,8 +151,9 @@ impl Benchmark {
                     format!("{found} subtypes, where {INDEX} declares {}", index.subtypes),
                 ));
             }
+            let shared = pairs(file.demonstration, &source, &index, &mut known)?;
             for written in file.subtype {
-                subtypes.push(written.check(&source, &index, of, &mut known)?);
+                subtypes.push(written.check(&source, &index, of, &shared, &mut known)?);
             }
             files.push(source.file(index.subtypes * index.samples));
         }
@@ -190,12 +194,48 @@ impl OnceOnly {
     }
 }
 
+impl BenchmarkFile {
+    /// Refuses `code`, which stands at `value`, if it is not of the declared language.
+    fn check_code(
+        &self,
+        source: &NamedText,
+        value: &Spanned<String>,
+        what: &str,
+        code: &str,
+    ) -> Result<()> {
+        let python = self.language == Some(Language::Python);
+        let error = if python { python::first_error(code)? } else { None };
+        error.map_or(Ok(()), |line| {
+            let problem = format!("{what} is not Python from its line {line} on:\n{code}");
+            Err(source.at(value, problem))
+        })
+    }
+}
+
+/// The demonstrations `written`, checked.
+fn pairs(
+    written: Vec<WrittenPair>,
+    source: &NamedText,
+    index: &BenchmarkFile,
+    known: &mut OnceOnly,
+) -> Result<Vec<Pair>> {
+    let mut pairs = Vec::with_capacity(written.len());
+    for pair in written {
+        known.add(source, "intent", &pair.input)?;
+        known.add(source, "code", &pair.output)?;
+        index.check_code(source, &pair.output, "the demonstration", pair.output.get_ref())?;
+        pairs.push(Pair { input: pair.input.into_inner(), output: pair.output.into_inner() });
+    }
+    Ok(pairs)
+}
+
 impl WrittenSubtype {
     fn check(
         self,
         source: &NamedText,
         index: &BenchmarkFile,
         of: usize,
+        shared: &[Pair],
         known: &mut OnceOnly,
     ) -> Result<Subtype> {
         let name = self.name.get_ref().clone();
@@ -217,8 +257,12 @@ impl WrittenSubtype {
         if argmax.trim().is_empty() {
             return Err(source.at(&self.argmax, "the argmax is blank"));
         }
+        let demonstrations = match self.demonstration.is_empty() {
+            true => shared.to_vec(),
+            false => pairs(self.demonstration, source, index, known)?,
+        };
         for (what, found, declared) in [
-            ("demonstrations", self.demonstration.len(), index.demonstrations),
+            ("demonstrations", demonstrations.len(), index.demonstrations),
             ("targets", targets.len(), index.targets),
             ("samples", self.sample.len(), index.samples),
         ] {
@@ -227,28 +271,12 @@ impl WrittenSubtype {
                 return Err(source.at(&self.name, format!("`{name}` has {problem}")));
             }
         }
-        let python = index.language == Some(Language::Python);
-        let check = |value: &Spanned<String>, what: &str, code: &str| {
-            let error = if python { python::first_error(code)? } else { None };
-            error.map_or(Ok(()), |line| {
-                let problem = format!("{what} is not Python from its line {line} on:\n{code}");
-                Err(source.at(value, problem))
-            })
-        };
-        let mut demonstrations = Vec::with_capacity(self.demonstration.len());
-        for pair in self.demonstration {
-            known.add(source, "intent", &pair.input)?;
-            known.add(source, "code", &pair.output)?;
-            check(&pair.output, "the demonstration", pair.output.get_ref())?;
-            let (input, output) = (pair.input.into_inner(), pair.output.into_inner());
-            demonstrations.push(Pair { input, output });
-        }
         let mut samples = Vec::with_capacity(self.sample.len());
         for sample in self.sample {
             known.add(source, "intent", &sample.intent)?;
             known.add(source, "code", &sample.before)?;
             let code = format!("{}{argmax}{}", sample.before.get_ref(), sample.after);
-            check(&sample.before, "the sample, completed,", &code)?;
+            index.check_code(source, &sample.before, "the sample, completed,", &code)?;
             let (intent, before) = (sample.intent.into_inner(), sample.before.into_inner());
             samples.push(Sample { intent, before, after: sample.after });
         }

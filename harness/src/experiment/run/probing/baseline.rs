@@ -1,118 +1,151 @@
-//! How a benchmark baselines a model: does it go on with the declared argmax token?
+//! The unedited model on a benchmark: is the declared argmax token predicted, and how far away from
+//! it are the targets? This is what the control row of Table VI shows before any edit.
 
-use super::{Case, text};
-use crate::config::{Demonstration, Query};
+use super::type_probes::TypeProbes;
+use crate::config::{Execution, ProbingConfig};
 use crate::data::benchmark::{Benchmark, Place};
-use crate::edit::{Edit, Observation};
-use crate::engine::batches::{Batch, together};
-use crate::engine::device::tokens_at_once;
-use crate::engine::forward::logits_at_ends;
-use crate::method::observe_each;
+use crate::edit::Observation;
 use crate::model::Loaded;
 use crate::system::{progress, signal};
 use anyhow::Result;
 use std::fmt::Write as _;
-use tch::Tensor;
+use std::ops::RangeInclusive;
 
-/// The declared argmax token after one prompt.
+/// Probabilities of a declared token that leave room for a target beside it.
+const UNDECIDED: RangeInclusive<f64> = 0.2..=0.6;
+
+/// One sample after its prompt, unedited.
 #[derive(Clone, Debug)]
 pub struct Baseline {
     /// The sample.
     pub place: Place,
-    /// The token that is declared, as text.
-    pub declared: String,
-    /// The token that is predicted, as text.
+    /// The declared token after the sample's prompt for its first target.
+    pub declared: Seen,
+    /// The predicted token there, as text.
     pub predicted: String,
-    /// What the model makes of the declared one.
-    pub seen: Observation,
+    /// The targets, each after the sample's prompt for it.
+    pub targets: Vec<Seen>,
 }
 
-/// The samples of `benchmark`, each with its first target, under `loaded`.
+/// A token, as text, and the prediction as seen from it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The token.
+    pub token: String,
+    /// Its rank and probability, and the predicted token.
+    pub observation: Observation,
+}
+
+/// The samples of `benchmark` under `loaded`, type by type, with the prompts that `settings` make.
 ///
 /// # Errors
 /// If a symbol begins with its rival, for the tokenizer of the model, or a prompt is too long.
-pub fn baselines(benchmark: &Benchmark, loaded: &Loaded) -> Result<Vec<Baseline>> {
-    let (demonstration, query) = (Demonstration::default(), Query::default());
-    let templates = (&demonstration, &query);
-    let types = 0..benchmark.types.len();
-    let places: Vec<Place> = types.flat_map(|index| benchmark.of_type(index)).collect();
-    let mut cases: Vec<Case> = Vec::with_capacity(places.len());
-    for &place in &places {
-        let subtype = &benchmark.subtypes[place.subtype];
-        let text = text(benchmark, place, templates);
-        let of_targets = subtype
-            .targets
-            .iter()
-            .map(|target| Case::of(subtype, target, &text, loaded))
-            .collect::<Result<Vec<Case>>>()?;
-        cases.extend(of_targets.into_iter().take(1));
+pub fn baselines(
+    benchmark: &Benchmark,
+    settings: &ProbingConfig,
+    loaded: &Loaded,
+) -> Result<Vec<Baseline>> {
+    let memory = Execution::default().memory() / 2;
+    let bar = progress::bar("predict", benchmark.types.len());
+    let mut found = Vec::new();
+    for of in 0..benchmark.types.len() {
+        signal::check()?;
+        let probes = TypeProbes::new(benchmark, of, settings, loaded, memory)?;
+        for place in benchmark.of_type(of) {
+            found.push(baseline(benchmark, place, &probes, loaded)?);
+        }
+        bar.inc(1);
     }
-    let seen = observe_argmax(loaded, &cases)?;
-    let token = |id: u32| loaded.tokenizer.token(id);
-    (0..places.len())
-        .map(|index| {
-            let (place, seen) = (places[index], seen[index]);
-            let (declared, predicted) = (token(cases[index].argmax)?, token(seen.argmax)?);
-            Ok(Baseline { place, declared, predicted, seen })
-        })
-        .collect()
+    bar.finish_and_clear();
+    Ok(found)
 }
 
-/// A line a subtype, and a line a sample whose declared token is not predicted.
-pub fn describe_baselines(benchmark: &Benchmark, baselines: &[Baseline]) -> String {
-    let mut out =
-        format!("{:<20} {:>7} {:>9} {:>9}\n", "subtype", "on top", "mean rank", "median P");
-    let mut line = |name: &str, baselines: &[&Baseline]| {
-        let top = baselines.iter().filter(|baseline| baseline.seen.target_rank == 1).count();
-        let ranks: f64 =
-            baselines.iter().map(|baseline| f64::from(baseline.seen.target_rank)).sum();
-        let mut probabilities: Vec<f64> =
-            baselines.iter().map(|f| f.seen.target_probability).collect();
-        probabilities.sort_by(f64::total_cmp);
-        let middle = probabilities.len() / 2;
-        let median = (probabilities[middle] + probabilities[(probabilities.len() - 1) / 2]) / 2.0;
-        let top = format!("{top}/{}", baselines.len());
-        let mean = ranks / baselines.len() as f64;
-        let _ = writeln!(out, "{name:<20} {top:>7} {mean:>9.1} {median:>9.3}");
+fn baseline(
+    benchmark: &Benchmark,
+    place: Place,
+    probes: &TypeProbes<'_>,
+    loaded: &Loaded,
+) -> Result<Baseline> {
+    let seen = |index: usize, token: u32| -> Result<Seen> {
+        let observation = probes.before(probes.case(place, index), &[token])?[0];
+        Ok(Seen { token: loaded.tokenizer.token(token)?, observation })
     };
+    let targets = 0..benchmark.subtypes[place.subtype].targets.len();
+    let targets: Result<Vec<Seen>> =
+        targets.map(|index| seen(index, probes.case(place, index).target)).collect();
+    let declared = seen(0, probes.case(place, 0).argmax)?;
+    let predicted = loaded.tokenizer.token(declared.observation.argmax)?;
+    Ok(Baseline { place, declared, predicted, targets: targets? })
+}
+
+/// One line per subtype; with `samples`, one more per sample. A rank counts as `cap` at most.
+pub fn describe_baselines(
+    benchmark: &Benchmark,
+    baselines: &[Baseline],
+    cap: u32,
+    samples: bool,
+) -> String {
+    let mut out = format!(
+        "{:<20} {:>9} {:>12} {:>9} {:>6} {:>14}\n",
+        "subtype", "predicted", "P 0.2 to 0.6", "median P", "gap", "rank distance"
+    );
     for (index, subtype) in benchmark.subtypes.iter().enumerate() {
-        let of: Vec<&Baseline> =
-            baselines.iter().filter(|baseline| baseline.place.subtype == index).collect();
-        line(&subtype.name, &of);
+        let own = baselines.iter().filter(|baseline| baseline.place.subtype == index);
+        out += &line(&subtype.name, &own.collect::<Vec<_>>(), cap);
     }
-    line("all", &baselines.iter().collect::<Vec<_>>());
-    for baseline in baselines.iter().filter(|baseline| baseline.seen.target_rank > 1) {
-        let Observation { target_rank, target_probability, argmax_probability, .. } = baseline.seen;
-        let _ = writeln!(
+    out += &line("all", &baselines.iter().collect::<Vec<_>>(), cap);
+    let _ = writeln!(
+        out,
+        "predicted: samples whose declared token is the argmax; P: its probability; gap and rank \
+         distance: between the argmax and a target, a rank counting as {cap} at most"
+    );
+    if !samples {
+        return out + "--samples lists every sample\n";
+    }
+    for Baseline { place, declared, predicted, targets } in baselines {
+        let _ = write!(
             out,
-            "{} {}: {:?} has rank {target_rank} (P {target_probability:.3}), {:?} is predicted \
-             (P {argmax_probability:.3}): {}",
-            benchmark.subtypes[baseline.place.subtype].name,
-            baseline.place.sample + 1,
-            baseline.declared,
-            baseline.predicted,
-            benchmark.sample(baseline.place).intent
+            "{} {}: {declared}",
+            benchmark.subtypes[place.subtype].name,
+            place.sample + 1
         );
+        if declared.observation.target_rank > 1 {
+            let probability = declared.observation.argmax_probability;
+            let _ = write!(out, " (predicted: {predicted:?} {probability:.3})");
+        }
+        for target in targets {
+            let _ = write!(out, ", {target}");
+        }
+        let _ = writeln!(out, ": {}", benchmark.sample(*place).intent);
     }
     out
 }
 
-/// The declared argmax token after each prompt.
-fn observe_argmax(loaded: &Loaded, cases: &[Case]) -> Result<Vec<Observation>> {
-    let (model, device) = (loaded.model.as_ref(), loaded.model.spec().device);
-    let prompts: Vec<&[u32]> = cases.iter().map(|case| case.prompt.as_slice()).collect();
-    let bar = progress::bar("predict", cases.len());
-    let mut seen = vec![None; cases.len()];
-    for Batch { prompts: batch, sequences } in together(&prompts, tokens_at_once(device), device) {
-        signal::check()?;
-        let logits = logits_at_ends(model, &sequences, &Edit::none());
-        let wanted: Vec<i64> = batch.iter().map(|&index| i64::from(cases[index].argmax)).collect();
-        let found = observe_each(&logits, &Tensor::from_slice(&wanted).to_device(device))?;
-        for (&index, found) in batch.iter().zip(found) {
-            seen[index] = Some(found);
-            bar.inc(1);
-        }
+fn line(name: &str, own: &[&Baseline], cap: u32) -> String {
+    let share = |is: &dyn Fn(&Observation) -> bool| {
+        let count = own.iter().filter(|baseline| is(&baseline.declared.observation)).count();
+        format!("{count}/{}", own.len())
+    };
+    let predicted = share(&|seen| seen.target_rank == 1);
+    let undecided = share(&|seen| UNDECIDED.contains(&seen.target_probability));
+    let mut probabilities: Vec<f64> =
+        own.iter().map(|baseline| baseline.declared.observation.target_probability).collect();
+    probabilities.sort_by(f64::total_cmp);
+    let middle = probabilities.len() / 2;
+    let median = (probabilities[middle] + probabilities[(probabilities.len() - 1) / 2]) / 2.0;
+    let targets: Vec<&Observation> =
+        own.iter().flat_map(|b| &b.targets).map(|target| &target.observation).collect();
+    let mean = |of: &dyn Fn(&Observation) -> f64| {
+        targets.iter().map(|seen| of(seen)).sum::<f64>() / targets.len() as f64
+    };
+    let gap = mean(&|seen| seen.argmax_probability - seen.target_probability);
+    let distance = mean(&|seen| f64::from(seen.target_rank.min(cap) - 1));
+    format!("{name:<20} {predicted:>9} {undecided:>12} {median:>9.3} {gap:>6.3} {distance:>14.2}\n")
+}
+
+impl std::fmt::Display for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Observation { target_rank, target_probability, .. } = self.observation;
+        write!(f, "{:?} {target_probability:.3} #{target_rank}", self.token)
     }
-    bar.finish_and_clear();
-    Ok(seen.into_iter().map(|found| found.expect("batches hold every index once")).collect())
 }

@@ -64,7 +64,7 @@ impl Case {
 #[cfg(test)]
 mod tests {
     use super::Case;
-    use crate::config::{Demonstration, Query};
+    use crate::config::ProbingConfig;
     use crate::data::benchmark::{Benchmark, Place};
     use crate::model::tokenizer::Tokenizer;
     use serde::Deserialize;
@@ -84,11 +84,11 @@ mod tests {
         let goldens: Vec<Golden> = serde_json::from_slice(&goldens).unwrap();
         let benchmark = Benchmark::load(&root.join("benchmark/gs450")).unwrap();
         assert_eq!(goldens.len(), benchmark.cases());
-        let templates = (&Demonstration::default(), &Query::default());
+        let settings = ProbingConfig::new("benchmark/gs450".into());
         for Golden(name, sample, target, tokens, argmax_id, target_id) in goldens {
             let subtype = benchmark.subtypes.iter().position(|s| s.name == name).unwrap();
             let place = Place { subtype, sample: sample - 1 };
-            let text = super::super::text(&benchmark, place, templates);
+            let text = super::super::text(&benchmark, place, &settings);
             let argmax = &benchmark.subtypes[subtype].argmax;
             let case = Case::new(&tokenizer, &text, argmax, &target).unwrap().unwrap();
             let found = (case.prompt.len(), case.argmax, case.target);

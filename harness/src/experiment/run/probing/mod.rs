@@ -16,9 +16,7 @@ use self::type_probes::TypeProbes;
 use super::failed::FailedTrials;
 use super::resume::Done;
 use super::strict::Weights;
-use crate::config::{
-    Config, Demonstration, MentConfig, Order, ProbingConfig, Query, Shard, Undeclared,
-};
+use crate::config::{Config, MentConfig, Order, ProbingConfig, Shard, Undeclared};
 use crate::data::benchmark::{Benchmark, Place};
 use crate::data::dataset::Pair;
 use crate::edit::Edit;
@@ -237,7 +235,7 @@ impl Probing<'_> {
         target: u32,
         traces: &mut Traces,
     ) -> Result<Attempt> {
-        let memory = self.config.execution.memory() / 4; // the probes has half
+        let memory = self.config.execution.memory() / 4; // the probes have half
         let workbench = Workbench { config: self.config, loaded: self.loaded, memory };
         let traced = workbench.trace(method, &open.ids, &open.standing, traces);
         let clock = Clock::ahead(self.loaded.model.spec().device, traced.seconds);
@@ -303,9 +301,10 @@ fn nudge(settings: &ProbingConfig, config: &Config, loaded: &Loaded) -> Option<M
 }
 
 /// The text of the sample at `place` up to its argmax symbol, after the demonstrations of its subtype.
-fn text(benchmark: &Benchmark, place: Place, templates: (&Demonstration, &Query)) -> String {
+fn text(benchmark: &Benchmark, place: Place, settings: &ProbingConfig) -> String {
     let (subtype, sample) = (&benchmark.subtypes[place.subtype], benchmark.sample(place));
-    let demonstrations: Vec<&Pair> = subtype.demonstrations.iter().collect();
+    let count = settings.demonstrations.unwrap_or(usize::MAX);
+    let demonstrations: Vec<&Pair> = subtype.demonstrations.iter().take(count).collect();
     let order = Order::MostSimilarFirst; // as they are listed
-    render(templates, order, &demonstrations, &sample.intent) + &sample.before
+    render(settings.templates(), order, &demonstrations, &sample.intent) + &sample.before
 }

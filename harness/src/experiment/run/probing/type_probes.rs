@@ -36,7 +36,7 @@ impl<'m> TypeProbes<'m> {
         let mut rows = HashMap::new();
         let mut prompts = Vec::new();
         for place in benchmark.of_type(of) {
-            let text = text(benchmark, place, settings.templates());
+            let text = text(benchmark, place, settings);
             let subtype = &benchmark.subtypes[place.subtype];
             for (index, target) in subtype.targets.iter().enumerate() {
                 let case = Case::of(subtype, target, &text, loaded)?;
