@@ -30,6 +30,9 @@ pub struct KnConfig {
     /// and lowers it until some are left; here 0.7 leaves too few for the quota, and 0.3 makes the
     /// baseline as good as any share and threshold that was tried.
     pub share: Share,
+    /// Positions at which an activation is doubled.
+    #[serde(skip_serializing_if = "DoubledPositions::is_all")]
+    pub positions: DoubledPositions,
 }
 
 impl Default for KnConfig {
@@ -43,6 +46,7 @@ impl Default for KnConfig {
             parallel: Parallel::default(),
             threshold: Share(0.2),
             share: Share(0.3),
+            positions: DoubledPositions::default(),
         }
     }
 }
@@ -66,6 +70,25 @@ impl KnConfig {
             ));
         }
         Ok(())
+    }
+}
+
+/// Positions at which a knowledge neuron's activation is doubled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DoubledPositions {
+    /// The last position of each prompt, as in the original's code. Such an edit is no change of the
+    /// weights, so it cannot be kept as a patch.
+    #[default]
+    Last,
+    /// Every position: the column is added to itself. The only choice before this key existed.
+    All,
+}
+
+impl DoubledPositions {
+    /// True for [`DoubledPositions::All`], which manifests leave out.
+    fn is_all(&self) -> bool {
+        *self == Self::All
     }
 }
 

@@ -23,6 +23,13 @@ pub struct MentConfig {
     pub estimate: Estimate,
     /// Step 3, planning.
     pub plan: Plan,
+    /// How often candidates are simulated.
+    #[serde(skip_serializing_if = "Replan::is_default")]
+    pub replan: Replan,
+    /// True if a neuron may be patched more than once for one error; otherwise patches are neurons, as
+    /// the paper counts them.
+    #[serde(skip_serializing_if = "is_true")]
+    pub repeat: bool,
     /// What becomes of an edit when the next error of the same datum is repaired.
     pub across_errors: AcrossErrors,
 }
@@ -36,12 +43,26 @@ impl Default for MentConfig {
             locate: Locate::default(),
             estimate: Estimate::default(),
             plan: Plan::default(),
+            replan: Replan::default(),
+            repeat: false,
             across_errors: AcrossErrors::default(),
         }
     }
 }
 
 impl MentConfig {
+    /// Rejects fixed neurons that a model of `layers` layers of `d_ff` neurons lacks.
+    pub(crate) fn check_neurons(&self, layers: usize, d_ff: usize) -> Result<(), String> {
+        let lacks = |(layer, index): &&(usize, usize)| *layer >= layers || *index >= d_ff;
+        self.locate.neurons.iter().find(lacks).map_or(Ok(()), |(layer, index)| {
+            Err(format!(
+                "`{}`: locate.neurons has [{layer}, {index}], the model has {layers} layers of {d_ff} neurons, \
+                 counted from 0",
+                self.label
+            ))
+        })
+    }
+
     /// Rejects contradictory keys.
     pub(super) fn check(&self) -> Result<(), String> {
         let (locate, estimate) = (&self.locate, &self.estimate);
@@ -55,8 +76,12 @@ impl MentConfig {
                  differentiates nothing; leave them out",
             );
         }
-        if locate.score == Score::Random && locate.positions != AttributedPositions::default() {
-            return refuse("locate.positions means nothing to random scores; leave it out");
+        if matches!(locate.score, Score::Random | Score::Fixed)
+            && locate.positions != AttributedPositions::default()
+        {
+            return refuse(
+                "locate.positions has no effect on random or fixed scores; leave it out",
+            );
         }
         if estimate.distribution == Distribution::OneHotDifference
             && estimate.virtual_distribution != Virtual::default()
@@ -74,12 +99,31 @@ impl MentConfig {
                  estimate.distribution",
             );
         }
-        if self.plan == Plan::Score && self.quota.0 > self.candidates.0 {
+        if (locate.score == Score::Fixed) == locate.neurons.is_empty() {
+            return refuse("locate.score = \"fixed\" and a list locate.neurons go together");
+        }
+        let mut distinct = locate.neurons.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        if distinct.len() < locate.neurons.len() {
+            return refuse("locate.neurons lists a neuron twice");
+        }
+        let located = match locate.score {
+            Score::Fixed => locate.neurons.len().min(self.candidates.0),
+            Score::InputTimesGradient | Score::Activation | Score::Random => self.candidates.0,
+        };
+        if !self.repeat && self.quota.0 > located {
             return refuse(&format!(
-                "plan = \"score\" patches each located neuron once, and {} located ones cannot \
-                 fill a quota of {}",
-                self.candidates.0, self.quota.0
+                "each neuron is patched at most once, so {located} located neurons cannot fill a quota of \
+                 {}; raise candidates, lower quota or set repeat = true",
+                self.quota.0
             ));
+        }
+        if self.plan == Plan::Score && self.replan != Replan::default() {
+            return refuse("plan = \"score\" simulates nothing; leave replan out");
+        }
+        if estimate.pathways.0 == 1.0 && estimate.pathway_rule != PathwayRule::default() {
+            return refuse("estimate.pathway_rule needs estimate.pathways below 1");
         }
         Ok(())
     }
@@ -99,6 +143,9 @@ pub struct Locate {
     pub positions: AttributedPositions,
     /// In which layers neurons are looked for.
     pub layers: Layers,
+    /// The neurons of `score = "fixed"`, best first, each as `[layer, index]` counted from 0.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub neurons: Vec<(usize, usize)>,
 }
 
 /// What a neuron is scored by.
@@ -112,6 +159,8 @@ pub enum Score {
     Activation,
     /// Chance, the same in every run of one `execution.seed`: `[loc.-rand]`.
     Random,
+    /// Nothing: the neurons of `locate.neurons`, for every error. A control that locates nothing.
+    Fixed,
 }
 
 /// Whose prediction is attributed.
@@ -174,6 +223,9 @@ pub struct Estimate {
     /// Factor on the (normalised) vector. A larger one repairs with fewer neurons and disturbs
     /// more: the calibration table shows by how much.
     pub coefficient: Coefficient,
+    /// How the vector and the neuron's column become the new column.
+    #[serde(skip_serializing_if = "Combine::is_default")]
+    pub combine: Combine,
     /// Input end of the interpolation: embedding of the last token (`true`, as written) or zero.
     pub input_side: bool,
     /// Where layer l lies between input (0) and output (1).
@@ -184,10 +236,13 @@ pub struct Estimate {
     pub head_bias: HeadBias,
     /// Rows of the output head that take part.
     pub vocabulary: Vocabulary,
-    /// Share of the vector's entries that are added, those of the largest magnitude: each is a
-    /// pathway from the neuron to one entry of the residual stream. `[est.-pathway]`: 0.25, which
+    /// Share of the vector's entries that are added: each is a pathway from the neuron to one entry of
+    /// the residual stream. `[est.-pathway]`: 0.25, which
     /// is the paper's 256 of 1,024.
     pub pathways: Share,
+    /// Which entries those are.
+    #[serde(skip_serializing_if = "PathwayRule::is_default")]
+    pub pathway_rule: PathwayRule,
 }
 
 impl Default for Estimate {
@@ -197,14 +252,39 @@ impl Default for Estimate {
             distribution: Distribution::default(),
             normalize: Normalize::default(),
             coefficient: Coefficient(0.25),
+            combine: Combine::default(),
             input_side: false,
             depth: Depth::default(),
             final_norm: FinalNorm::default(),
             head_bias: HeadBias::default(),
             vocabulary: Vocabulary::default(),
             pathways: Share(1.0),
+            pathway_rule: PathwayRule::default(),
         }
     }
+}
+
+/// How the estimated vector v and a column become the new column, under a coefficient c.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Combine {
+    /// column + c·v (Equation 2, as written for c = 1).
+    #[default]
+    Add,
+    /// (column + c·v) / (1 + c), as in later code of the paper's author.
+    Average,
+}
+
+/// Which entries of the estimated vector are pathways that are edited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PathwayRule {
+    /// Those of the vector's largest magnitudes.
+    #[default]
+    Magnitude,
+    /// Those where the FFN output of the neuron's layer contributes most to the attributed token at the
+    /// error: the magnitude of output times gradient.
+    Contribution,
 }
 
 /// The distribution in which the target leads.
@@ -307,6 +387,35 @@ pub enum Plan {
     Probability,
     /// In the order of the attribution scores, nothing simulated: `[plan-score]`.
     Score,
+}
+
+/// How often candidates are simulated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Replan {
+    /// After each patch, on top of the patches so far.
+    #[default]
+    EveryRound,
+    /// Once, before any patch; neurons are then patched in the order of their gains.
+    Once,
+}
+
+/// Implements `is_default`, by which manifests leave out a key that has the value it had before it existed.
+macro_rules! is_default {
+    ($($key:ty),+) => {
+        $(impl $key {
+            fn is_default(&self) -> bool {
+                *self == Self::default()
+            }
+        })+
+    };
+}
+
+is_default!(Combine, PathwayRule, Replan);
+
+/// True for a neuron that may be patched again, the rule before the key existed: manifests leave it out.
+fn is_true(repeat: &bool) -> bool {
+    *repeat
 }
 
 /// Edits across the errors of one datum.

@@ -236,6 +236,18 @@ pub enum Division {
 }
 
 impl Config {
+    /// Rejects methods whose edits are no change of the weights, where edits have to stand.
+    pub(crate) fn check_edits_stand(&self) -> Result<(), String> {
+        let last = |method: &&MethodConfig| matches!(method, MethodConfig::Kn(kn) if kn.positions == DoubledPositions::Last);
+        self.methods.iter().find(last).map_or(Ok(()), |method| {
+            Err(format!(
+                "`{}` doubles an activation at the last position only, and here edits stand while more text \
+                 is read; set positions = \"all\"",
+                method.label()
+            ))
+        })
+    }
+
     /// Reads and checks a config file.
     ///
     /// # Errors

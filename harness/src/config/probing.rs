@@ -20,6 +20,9 @@ pub struct ProbingConfig {
     /// In the tables a rank counts as this at most (paper, IV-C: "we only consider 10 top tokens").
     #[serde(default = "ten")]
     pub rank_cap: Positive,
+    /// What becomes of ranks beyond `rank_cap`, in the tables.
+    #[serde(default)]
+    pub rank_rule: RankRule,
     /// Demonstrations at the head of every prompt: the first so many of the benchmark's, all of them if
     /// left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,6 +47,7 @@ impl ProbingConfig {
             cases: Cases::default(),
             undeclared: Undeclared::default(),
             rank_cap: ten(),
+            rank_rule: RankRule::default(),
             demonstrations: None,
             demonstration: Demonstration::default(),
             query: Query::default(),
@@ -54,6 +58,17 @@ impl ProbingConfig {
     pub fn templates(&self) -> (&Demonstration, &Query) {
         (&self.demonstration, &self.query)
     }
+}
+
+/// What becomes of ranks beyond the cap. The paper says no more than "we only consider 10 top tokens".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RankRule {
+    /// They count as the cap.
+    #[default]
+    Clamp,
+    /// A probe with such a rank takes no part in means of ranks.
+    Drop,
 }
 
 /// Which cases are patched.

@@ -11,11 +11,31 @@ pub struct ColumnDelta {
     pub neuron: Neuron,
     /// What is added, `[d_model]`, in the dtype and on the device of the model.
     pub delta: Tensor,
+    /// Positions at which it is added.
+    pub reach: Reach,
+}
+
+/// Positions of a sequence at which an edited column acts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// Every position: a change of the weights.
+    #[default]
+    All,
+    /// The last position of each sequence only: a change of one activation, which no change of the
+    /// weights can express.
+    End,
+}
+
+impl ColumnDelta {
+    /// A change of the weights: `delta` added to the column of `neuron`.
+    pub fn new(neuron: Neuron, delta: Tensor) -> Self {
+        Self { neuron, delta, reach: Reach::All }
+    }
 }
 
 impl Clone for ColumnDelta {
     fn clone(&self) -> Self {
-        Self { neuron: self.neuron, delta: self.delta.shallow_clone() }
+        Self { neuron: self.neuron, delta: self.delta.shallow_clone(), reach: self.reach }
     }
 }
 
@@ -39,6 +59,17 @@ impl Edit {
     /// The columns of one layer.
     pub fn of_layer(&self, layer: usize) -> impl Iterator<Item = &ColumnDelta> {
         self.0.iter().filter(move |column| column.neuron.layer == layer)
+    }
+
+    /// The columns that act at every position, and those that act at the end only.
+    pub fn by_reach(&self) -> (Self, Self) {
+        let (all, end) = self.0.iter().cloned().partition(|column| column.reach == Reach::All);
+        (Self(all), Self(end))
+    }
+
+    /// True if every column acts at every position, so that the edit can be written into the weights.
+    pub fn is_of_weights(&self) -> bool {
+        self.0.iter().all(|column| column.reach == Reach::All)
     }
 
     /// The lowest layer edited; `None` for an empty edit.

@@ -6,7 +6,7 @@ mod delta;
 mod outcome;
 
 #[cfg(feature = "torch")]
-pub use self::delta::{Applied, ColumnDelta, Edit};
+pub use self::delta::{Applied, ColumnDelta, Edit, Reach};
 pub use self::outcome::{Observation, Outcome, Patched, Phases};
 
 use serde::{Deserialize, Serialize};

@@ -63,7 +63,7 @@ pub fn together(prompts: &[&[u32]], tokens: usize, device: Device) -> Vec<Batch>
 #[derive(Debug)]
 struct Family {
     prompts: Vec<usize>,
-    /// How many tokens they all begin with.
+    /// How many tokens they all begin with; the last token of each of several prompts is not among them.
     stem: usize,
     /// Tokens, with the stem counted once.
     tokens: usize,
@@ -86,7 +86,10 @@ fn families(prompts: &[&[u32]], tokens: usize) -> Vec<Family> {
         let prompt = prompts[index];
         if let Some(family) = families.last_mut() {
             let members = family.prompts.len();
-            let stem = common(prompt, &prompts[family.prompts[0]][..family.stem]);
+            // The last token of a prompt is its own: an edit may act there alone.
+            let first = prompts[family.prompts[0]];
+            let shared = &first[..family.stem.min(first.len() - 1)];
+            let stem = common(&prompt[..prompt.len() - 1], shared);
             // What `prompt` need not run, less what the others no longer share.
             let saved = (members * stem).saturating_sub((members - 1) * family.stem);
             let joined = family.tokens + prompt.len() - saved;
@@ -129,7 +132,7 @@ mod tests {
             found.into_iter().map(|family| (family.prompts, family.stem, family.tokens)).collect()
         };
         // The fourth shares one token with two that share three.
-        let all = [(vec![0, 2], 3, 6), (vec![3], 4, 4), (vec![1, 4], 2, 2)];
+        let all = [(vec![0, 2], 3, 6), (vec![3], 4, 4), (vec![1, 4], 1, 3)];
         assert_eq!(found(6), all);
         assert_eq!(found(5).len(), 4, "six tokens do not fit");
     }
@@ -148,6 +151,7 @@ mod tests {
             for family in families {
                 let of: Vec<&[u32]> = family.prompts.iter().map(|&index| prompts[index]).collect();
                 prop_assert!(of.iter().all(|prompt| prompt[..family.stem] == of[0][..family.stem]));
+                prop_assert!(of.len() == 1 || of.iter().all(|prompt| prompt.len() > family.stem));
                 let branches: usize = of.iter().map(|prompt| prompt.len() - family.stem).sum();
                 prop_assert_eq!(family.tokens, family.stem + branches);
                 prop_assert!(of.len() == 1 || family.tokens <= tokens);

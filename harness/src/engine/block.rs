@@ -1,6 +1,6 @@
 //! One block of a model, at all positions or at some of each sequence.
 
-use crate::edit::{ColumnDelta, Edit};
+use crate::edit::{ColumnDelta, Edit, Reach};
 use crate::model::{CausalLm, Positions, Tree};
 use tch::Tensor;
 
@@ -54,6 +54,7 @@ pub(super) fn feed_forward(
     let mut output = residual + attention;
     output += model.ffn_output(layer, &post_activation);
     for column in edit.of_layer(layer) {
+        assert!(column.reach == Reach::All, "an edit that stands acts at every position");
         output += contribution(&post_activation, column);
     }
     Block { post_activation, output }

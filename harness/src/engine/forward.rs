@@ -1,6 +1,7 @@
 //! The plain forward pass: the reference that every faster path is held to.
 
 use super::block::block;
+use super::decode::Decoder;
 use crate::edit::{Applied, Edit};
 use crate::model::{CausalLm, Sequences, Tree};
 use tch::Tensor;
@@ -27,9 +28,21 @@ pub fn residual(model: &dyn CausalLm, ids: &Tensor, tree: Option<&Tree>, edit: &
 }
 
 /// Logits `[V]` at the last of `ids` `[T]` with `edit` written into the weights and taken back:
-/// the way the paper describes an edit, and the slowest.
+/// the way the paper describes an edit, and the slowest. Columns that act at the end only are written
+/// before the last token is run, after the others.
 pub fn logits_with_weights_edited(model: &dyn CausalLm, ids: &Tensor, edit: &Edit) -> Tensor {
-    let _applied = Applied::new(model, edit);
-    let residual = residual(model, &ids.unsqueeze(0), None, &Edit::none());
-    model.head(&model.final_norm(&residual.select(1, -1))).squeeze_dim(0)
+    let (all, end) = edit.by_reach();
+    let _all = Applied::new(model, &all);
+    if end.0.is_empty() || ids.numel() == 1 {
+        let _end = Applied::new(model, &end);
+        let residual = residual(model, &ids.unsqueeze(0), None, &Edit::none());
+        return model.head(&model.final_norm(&residual.select(1, -1))).squeeze_dim(0);
+    }
+    let ids = Vec::<i64>::try_from(ids).expect("ids are integers");
+    let ids: Vec<u32> = ids.into_iter().map(|id| id as u32).collect();
+    let (last, before) = ids.split_last().expect("more than one token");
+    let mut decoder = Decoder::new(model, before, Edit::none(), 1);
+    let _end = Applied::new(model, &end);
+    decoder.push(*last);
+    decoder.logits().shallow_clone()
 }

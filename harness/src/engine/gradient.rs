@@ -20,17 +20,29 @@ pub fn quantity(quantity: Quantity, logits: &Tensor, tokens: &Tensor) -> Tensor 
     all.gather(-1, &tokens.unsqueeze(-1), false).squeeze_dim(-1)
 }
 
-/// Calls `visit(layer, post_activation, gradient)`, from the last layer down to layer `first`,
-/// with the gradient of `wanted` of `token` at position `at` of a single traced sequence with
-/// respect to the layer's post-activations. Both are `[1,Q,F]`, where Q is the positions that
-/// matter: `at` alone in the last layer, those up to `at` below.
+/// Gradients in one layer, at the Q positions that matter: `at` alone in the last layer, those up to
+/// `at` below.
+pub struct LayerGradients<'g> {
+    /// Which layer.
+    pub layer: usize,
+    /// Post-activations, `[1,Q,F]`.
+    pub post_activation: &'g Tensor,
+    /// Gradient with respect to them, `[1,Q,F]`.
+    pub gradient: &'g Tensor,
+    /// Gradient with respect to the FFN output, which is that of the residual leaving the layer,
+    /// `[1,Q,D]`.
+    pub output_gradient: &'g Tensor,
+}
+
+/// Calls `visit` for each layer, from the last down to layer `first`, with the gradients of `wanted` of
+/// `token` at position `at` of a single traced sequence.
 pub fn gradients(
     model: &dyn CausalLm,
     trace: &Trace,
     (at, token): (usize, u32),
     wanted: Quantity,
     first: usize,
-    mut visit: impl FnMut(usize, &Tensor, &Tensor),
+    mut visit: impl FnMut(LayerGradients<'_>),
 ) {
     let last = model.spec().layers - 1;
     let tokens = at as i64 + 1;
@@ -68,7 +80,12 @@ pub fn gradients(
         let product = product.sum(Kind::Float);
         let mut found = Tensor::run_backward(&[product], inputs, kept.is_some(), false);
         let up_to = |states: &Tensor| states.narrow(1, 0, covered.min(states.size()[1]));
-        visit(layer, &up_to(&post_activation.detach()), &up_to(&found[0]));
+        visit(LayerGradients {
+            layer,
+            post_activation: &up_to(&post_activation.detach()),
+            gradient: &up_to(&found[0]),
+            output_gradient: &gradient,
+        });
         if layer > first {
             gradient = found.remove(1).narrow(1, 0, tokens);
         }

@@ -6,7 +6,7 @@ use super::batches::in_order;
 use super::block::{block, block_at, contribution};
 use super::memory::in_pieces;
 use super::trace::Trace;
-use crate::edit::Edit;
+use crate::edit::{ColumnDelta, Edit, Reach};
 use crate::engine::device::tokens_at_once;
 use crate::model::{CausalLm, Spec};
 use std::collections::BTreeMap;
@@ -81,6 +81,20 @@ impl<'m> Replay<'m> {
         self.trace.commit(self.model, &edit);
     }
 
+    /// Puts `edit` in the place of `candidate`; both have the same lowest layer.
+    pub fn replace(&mut self, candidate: usize, edit: Edit) {
+        let own = self.own_layer(candidate);
+        assert_eq!(edit.first_layer(), Some(own), "a candidate keeps its layer");
+        self.states[candidate].clear();
+        self.candidates[candidate] = edit;
+    }
+
+    /// Takes `candidate` out; those after it move up by one.
+    pub fn remove(&mut self, candidate: usize) {
+        self.candidates.remove(candidate);
+        self.states.remove(candidate);
+    }
+
     /// The layer that `candidate` enters first in the next pass; L where nothing is left to run.
     fn start(&self, candidate: usize) -> usize {
         let kept = self.states[candidate].last_key_value().map(|(&layer, _)| layer);
@@ -121,7 +135,7 @@ impl<'m> Replay<'m> {
                 let own = |t: &Tensor| t.narrow(0, (index * sequences) as i64, sequences as i64);
                 for column in self.candidates[row].of_layer(layer) {
                     let mut output = own(&run.output);
-                    output += contribution(&own(&run.post_activation), column);
+                    output += self.contribution(&own(&run.post_activation), column, layer == last);
                 }
             }
             batch = vec![run.output];
@@ -137,16 +151,29 @@ impl<'m> Replay<'m> {
             return state.shallow_clone();
         }
         let own = self.own_layer(candidate);
-        let of_trace = |states: &Tensor| match layer == self.model.spec().layers {
+        let at_ends = layer == self.model.spec().layers;
+        let of_trace = |states: &Tensor| match at_ends {
             true => self.trace.at_ends_of(layer, states),
             false => states.shallow_clone(),
         };
         let active = of_trace(&self.trace.post_activation[own]);
         let mut residual = of_trace(&self.trace.residual[own + 1]).copy();
         for column in self.candidates[candidate].of_layer(own) {
-            residual += contribution(&active, column);
+            residual += self.contribution(&active, column, at_ends);
         }
         residual
+    }
+
+    /// What `column` adds where the post-activations are `active`, `[B,T,F]`; zero where it does not act.
+    /// `at_ends` if they are those of the ends only, `[B,Q,F]`.
+    fn contribution(&self, active: &Tensor, column: &ColumnDelta, at_ends: bool) -> Tensor {
+        let everywhere = contribution(active, column);
+        match column.reach {
+            Reach::End if !at_ends => {
+                everywhere * self.trace.ends.marked(active.size()[1], active.device())
+            }
+            Reach::End | Reach::All => everywhere,
+        }
     }
 
     /// Layers of candidates, as others may be committed there; upper ones first, as many as fit.

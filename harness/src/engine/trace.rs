@@ -92,8 +92,12 @@ impl Trace {
     }
 
     /// Adds `more` to the edit and recomputes what it reaches.
+    ///
+    /// # Panics
+    /// If a column of `more` acts at the end only: the positions of a trace share one edit.
     pub fn commit(&mut self, model: &dyn CausalLm, more: &Edit) {
         let Some(first) = more.first_layer() else { return };
+        assert!(more.is_of_weights(), "an edit that stands acts at every position");
         let mut left = self.residual[first + 1].copy();
         for column in more.of_layer(first) {
             left += contribution(&self.post_activation[first], column);

@@ -64,10 +64,26 @@ fn model(config: &Config) -> Result<()> {
     )?;
     #[cfg(feature = "torch")]
     {
-        let options = crate::engine::device::options(&config.model, tch::Device::Cpu);
-        crate::model::check(folder, options)?;
+        loadable(config, tch::Device::Cpu)?;
     }
     need(&folder.join("tokenizer.json"), "the model has no tokenizer")
+}
+
+/// Checks that the model can be loaded on `device`, as far as its configs, its tokenizer and the headers of
+/// its weights tell, and that it has the neurons that `config` names.
+///
+/// # Errors
+/// If it cannot, or has not.
+#[cfg(feature = "torch")]
+pub(crate) fn loadable(config: &Config, device: tch::Device) -> Result<()> {
+    let options = crate::engine::device::options(&config.model, device);
+    let spec = crate::model::check(&config.model.path, options)?;
+    for method in &config.methods {
+        if let MethodConfig::Ment(ment) = method {
+            ment.check_neurons(spec.layers, spec.d_ff).map_err(InputError::new)?;
+        }
+    }
+    Ok(())
 }
 
 /// Checks that the sentence encoder can be loaded, as far as its configs and headers tell; without libtorch,

@@ -58,6 +58,24 @@ impl<'s> Simulation<'s> {
         }
     }
 
+    /// Puts `edit` in the place of `candidate`; both edit the same neurons.
+    pub(super) fn replace(&mut self, candidate: usize, edit: Edit) {
+        match self {
+            Self::Replay(replay) => replay.replace(candidate, edit),
+            Self::Reference { candidates, .. } => candidates[candidate] = edit,
+        }
+    }
+
+    /// Takes `candidate` out; those after it move up by one.
+    pub(super) fn remove(&mut self, candidate: usize) {
+        match self {
+            Self::Replay(replay) => replay.remove(candidate),
+            Self::Reference { candidates, .. } => {
+                candidates.remove(candidate);
+            }
+        }
+    }
+
     /// Keeps `candidate`.
     pub(super) fn commit(&mut self, candidate: usize) {
         match self {

@@ -106,13 +106,15 @@ fn read(path: &Path, options: Options) -> Result<(Loaded, Vec<String>)> {
 }
 
 /// Finds out from configs, tokenizer and the headers of the weights whether the folder `path` can be
-/// loaded; reads no weight.
+/// loaded, and returns its sizes; reads no weight.
 ///
 /// # Errors
 /// If a file is missing or broken, the architecture or a setting of it is not computed, a tensor is
 /// missing, unknown or of the wrong shape, or the tokenizer belongs to another model.
-pub fn check(path: &Path, options: Options) -> Result<()> {
-    Words::open(path, &Network::open(path, options)?, options).map(drop)
+pub fn check(path: &Path, options: Options) -> Result<Spec> {
+    let network = Network::open(path, options)?;
+    Words::open(path, &network, options)?;
+    Ok(network.architecture.spec(network.checkpoint.placement()))
 }
 
 /// Loads the network alone, and the hash of [`Loaded::sha256`].

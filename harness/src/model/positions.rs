@@ -67,6 +67,12 @@ impl Positions {
         Tensor::from_slice(&self.of).view([self.sequences as i64, -1]).to_device(device)
     }
 
+    /// One at these positions and zero elsewhere, `[B,T,1]`, for sequences of `tokens` tokens.
+    pub(crate) fn marked(&self, tokens: i64, device: Device) -> Tensor {
+        let none = Tensor::zeros([self.sequences as i64, tokens], (Kind::Bool, device));
+        none.scatter_value(1, &self.index(device), 1).unsqueeze(-1)
+    }
+
     /// How many tokens each has before it, `[B,Q]`, on `device`.
     pub(crate) fn depth(&self, device: Device) -> Tensor {
         let index = self.index(device);
@@ -136,7 +142,7 @@ impl Sequences {
     }
 
     /// One sequence that branches after the first `stem` tokens, at least one, which `prompts` share;
-    /// each prompt has an end.
+    /// each prompt is longer and has an end.
     pub fn branching<'a>(
         stem: usize,
         prompts: impl Iterator<Item = &'a [u32]>,
@@ -154,8 +160,7 @@ impl Sequences {
             if ends.is_empty() {
                 grow(&prompt[..stem], 0);
             }
-            let end = grow(&prompt[stem..], stem);
-            ends.push(if prompt.len() == stem { stem as i64 - 1 } else { end });
+            ends.push(grow(&prompt[stem..], stem));
         }
         let tokens = ids.len();
         let sees: Vec<bool> = (0..tokens * tokens)

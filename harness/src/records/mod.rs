@@ -13,4 +13,4 @@ pub use self::case::{CaseName, CaseRecord};
 pub use self::datum::{DatumRecord, PredictionRecord};
 pub use self::probed::{Change, Probed};
 pub use self::record::{FORMAT, Record, RecordKey};
-pub use self::trial::{ErrorTrial, ProbeTrial, Texts, Trial, TrialId, UnrelatedProbe};
+pub use self::trial::{ErrorTrial, ProbeTrial, Texts, Trial, TrialId, UnrelatedProbe, distinct};

@@ -5,6 +5,7 @@ use crate::data::dataset::DatasetName;
 use crate::edit::{Observation, Outcome, Patched, Phases};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 
 /// What the trials of both experiments have in common.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,19 @@ pub struct Trial {
     pub halvings: u32,
     /// Where the time went.
     pub seconds: Phases,
+}
+
+impl Trial {
+    /// Number of neurons patched, each counted once however often it was patched.
+    pub fn distinct_neurons(&self) -> usize {
+        distinct(&self.neurons)
+    }
+}
+
+/// Number of neurons among `patches`.
+pub fn distinct(patches: &[Patched]) -> usize {
+    let neurons: HashSet<_> = patches.iter().map(|patched| patched.neuron).collect();
+    neurons.len()
 }
 
 /// One LLM error under one method.

@@ -103,7 +103,11 @@ fn same_data(first: &Manifest, second: &Manifest, scope: &str) -> bool {
         let contents = manifest.identity.contents.clone().into_iter();
         let files: Vec<_> = contents.filter(|(file, _)| file.starts_with(&folder)).collect();
         let division = dataset.and_then(|name| manifest.identity.division(name.as_str()));
-        (files, division, manifest.probing.map(|probing| probing.rank_cap))
+        (
+            files,
+            division,
+            manifest.probing.as_ref().map(|probing| (probing.rank_cap, probing.rank_rule)),
+        )
     };
     of(first) == of(second)
 }

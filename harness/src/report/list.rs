@@ -56,6 +56,8 @@ const ENTRIES: &[TableEntry] = &[
     table("table5", |of| Ok(of.sources.costs.as_ref().map(table5::build))),
     table("figure6", |of| Ok(of.sources.costs.as_ref().map(|_| figure6::build(&of.sources.repairs))))
         .drawn(|table, folder| figure6::picture(table).draw(folder)),
+    table("figure6_neurons", |of| Ok(of.sources.costs.as_ref().and_then(|_| figure6::distinct_neurons(&of.sources.repairs))))
+        .drawn(|table, folder| figure6::picture(table).draw(folder)),
     table("phases", |of| Ok(of.sources.costs.as_ref().map(|costs| phases::build(costs, of.manifest))))
         .drawn(phases::draw),
     table("side_effects", |of| Ok(of.sources.costs.as_ref().and_then(side_effects::build))),

@@ -112,22 +112,21 @@ impl Format {
     }
 }
 
-/// What a run says of a claim, as a number that a cell can hold.
+/// Verdict on a claim, as a number that a cell can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is not as claimed, or that may be chance.
-    NotConfirmed,
-    /// It is as claimed, and hardly by chance.
+    /// The run shows neither the claim nor its opposite.
+    NotDecided,
+    /// Every mean is as claimed, and significantly so.
     Confirmed,
-    /// Nothing speaks against the claim, as nothing may that has too little weight.
-    NotContradicted,
-    /// There is too little for a test.
-    TooLittleData,
+    /// A mean is significantly the other way round.
+    Contradicted,
+    /// An approach edited nothing, so that the claim says nothing about edits.
+    Vacuous,
 }
 
 impl Verdict {
-    const ALL: [Self; 4] =
-        [Self::NotConfirmed, Self::Confirmed, Self::NotContradicted, Self::TooLittleData];
+    const ALL: [Self; 4] = [Self::NotDecided, Self::Confirmed, Self::Contradicted, Self::Vacuous];
 
     /// Its number.
     pub fn code(self) -> f64 {
@@ -141,10 +140,10 @@ impl Verdict {
 
     fn words(self) -> &'static str {
         match self {
-            Self::NotConfirmed => "not confirmed",
+            Self::NotDecided => "not decided",
             Self::Confirmed => "confirmed",
-            Self::NotContradicted => "not contradicted",
-            Self::TooLittleData => "too little data",
+            Self::Contradicted => "contradicted",
+            Self::Vacuous => "vacuous",
         }
     }
 }

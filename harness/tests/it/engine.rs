@@ -1,7 +1,7 @@
 //! Replay against full forward passes with edited weights, and edits against their undoing.
 use crate::support::{model, relative};
 use ment::config::Quantity;
-use ment::edit::{Applied, ColumnDelta, Edit, Neuron};
+use ment::edit::{Applied, ColumnDelta, Edit, Neuron, Reach};
 use ment::engine::block::{block, contribution};
 use ment::engine::forward::{logits, logits_with_weights_edited};
 use ment::engine::integrated_gradients::{PathPoint, integrated_gradients};
@@ -36,10 +36,18 @@ fn edit(model: &dyn CausalLm, drawn: &[Drawn]) -> Edit {
                 let neuron =
                     Neuron { layer: layer.index(spec.layers), index: index.index(spec.d_ff) };
                 let phase = Tensor::arange(spec.d_model as i64, (Kind::Float, Device::Cpu));
-                ColumnDelta { neuron, delta: (phase * 0.7 + *seed as f64).sin() }
+                ColumnDelta::new(neuron, (phase * 0.7 + *seed as f64).sin())
             })
             .collect(),
     )
+}
+
+/// The same, every third column at the end of a sequence only.
+fn reaching(model: &dyn CausalLm, drawn: &[Drawn]) -> Edit {
+    let columns = edit(model, drawn).0.into_iter().zip(drawn);
+    let reach = |seed: i64| if seed % 3 == 0 { Reach::End } else { Reach::All };
+    let columns = columns.map(|(c, (_, _, seed))| ColumnDelta { reach: reach(*seed), ..c });
+    Edit(columns.collect())
 }
 
 fn ids(tokens: usize, seed: i64, model: &dyn CausalLm) -> Tensor {
@@ -67,7 +75,7 @@ proptest! {
         let model = model.as_ref();
         let ids = ids(12, seed, model);
         let mut standing = edit(model, &standing);
-        let edits: Vec<Edit> = edits.iter().map(|drawn| edit(model, drawn)).collect();
+        let edits: Vec<Edit> = edits.iter().map(|drawn| reaching(model, drawn)).collect();
         let trace = if to_ends { Trace::to_ends } else { Trace::new };
         let trace = trace(model, &Sequences::one(&ids), standing.clone());
         let mut replay = Replay::new(model, trace, edits.clone(), budget);
@@ -78,11 +86,43 @@ proptest! {
                 let difference = relative(&rows.get(row as i64), &reference);
                 prop_assert!(difference < TOLERANCE, "round {round} row {row}: {difference:.2e}");
             }
-            if let Some(commit) = commits.get(round) {
-                let commit = commit.index(edits.len());
+            let commit = commits.get(round).map(|commit| commit.index(edits.len()));
+            // An edit of some positions only cannot stand.
+            if let Some(commit) = commit.filter(|&commit| edits[commit].is_of_weights()) {
                 replay.commit(commit);
                 standing = standing.and(&edits[commit]);
             }
+        }
+    }
+
+    /// Candidates that are replaced after a commit, or taken out, count as if they had been so from the start.
+    #[test]
+    fn replay_with_other_candidates_equals_edited_weights(
+        edits in prop::collection::vec(drawn(), 3..6),
+        out in any::<prop::sample::Index>(),
+        budget in prop::sample::select(vec![0_usize, 100_000, usize::MAX]),
+        seed in 0..50_i64,
+    ) {
+        let model = model("llama");
+        let model = model.as_ref();
+        let ids = ids(12, seed, model);
+        let mut edits: Vec<Edit> = edits.iter().map(|drawn| edit(model, drawn)).collect();
+        let trace = Trace::to_ends(model, &Sequences::one(&ids), Edit::none());
+        let mut replay = Replay::new(model, trace, edits.clone(), budget);
+        let _ = replay.logits();
+        let standing = edits[0].clone();
+        replay.commit(0);
+        edits[0].0.iter_mut().for_each(|column| column.delta = &column.delta * 0.5);
+        replay.replace(0, edits[0].clone());
+        let out = 1 + out.index(edits.len() - 1);
+        replay.remove(out);
+        edits.remove(out);
+        let rows = replay.logits().squeeze_dim(1);
+        prop_assert_eq!(rows.size()[0] as usize, edits.len());
+        for (row, edit) in edits.iter().enumerate() {
+            let reference = logits_with_weights_edited(model, &ids, &standing.and(edit));
+            let difference = relative(&rows.get(row as i64), &reference);
+            prop_assert!(difference < TOLERANCE, "row {row}: {difference:.2e}");
         }
     }
 
@@ -113,7 +153,7 @@ proptest! {
     ) {
         let model = model(FAMILIES[family]);
         let model = model.as_ref();
-        let edit = edit(model, &drawn);
+        let edit = reaching(model, &drawn);
         let prompt = |(&length, seed): (&usize, i64)| {
             let own = ids(length, seed, model);
             if seed % 3 == 0 {

@@ -54,7 +54,7 @@ proptest! {
         let edit = Edit(edited.into_iter().map(|(layer, index, seed)| {
             let phase = Tensor::arange(model.spec().d_model as i64, (Kind::Float, Device::Cpu));
             let delta = (phase * 0.7 + seed as f64).sin();
-            ColumnDelta { neuron: Neuron { layer, index }, delta }
+            ColumnDelta::new(Neuron { layer, index }, delta)
         }).collect());
         let all: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
         let reference = logits(model, &Tensor::from_slice(&all).unsqueeze(0), &edit).squeeze_dim(0);

@@ -30,6 +30,7 @@ mod odd_folders;
 mod patch;
 #[cfg(feature = "torch")]
 mod patch_shown;
+mod planning;
 #[cfg(feature = "torch")]
 mod predict;
 #[cfg(feature = "torch")]

@@ -32,7 +32,8 @@ fn config(methods: &str) -> String {
 fn everything() -> String {
     let mut methods = String::from(
         "[[no_edit]]\n[[kn]]\nlabel = \"KN (step=1)\"\nsteps = 1\nshare = 0.1\nthreshold = 0.1\n\
-         [[kn]]\nsteps = 4\nlabel = \"KN\"\nshare = 0.1\nthreshold = 0.02\nparallel.own = true\n[[ment]]\n",
+         [[kn]]\nlabel = \"KN everywhere\"\nsteps = 4\nshare = 0.1\nthreshold = 0.02\nparallel.own = true\n\
+         positions = \"all\"\n[[kn]]\nsteps = 4\nlabel = \"KN\"\nshare = 0.1\nthreshold = 0.02\nparallel.own = true\n[[ment]]\n",
     );
     for (label, departure) in VARIANTS {
         methods += &format!("[[ment]]\nlabel = {label:?}\n{departure}\n");
@@ -58,7 +59,7 @@ fn every_method_runs_and_the_tables_hold_them_all() {
     let stdout = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
     let records = bench.records("out");
     let trials = trials(&records);
-    assert_eq!(trials.len(), 12);
+    assert_eq!(trials.len(), 13);
     let errors = trials["MENT"].len();
     assert!(errors > 5);
     for (method, trials) in &trials {
@@ -191,7 +192,13 @@ fn combinations_that_make_no_sense_are_refused() {
         "[[ment]]\nlocate.score = \"random\"\nlocate.positions = \"last\"\n",
         "[[ment]]\nestimate.distribution = \"one_hot_difference\"\nestimate.virtual_distribution = \"switched\"\n",
         "[[ment]]\nestimate.distribution = \"logits\"\nestimate.virtual_distribution = \"one_hot\"\n",
-        "[[ment]]\nplan = \"score\"\nquota = 11\n",
+        "[[ment]]\nquota = 11\n",
+        "[[ment]]\nplan = \"score\"\nreplan = \"once\"\n",
+        "[[ment]]\nlocate.score = \"fixed\"\n",
+        "[[ment]]\nlocate.neurons = [[0, 1]]\nquota = 1\n",
+        "[[ment]]\nlocate.score = \"fixed\"\nlocate.neurons = [[0, 1], [0, 1]]\nquota = 2\n",
+        "[[ment]]\nlocate.score = \"fixed\"\nlocate.neurons = [[0, 1]]\n",
+        "[[ment]]\nestimate.pathway_rule = \"contribution\"\n",
         "[[ment]]\nestimate.pathways = 0.0\n",
         "[[ment]]\nquota = 0\n",
         "[[kn]]\nsteps = 0\n",

@@ -66,7 +66,8 @@ fn gradients(name: &str) {
             let trace = Trace::with_graphs(model, &sequences, Edit::none(), budget);
             let argmax = trace.logits_at(model, POSITION).argmax(0, false);
             let at = (POSITION, u32::try_from(i64::try_from(argmax).unwrap()).unwrap());
-            gradient::gradients(model, &trace, at, Quantity::Probability, 0, |layer, _, ours| {
+            gradient::gradients(model, &trace, at, Quantity::Probability, 0, |found| {
+                let (layer, ours) = (found.layer, found.gradient);
                 let reference = reference(layer);
                 let covered = ours.size()[1];
                 let reference = reference.narrow(1, POSITION as i64 + 1 - covered, covered);

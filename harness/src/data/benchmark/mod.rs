@@ -86,6 +86,12 @@ impl Benchmark {
         self.of_type(self.type_of(place)).filter(move |other| other.subtype != place.subtype)
     }
 
+    /// Type and name of each subtype, in order.
+    pub fn names(&self) -> Vec<(String, String)> {
+        let names = self.subtypes.iter();
+        names.map(|subtype| (self.types[subtype.of].clone(), subtype.name.clone())).collect()
+    }
+
     /// Index of the type of the sample at `place`.
     pub fn type_of(&self, place: Place) -> usize {
         self.subtypes[place.subtype].of

@@ -88,9 +88,8 @@ fn experiment(
     purpose: Purpose,
 ) -> Result<Option<Forecast>> {
     let device = device::open(place.device)?;
-    // What config and headers tell comes before data are read and embedded.
-    model::check(&config.model.path, device::options(&config.model, device))
-        .with_context(|| unloadable(config))?;
+    // Errors that config and headers show come before data are read and embedded.
+    check::loadable(config, device).with_context(|| unloadable(config))?;
     if config.needs_encoder() {
         check::encoder(&config.retrieval.encoder)?;
     }
@@ -189,7 +188,12 @@ fn probe(
     let of = (place, &datasets[..]);
     let mut manifest = manifest(config, of, files, deviations, &loaded, encoder, &methods);
     let rank_cap = u32::try_from(settings.rank_cap.0).unwrap_or(u32::MAX);
-    manifest.probing = Some(ProbingReading { cases: benchmark.cases(), rank_cap });
+    manifest.probing = Some(ProbingReading {
+        cases: benchmark.cases(),
+        rank_cap,
+        rank_rule: settings.rank_rule,
+        subtypes: benchmark.names(),
+    });
     let OpenRun { store, done, rehearsal } = OpenRun::new(place, &manifest, purpose)?;
     let is_new = rehearsal.as_ref().map_or(&done, |rehearsal| &rehearsal.there).is_empty();
     let cases = cases(&benchmark, settings.cases).len();

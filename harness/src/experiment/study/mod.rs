@@ -88,6 +88,7 @@ impl StudyConfig {
         if config.labels().next().is_none() {
             return Err(wrong("no method; add a [[ment]] or [[kn]] entry".into()));
         }
+        config.check_edits_stand().map_err(wrong)?;
         let mut slugs: Vec<String> = config.labels().map(|label| slug(label)).collect();
         slugs.sort();
         if slugs.windows(2).any(|pair| pair[0] == pair[1]) || slugs[0].is_empty() {

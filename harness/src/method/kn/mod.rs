@@ -9,8 +9,8 @@ mod select;
 use self::attributions::{Attributions, Integral};
 use super::in_order::{Patches, patch};
 use super::{LlmError, Method, ParallelPrompt, Repair, RepairContext};
-use crate::config::{KnConfig, MethodKind, Quadrature, Quantity};
-use crate::edit::{ColumnDelta, Edit, Neuron, Phases};
+use crate::config::{DoubledPositions, KnConfig, MethodKind, Quadrature, Quantity};
+use crate::edit::{ColumnDelta, Edit, Neuron, Phases, Reach};
 use crate::engine::device::Clock;
 use crate::model::CausalLm;
 use anyhow::Result;
@@ -68,7 +68,7 @@ impl Method for KnowledgeNeurons {
         let clock = Clock::start(context.model.spec().device);
         let quota = located.len().min(self.config.quota.0);
         let columns: Vec<ColumnDelta> =
-            located[..quota].iter().map(|&neuron| doubled(context.model, neuron)).collect();
+            located[..quota].iter().map(|&neuron| self.doubled(context.model, neuron)).collect();
         seconds.estimate = clock.seconds();
 
         let clock = Clock::start(context.model.spec().device);
@@ -87,8 +87,17 @@ impl Method for KnowledgeNeurons {
     }
 
     fn deviations(&self) -> Vec<String> {
-        let KnConfig { label: _, quota, steps, quadrature, quantity, parallel, threshold, share } =
-            &self.config;
+        let KnConfig {
+            label: _,
+            quota,
+            steps,
+            quadrature,
+            quantity,
+            parallel,
+            threshold,
+            share,
+            positions,
+        } = &self.config;
         let mut found = vec![
             format!(
                 "Knowledge Neurons adapted: neurons that score at least {} of the highest in at \
@@ -102,8 +111,12 @@ impl Method for KnowledgeNeurons {
                 parallel.prompts.0,
                 if parallel.demonstrations { ", with demonstrations of their own" } else { "" }
             ),
-            "an activation is doubled at every position, by adding its column to itself".into(),
         ];
+        if *positions == DoubledPositions::All {
+            found.push(
+                "an activation is doubled at every position, by adding its column to itself".into(),
+            );
+        }
         if !matches!(steps.0, 1 | 20) {
             found.push(format!("{} steps, where the paper has 1 and 20", steps.0));
         }
@@ -166,10 +179,14 @@ impl KnowledgeNeurons {
         let neuron = |flat: usize| Neuron { layer: flat / width, index: flat % width };
         Ok((chosen.into_iter().map(neuron).collect(), saved))
     }
-}
 
-/// The edit that doubles a neuron: its column added to itself.
-fn doubled(model: &dyn CausalLm, neuron: Neuron) -> ColumnDelta {
-    let delta = model.ffn_output_matrix(neuron.layer).select(1, neuron.index as i64).copy();
-    ColumnDelta { neuron, delta }
+    /// The edit that doubles a neuron: its column added to itself.
+    fn doubled(&self, model: &dyn CausalLm, neuron: Neuron) -> ColumnDelta {
+        let delta = model.ffn_output_matrix(neuron.layer).select(1, neuron.index as i64).copy();
+        let reach = match self.config.positions {
+            DoubledPositions::Last => Reach::End,
+            DoubledPositions::All => Reach::All,
+        };
+        ColumnDelta { neuron, delta, reach }
+    }
 }

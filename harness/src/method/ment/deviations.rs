@@ -2,13 +2,24 @@
 //! one cannot be forgotten here.
 
 use crate::config::{
-    AcrossErrors, AttributedPositions, AttributedToken, Distribution, Estimate, FinalNorm,
-    HeadBias, Layers, Locate, MentConfig, Normalize, Plan, Quantity, Score, Virtual, Vocabulary,
+    AcrossErrors, AttributedPositions, AttributedToken, Combine, Distribution, Estimate, FinalNorm,
+    HeadBias, Layers, Locate, MentConfig, Normalize, PathwayRule, Plan, Quantity, Replan, Score,
+    Virtual, Vocabulary,
 };
 
 /// One clause a departure, in the order of the method's steps.
 pub(super) fn list(config: &MentConfig) -> Vec<String> {
-    let MentConfig { label: _, quota, candidates, locate, estimate, plan, across_errors } = config;
+    let MentConfig {
+        label: _,
+        quota,
+        candidates,
+        locate,
+        estimate,
+        plan,
+        replan,
+        repeat,
+        across_errors,
+    } = config;
     let mut found = self::locate(locate);
     found.extend(self::estimate(estimate));
     if matches!(plan, Plan::Gain | Plan::Rank) {
@@ -18,6 +29,12 @@ pub(super) fn list(config: &MentConfig) -> Vec<String> {
         found.push(
             "the argmax of Equation 3 is the error's own, also once another token leads".into(),
         );
+    }
+    if *replan == Replan::Once {
+        found.push("candidates are simulated once and patched in the order of their gains".into());
+    }
+    if *repeat {
+        found.push("a neuron may be patched more than once, and each patch counts".into());
     }
     if quota.0 != 10 {
         found.push(format!("the quota is {} neurons, not 10", quota.0));
@@ -32,10 +49,13 @@ pub(super) fn list(config: &MentConfig) -> Vec<String> {
 }
 
 fn locate(config: &Locate) -> Vec<String> {
-    let Locate { score, token, quantity, positions, layers } = config;
+    let Locate { score, token, quantity, positions, layers, neurons } = config;
     let mut found = Vec::new();
     if *score == Score::Activation && *positions == AttributedPositions::All {
         found.push("an activation is scored by its L2 norm over positions".into());
+    }
+    if *score == Score::Fixed {
+        found.push(format!("the same {} neurons are tried for every error", neurons.len()));
     }
     if *token == AttributedToken::Target {
         found.push("the target is attributed, not the argmax".into());
@@ -66,6 +86,8 @@ fn estimate(config: &Estimate) -> Vec<String> {
         head_bias,
         vocabulary,
         pathways,
+        pathway_rule,
+        combine,
     } = config;
     let mut found: Vec<String> = Vec::new();
     match distribution {
@@ -89,6 +111,9 @@ fn estimate(config: &Estimate) -> Vec<String> {
     if coefficient.0 != 1.0 {
         found.push(format!("the added vector is multiplied by {}", coefficient.0));
     }
+    if *combine == Combine::Average {
+        found.push("column and vector are averaged, not added".into());
+    }
     if !input_side {
         found.push("the input side of the interpolation is left out".into());
     }
@@ -100,8 +125,12 @@ fn estimate(config: &Estimate) -> Vec<String> {
     }
     if pathways.0 < 1.0 {
         found.push(format!(
-            "the pathways edited are the {:.0} % of the vector's entries of the largest magnitude",
-            pathways.0 * 100.0
+            "the pathways edited are the {:.0} % of the vector's entries {}",
+            pathways.0 * 100.0,
+            match pathway_rule {
+                PathwayRule::Magnitude => "of the largest magnitude",
+                PathwayRule::Contribution => "where the FFN output contributes most",
+            }
         ));
     }
     if *vocabulary == Vocabulary::Tokenizer {

@@ -2,9 +2,10 @@
 //! side and the output side; a neuron's new column is its old one plus its layer's vector.
 
 use super::super::{LlmError, Oracle, RepairContext, softmax};
+use super::pathways::Pathways;
 use super::virtual_distribution::{raise_to_top, switch};
 use crate::config::{
-    Depth, Distribution, Estimate, FinalNorm, HeadBias, MentConfig, Normalize, Virtual,
+    Combine, Depth, Distribution, Estimate, FinalNorm, HeadBias, MentConfig, Normalize, Virtual,
 };
 use crate::edit::{ColumnDelta, Neuron};
 use anyhow::Result;
@@ -17,14 +18,15 @@ pub(super) fn columns(
     error: &LlmError,
     logits: &Tensor,
     neurons: &[Neuron],
-    config: &MentConfig,
+    settings: &MentConfig,
     oracle: &Oracle,
 ) -> Result<Vec<ColumnDelta>> {
-    let config = &config.estimate;
+    let config = &settings.estimate;
     let output = normalize(&output_side(context, error, logits, config, oracle)?, config.normalize);
     let input =
         config.input_side.then(|| normalize(&input_side(context, error.at), config.normalize));
     let spec = context.model.spec();
+    let pathways = Pathways::new(context, error, neurons, settings);
     Ok(neurons
         .iter()
         .map(|&neuron| {
@@ -33,11 +35,41 @@ pub(super) fn columns(
             if let Some(input) = &input {
                 vector += input * (1.0 - depth);
             }
-            let vector = largest(&vector, config.pathways.0) * config.coefficient.0;
-            let delta = vector.to_kind(spec.kind);
-            ColumnDelta { neuron, delta }
+            let change = match config.combine {
+                Combine::Add => &vector * config.coefficient.0,
+                Combine::Average => {
+                    (&vector - column(context, neuron)) * share(config.coefficient.0)
+                }
+            };
+            let delta = pathways.only(&change, &vector, neuron.layer);
+            ColumnDelta::new(neuron, delta.to_kind(spec.kind))
         })
         .collect())
+}
+
+/// Weight of the vector in a weighted mean with the column, c / (1 + c).
+fn share(coefficient: f64) -> f64 {
+    coefficient / (1.0 + coefficient)
+}
+
+/// The factor on a delta for each time that its neuron has been patched before, for one error. A sum
+/// takes the same delta again. A mean takes one from the column as it then is, so that the distance to
+/// the vector, and with it the delta, has shrunk to 1 - c/(1 + c).
+pub(super) fn again(config: &Estimate) -> f64 {
+    match config.combine {
+        Combine::Add => 1.0,
+        Combine::Average => 1.0 - share(config.coefficient.0),
+    }
+}
+
+/// The column of `neuron` under the edits that stand, `[D]`, f32.
+fn column(context: &RepairContext<'_>, neuron: Neuron) -> Tensor {
+    let matrix = context.model.ffn_output_matrix(neuron.layer);
+    let mut column = matrix.select(1, neuron.index as i64).to_kind(Kind::Float);
+    for standing in context.trace.edit.0.iter().filter(|standing| standing.neuron == neuron) {
+        column = column + &standing.delta;
+    }
+    column
 }
 
 /// r_o of Equation 2, `[D]`: the state before the head that would give the virtual distribution.
@@ -114,17 +146,6 @@ fn one_hot(rows: usize, tokens: &[(u32, f32)]) -> Tensor {
     Tensor::from_slice(&wanted)
 }
 
-/// `vector` `[D]` with all but a `share` of its entries, the largest in magnitude, set to zero.
-fn largest(vector: &Tensor, share: f64) -> Tensor {
-    let entries = vector.numel();
-    let kept = ((entries as f64 * share).round() as i64).max(1);
-    if kept == entries as i64 {
-        return vector.shallow_clone();
-    }
-    let (_, places) = vector.abs().topk(kept, 0, true, false);
-    vector.zeros_like().scatter(0, &places, &vector.gather(0, &places, false))
-}
-
 /// Whether the distribution stands for a state, rather than for a change of it.
 fn is_whole(distribution: Distribution) -> bool {
     matches!(distribution, Distribution::Probabilities | Distribution::Logits)
@@ -153,5 +174,31 @@ fn depth(layer: usize, layers: usize, how: Depth) -> f64 {
     match how {
         Depth::Entering => layer as f64 / layers as f64,
         Depth::Leaving => (layer + 1) as f64 / layers as f64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{again, share};
+    use crate::config::{Coefficient, Combine, Estimate};
+
+    /// A column of one entry, averaged again and again with a vector, one patch after the other.
+    #[test]
+    fn repeated_patches_average_from_the_column_as_it_then_is() {
+        let (coefficient, vector, start) = (0.25, 3.0, -1.0);
+        let config = Estimate {
+            combine: Combine::Average,
+            coefficient: Coefficient(coefficient),
+            ..Estimate::default()
+        };
+        let (mut column, mut patched) = (start, start);
+        let mut delta = (vector - start) * share(coefficient);
+        for _ in 0..6 {
+            column = (column + coefficient * vector) / (1.0 + coefficient);
+            patched += delta;
+            delta *= again(&config);
+            assert!((column - patched).abs() < 1e-12, "{column} is not {patched}");
+        }
+        assert_eq!(again(&Estimate::default()), 1.0);
     }
 }

@@ -7,21 +7,23 @@ use crate::engine::gradient::gradients;
 use crate::engine::integrated_gradients::{PathPoint, integrated_gradients};
 use crate::engine::prompt_end::PromptEnd;
 use crate::engine::trace::Trace;
-use crate::model::CausalLm;
+use crate::error::InputError;
+use crate::model::{CausalLm, Spec};
+use anyhow::Result;
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
 /// The neurons with the highest scores, best first.
+///
+/// # Errors
+/// If a fixed neuron is not one of the model.
 pub(super) fn locate(
     context: &RepairContext<'_>,
     error: &LlmError,
     config: &MentConfig,
-) -> Vec<Neuron> {
+) -> Result<Vec<Neuron>> {
     let first = first_layer(context, &config.locate);
-    let token = match config.locate.token {
-        AttributedToken::Argmax => error.argmax,
-        AttributedToken::Target => error.target,
-    };
+    let token = attributed_token(error, &config.locate);
     let scores = match config.locate.score {
         Score::InputTimesGradient => {
             let at = (error.at, token);
@@ -29,15 +31,32 @@ pub(super) fn locate(
         }
         Score::Activation => activation(context.trace, error.at, first, config.locate.positions),
         Score::Random => random(context, error, first),
+        Score::Fixed => return fixed(context.model.spec(), config),
     };
     let width = scores.size()[1] as usize;
     let k = config.candidates.0.min(scores.numel()) as i64;
     let (_, top) = scores.flatten(0, -1).topk(k, 0, true, true);
     let top = Vec::<i64>::try_from(top).expect("indices are integers");
-    top.into_iter()
+    Ok(top
+        .into_iter()
         .map(|flat| flat as usize)
         .map(|flat| Neuron { layer: first + flat / width, index: flat % width })
-        .collect()
+        .collect())
+}
+
+/// The token whose prediction is attributed.
+pub(super) fn attributed_token(error: &LlmError, config: &Locate) -> u32 {
+    match config.token {
+        AttributedToken::Argmax => error.argmax,
+        AttributedToken::Target => error.target,
+    }
+}
+
+/// The first candidates of `locate.neurons`.
+fn fixed(spec: &Spec, config: &MentConfig) -> Result<Vec<Neuron>> {
+    config.check_neurons(spec.layers, spec.d_ff).map_err(InputError::new)?;
+    let neurons = config.locate.neurons.iter().take(config.candidates.0);
+    Ok(neurons.map(|&(layer, index)| Neuron { layer, index }).collect())
 }
 
 /// Size of every neuron's post-activation in layers `first..`, `[layers, F]`, f32: at position `at`,
@@ -96,8 +115,9 @@ pub fn attribution(
         AttributedPositions::All => {
             let mut scores = Vec::with_capacity(model.spec().layers - first);
             let at = (at, token);
-            gradients(model, trace, at, config.quantity, first, |_, activation, gradient| {
-                let product = (activation * gradient).squeeze_dim(0).to_kind(Kind::Float);
+            gradients(model, trace, at, config.quantity, first, |layer| {
+                let product =
+                    (layer.post_activation * layer.gradient).squeeze_dim(0).to_kind(Kind::Float);
                 scores.push(product.norm_scalaropt_dim(2.0, [0_i64].as_slice(), false));
             });
             scores.reverse();

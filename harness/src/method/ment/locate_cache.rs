@@ -4,6 +4,7 @@ use super::super::{LlmError, RepairContext};
 use crate::config::{Locate, MentConfig};
 use crate::edit::Neuron;
 use crate::engine::device::Clock;
+use anyhow::Result;
 use std::cell::RefCell;
 
 /// What was located on one trace.
@@ -28,20 +29,20 @@ impl LocateCache {
         context: &RepairContext<'_>,
         error: &LlmError,
         config: &MentConfig,
-        find: impl FnOnce() -> Vec<Neuron>,
-    ) -> (Vec<Neuron>, f64) {
+        find: impl FnOnce() -> Result<Vec<Neuron>>,
+    ) -> Result<(Vec<Neuron>, f64)> {
         let (locate, candidates) = (&config.locate, config.candidates.0);
         let same = |known: &&LocatedEntry| {
             known.error == *error && known.locate == *locate && known.candidates == candidates
         };
         if let Some(known) = self.0.borrow().iter().find(same) {
-            return (known.neurons.clone(), known.seconds);
+            return Ok((known.neurons.clone(), known.seconds));
         }
         let clock = Clock::start(context.model.spec().device);
-        let neurons = find();
+        let neurons = find()?;
         let (error, locate, seconds) = (*error, locate.clone(), clock.seconds());
         let known = LocatedEntry { error, locate, candidates, neurons: neurons.clone(), seconds };
         self.0.borrow_mut().push(known);
-        (neurons, 0.0)
+        Ok((neurons, 0.0))
     }
 }

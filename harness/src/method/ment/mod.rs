@@ -4,6 +4,7 @@ mod deviations;
 mod estimate;
 mod locate;
 mod locate_cache;
+mod pathways;
 mod plan;
 mod virtual_distribution;
 
@@ -11,9 +12,11 @@ pub use self::locate::attribution;
 pub use self::locate_cache::LocateCache;
 pub use self::virtual_distribution::raise_to_top;
 
+use self::plan::Candidates;
 use super::{LlmError, Method, Oracle, Repair, RepairContext};
 use crate::config::{
-    AcrossErrors, AttributedPositions, Config, Locate, MentConfig, MethodKind, Score, Vocabulary,
+    AcrossErrors, AttributedPositions, Config, Locate, MentConfig, MethodKind, PathwayRule, Score,
+    Vocabulary,
 };
 use crate::edit::Phases;
 use crate::engine::device::Clock;
@@ -81,21 +84,23 @@ impl Method for Ment {
 
     fn differentiates_the_datum(&self) -> bool {
         let Locate { score, positions, .. } = &self.config.locate;
-        *score == Score::InputTimesGradient && *positions == AttributedPositions::All
+        self.config.estimate.pathway_rule == PathwayRule::Contribution
+            || (*score == Score::InputTimesGradient && *positions == AttributedPositions::All)
     }
 
     fn repair(&self, context: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {
         let mut seconds = Phases::default();
         let clock = Clock::start(context.model.spec().device);
         let find = || locate::locate(context, error, &self.config);
-        let (neurons, saved) = context.located.or_find(context, error, &self.config, find);
+        let (neurons, saved) = context.located.or_find(context, error, &self.config, find)?;
         // Neurons known from another setting take no time here; the method's cost is a first time's.
         seconds.locate = clock.seconds() + saved;
 
         let clock = Clock::start(context.model.spec().device);
         let logits = context.trace.logits_at(context.model, error.at);
-        let candidates =
+        let columns =
             estimate::columns(context, error, &logits, &neurons, &self.config, &self.oracle)?;
+        let candidates = Candidates { columns, again: estimate::again(&self.config.estimate) };
         seconds.estimate = clock.seconds();
 
         plan::plan(context, error, &logits, &candidates, &self.config, seconds)

@@ -4,76 +4,163 @@ use super::super::in_order::{Patches, patch};
 use super::super::observe::{Simulated, log_ratio, observe_candidates};
 use super::super::simulate::Simulation;
 use super::super::{LlmError, Repair, RepairContext, observe};
-use crate::config::{MentConfig, Plan};
+use crate::config::{MentConfig, Plan, Replan};
 use crate::edit::{ColumnDelta, Edit, Patched, Phases};
 use crate::engine::device::Clock;
 use anyhow::Result;
 use tch::Tensor;
 
-/// Patches some of `candidates`, best located first, until the target is the argmax or the quota is
-/// spent. `logits` `[V]` are those at the error, before any; `seconds` those of the steps before.
+/// Located neurons with their deltas, best located first.
+pub(super) struct Candidates {
+    pub(super) columns: Vec<ColumnDelta>,
+    /// Factor on a delta for each time that its neuron was patched before.
+    pub(super) again: f64,
+}
+
+impl Candidates {
+    /// The edit by candidate `index`, whose neuron was patched `before` times for this error.
+    fn edit(&self, index: usize, before: usize) -> Edit {
+        let ColumnDelta { neuron, delta, .. } = &self.columns[index];
+        let delta = match before {
+            0 => delta.shallow_clone(),
+            _ => delta * self.again.powi(before as i32),
+        };
+        Edit(vec![ColumnDelta::new(*neuron, delta)])
+    }
+
+    fn edits(&self) -> Vec<Edit> {
+        (0..self.columns.len()).map(|index| self.edit(index, 0)).collect()
+    }
+}
+
+/// Patches some of `candidates` until the target is the argmax or the quota is spent. `logits` `[V]`
+/// are those at the error, before any; `seconds` those of the steps before.
 pub(super) fn plan(
     context: &RepairContext<'_>,
     error: &LlmError,
     logits: &Tensor,
-    candidates: &[ColumnDelta],
+    candidates: &Candidates,
     config: &MentConfig,
     mut seconds: Phases,
 ) -> Result<Repair> {
-    let quota = config.quota.0;
+    let device = context.model.spec().device;
     let Patches { edit, neurons, after } = if config.plan == Plan::Score {
-        let clock = Clock::start(context.model.spec().device);
-        let patches = patch(context, error, logits, &candidates[..quota.min(candidates.len())])?;
+        let clock = Clock::start(device);
+        let order: Vec<usize> = (0..candidates.columns.len()).collect();
+        let patches = given(context, error, logits, candidates, &order, config)?;
+        seconds.plan = clock.seconds();
+        patches
+    } else if config.replan == Replan::Once {
+        let clock = Clock::start(device);
+        let order = by_gain(context, error, candidates, config.plan)?;
+        let patches = given(context, error, logits, candidates, &order, config)?;
         seconds.plan = clock.seconds();
         patches
     } else {
-        simulated(context, error, logits, candidates, (config.plan, quota), &mut seconds)?
+        simulated(context, error, logits, candidates, config, &mut seconds)?
     };
     let solved = after.target_rank == 1;
     let edit = if solved { edit } else { Edit::none() };
-    let located = candidates.iter().map(|candidate| candidate.neuron).collect();
+    let located = candidates.columns.iter().map(|candidate| candidate.neuron).collect();
     Ok(Repair { edit, solved, located, neurons, parallel: None, after, seconds })
 }
 
-/// Tries every candidate on top of the edits so far and commits the best, again and again. A neuron
-/// may be chosen more than once; one that breaks the model is not chosen.
+/// Patches candidates in `order`; where a neuron may be patched again, the first of them always is.
+fn given(
+    context: &RepairContext<'_>,
+    error: &LlmError,
+    logits: &Tensor,
+    candidates: &Candidates,
+    order: &[usize],
+    config: &MentConfig,
+) -> Result<Patches> {
+    let places: Vec<(usize, usize)> = match order.first() {
+        Some(&first) if config.repeat => (0..config.quota.0).map(|round| (first, round)).collect(),
+        _ => order.iter().take(config.quota.0).map(|&index| (index, 0)).collect(),
+    };
+    let columns: Vec<ColumnDelta> =
+        places.iter().flat_map(|&(index, before)| candidates.edit(index, before).0).collect();
+    let mut patches = patch(context, error, logits, &columns)?;
+    for patched in &mut patches.neurons {
+        patched.candidate = places[patched.candidate].0;
+    }
+    Ok(patches)
+}
+
+/// The candidates that do not break the model, best simulated first.
+fn by_gain(
+    context: &RepairContext<'_>,
+    error: &LlmError,
+    candidates: &Candidates,
+    plan: Plan,
+) -> Result<Vec<usize>> {
+    if candidates.columns.is_empty() {
+        return Ok(Vec::new());
+    }
+    let logits = Simulation::new(context, error, candidates.edits()).logits();
+    let mut left: Vec<(usize, Simulated)> = sound(&observe_candidates(&logits, error)?).collect();
+    let mut order = Vec::with_capacity(left.len());
+    while let Some((next, _)) = best(plan, left.iter().copied()) {
+        left.retain(|(index, _)| *index != next);
+        order.push(next);
+    }
+    Ok(order)
+}
+
+/// The candidates that do not break the model, with their indices.
+fn sound(after: &[Option<Simulated>]) -> impl Iterator<Item = (usize, Simulated)> {
+    after.iter().enumerate().filter_map(|(index, after)| Some((index, (*after)?)))
+}
+
+/// Tries every candidate on top of the edits so far and commits the best, again and again. A candidate
+/// that breaks the model is not chosen.
 fn simulated(
     context: &RepairContext<'_>,
     error: &LlmError,
     logits: &Tensor,
-    candidates: &[ColumnDelta],
-    (plan, quota): (Plan, usize),
+    candidates: &Candidates,
+    config: &MentConfig,
     seconds: &mut Phases,
 ) -> Result<Patches> {
     let device = context.model.spec().device;
+    let quota = config.quota.0;
     let clock = Clock::start(device);
     let logits = logits.unsqueeze(0);
     let mut now = observe(&logits, error.target)?[0];
     let mut ratio = log_ratio(&logits, error.target, error.argmax)?[0];
-    let edits: Vec<Edit> = candidates.iter().map(|c| Edit(vec![c.clone()])).collect();
-    let mut simulation = Simulation::new(context, error, edits.clone());
+    let mut simulation = Simulation::new(context, error, candidates.edits());
+    // The candidate of each row of the simulation, and how often each was patched.
+    let mut rows: Vec<usize> = (0..candidates.columns.len()).collect();
+    let mut patched = vec![0; candidates.columns.len()];
     let mut edit = Edit::none();
     let mut neurons = Vec::new();
     seconds.plan += clock.seconds();
 
-    while now.target_rank > 1 && neurons.len() < quota {
+    while now.target_rank > 1 && neurons.len() < quota && !rows.is_empty() {
         let clock = Clock::start(device);
         let after = observe_candidates(&simulation.logits(), error)?;
-        let sound = after.iter().enumerate().filter_map(|(index, after)| Some((index, (*after)?)));
-        let Some((best, after)) = best(plan, sound) else { break };
+        let Some((row, after)) = best(config.plan, sound(&after)) else { break };
+        let candidate = rows[row];
         neurons.push(Patched {
-            neuron: candidates[best].neuron,
-            candidate: best,
+            neuron: candidates.columns[candidate].neuron,
+            candidate,
             rank_gain: i64::from(now.target_rank) - i64::from(after.seen.target_rank),
             log_ratio_gain: after.ratio - ratio,
         });
         (now, ratio) = (after.seen, after.ratio);
-        edit = edit.and(&edits[best]);
+        edit = edit.and(&candidates.edit(candidate, patched[candidate]));
+        patched[candidate] += 1;
         seconds.plan += clock.seconds();
 
         if now.target_rank > 1 && neurons.len() < quota {
             let clock = Clock::start(device);
-            simulation.commit(best);
+            simulation.commit(row);
+            if !config.repeat {
+                simulation.remove(row);
+                rows.remove(row);
+            } else if candidates.again != 1.0 {
+                simulation.replace(row, candidates.edit(candidate, patched[candidate]));
+            }
             seconds.apply += clock.seconds();
         }
     }

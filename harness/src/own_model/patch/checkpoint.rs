@@ -105,7 +105,7 @@ impl Origin {
         let column = |(neuron, was): (&Neuron, &Tensor)| {
             let now = model.ffn_output_matrix(neuron.layer).select(1, neuron.index as i64);
             let delta = was.to_device(now.device()).to_kind(now.kind()) - now;
-            ColumnDelta { neuron: *neuron, delta }
+            ColumnDelta::new(*neuron, delta)
         };
         Edit(self.columns.iter().map(column).collect())
     }

@@ -131,7 +131,7 @@ impl Patch {
     /// # Errors
     /// If libtorch fails.
     pub fn new(card: Card, edit: &Edit) -> Result<Self> {
-        let column = |ColumnDelta { neuron, delta }: &ColumnDelta| {
+        let column = |ColumnDelta { neuron, delta, .. }: &ColumnDelta| {
             let delta = Vec::<f32>::try_from(delta.to_kind(Kind::Float))?;
             Ok(PatchColumn { neuron: *neuron, delta })
         };
@@ -142,7 +142,7 @@ impl Patch {
     pub fn edit(&self, spec: &Spec) -> Edit {
         let column = |PatchColumn { neuron, delta }: &PatchColumn| {
             let delta = Tensor::from_slice(delta).to_kind(spec.kind).to_device(spec.device);
-            ColumnDelta { neuron: *neuron, delta }
+            ColumnDelta::new(*neuron, delta)
         };
         Edit(self.columns.iter().map(column).collect())
     }

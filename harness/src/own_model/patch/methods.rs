@@ -8,9 +8,10 @@ const METHODS: &str = include_str!("methods.toml");
 
 /// Keys that a patch does not read: of what an experiment does with other data and other errors, and the
 /// share of the prompts that a neuron of KN must count in, as a patch has one prompt.
-const UNREAD: [&str; 7] = [
+const UNREAD: [&str; 8] = [
     "kn.parallel",
     "kn.share",
+    "kn.positions",
     "ment.across_errors",
     "execution.too_long",
     "execution.unrelated_probes",

@@ -159,6 +159,7 @@ impl Identity {
             let kind = keys.shift_remove("kind").unwrap_or_default();
             keys.shift_remove("encoder");
             let kind = kind.as_str().unwrap_or_default();
+            add_absent(kind, keys);
             match value[kind].as_array_mut() {
                 Some(methods) => methods.push(settings),
                 None => value[kind] = vec![settings].into(),
@@ -246,7 +247,17 @@ pub fn id(config: &Config, set: &[String]) -> String {
 const PLACES: [&str; 5] = ["path", "from", "encoder", "cache", "description"];
 
 /// Keys besides that change no record.
-const NOT_IDENTITY: [&str; 4] = ["memory_mib", "cases", "rank_cap", "strict"];
+const NOT_IDENTITY: [&str; 5] = ["memory_mib", "cases", "rank_cap", "rank_rule", "strict"];
+
+/// Adds to the settings of a method the keys that manifests leave out and whose default is another one
+/// now: a run made before `repeat` or `positions` existed was made with these values.
+fn add_absent(kind: &str, settings: &mut Map<String, Value>) {
+    if kind == MethodKind::Ment.key() {
+        settings.entry("repeat").or_insert(true.into());
+    } else if kind == MethodKind::Kn.key() {
+        settings.entry("positions").or_insert("all".into());
+    }
+}
 
 /// Of the value, not of the order in which its keys happen to be declared.
 fn short_hash(value: &impl Serialize) -> String {

@@ -7,6 +7,7 @@ mod session;
 pub use self::identity::{Identity, id};
 pub use self::session::{OUTSIDE, Session, command, places};
 
+use crate::config::RankRule;
 use crate::records::Record;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
@@ -49,12 +50,19 @@ pub struct Manifest {
 }
 
 /// How records of the probing experiment are read; no part of what was measured.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProbingReading {
     /// Cases of the whole benchmark.
     pub cases: usize,
-    /// What a rank counts as at most.
+    /// The largest rank that counts.
     pub rank_cap: u32,
+    /// What becomes of larger ranks.
+    #[serde(default)]
+    pub rank_rule: RankRule,
+    /// Type and name of each subtype, in the order of the benchmark; empty in older manifests. It tells
+    /// which subtype an unrelated probe is of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subtypes: Vec<(String, String)>,
 }
 
 /// Where a run was made.

@@ -1,29 +1,61 @@
 //! Figure 6: proportions of #PatchedNeuron.
 
+use crate::records::distinct;
 use crate::report::figures::panels::Panels;
-use crate::report::measures::repairs::AllRepairs;
+use crate::report::measures::repairs::{AllRepairs, ReportedRepair};
 use crate::report::tables::by_class::{ByClass, Cell};
 use crate::table::{Format, Table};
 
 pub(crate) const NAME: &str = "figure6";
+pub(crate) const NEURONS: &str = "figure6_neurons";
 
 /// Neurons an edit may have; the last stands for all above the paper's quota.
 const COUNTS: [&str; 11] = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", ">10"];
 
-/// Of the edits that solved their error, the share that patched so many neurons.
+/// Share of the edits that solved their error, by number of patches.
 pub(crate) fn build(repairs: &AllRepairs<'_>) -> Table {
+    let note = if repeats(repairs) {
+        "shares of the edits that solved their error, by patches; figure6_neurons counts a neuron patched \
+         several times once"
+    } else {
+        "shares of the edits that solved their error; no neuron was patched twice for one error"
+    };
+    let title = "Figure 6: Comparison of proportions of #PatchedNeuron.";
+    counted(repairs, (NAME, title, note), |repair| repair.neurons.len())
+}
+
+/// The same by distinct neurons; `None` if no edit patches a neuron twice.
+pub(crate) fn distinct_neurons(repairs: &AllRepairs<'_>) -> Option<Table> {
+    let title = "Figure 6 with distinct neurons counted.";
+    let note = "shares of the edits that solved their error; a neuron patched several times for one error \
+                counts once";
+    repeats(repairs)
+        .then(|| counted(repairs, (NEURONS, title, note), |repair| distinct(repair.neurons)))
+}
+
+/// True if some edit patches a neuron more than once.
+fn repeats(repairs: &AllRepairs<'_>) -> bool {
+    let mut edits = repairs.all.iter().filter(|repair| repair.solved);
+    edits.any(|repair| distinct(repair.neurons) < repair.neurons.len())
+}
+
+fn counted(
+    repairs: &AllRepairs<'_>,
+    (name, title, note): (&'static str, &'static str, &'static str),
+    count: impl Fn(&ReportedRepair<'_>) -> usize,
+) -> Table {
     let edits = || repairs.all.iter().filter(|repair| repair.solved);
-    let above = edits().any(|repair| repair.neurons.len() >= COUNTS.len());
+    let above = edits().any(|repair| count(repair) >= COUNTS.len());
     let by_class = ByClass {
-        name: NAME,
-        title: "Figure 6: Comparison of proportions of #PatchedNeuron.",
+        name,
+        title,
         counted: "Edits",
         classes: if above { &COUNTS } else { &COUNTS[..COUNTS.len() - 1] },
         cell: Cell::Share,
         format: Format::Percent,
-        note: "shares of the edits that solved their error; skipped errors have none",
+        note,
     };
-    let observed = edits().map(|repair| repair.observed(repair.neurons.len() - 1, 1.0));
+    let observed = edits().map(|repair| repair.observed(count(repair) - 1, 1.0));
     by_class.table(repairs, observed)
 }
 

@@ -21,10 +21,14 @@ pub(crate) struct Cost {
     pub(crate) errors: f64,
     /// Share of errors skipped.
     pub(crate) skipped: f64,
-    /// Neurons of an edit; `None` where every error was skipped.
+    /// Patches of an edit; `None` where every error was skipped.
     pub(crate) patched: Option<f64>,
-    /// NeuronCost: neurons patched, one more than the quota where skipped.
+    /// Neurons of an edit, each counted once; `None` likewise.
+    pub(crate) distinct: Option<f64>,
+    /// NeuronCost: patches, one more than the quota where skipped.
     pub(crate) nc: f64,
+    /// NeuronCost with neurons counted once.
+    pub(crate) nc_distinct: f64,
     /// TimeCost and its phases, seconds.
     pub(crate) phases: Phases,
     /// Share of unrelated predictions that edits keep, where they were probed.
@@ -39,6 +43,7 @@ pub(crate) struct Cost {
 struct Confidence {
     nc: Option<Interval>,
     patched: Option<Interval>,
+    distinct: Option<Interval>,
     skipped: Option<Interval>,
 }
 
@@ -61,12 +66,17 @@ pub(crate) const NC: Figure =
     Figure { interval: |c| c.confidence.nc, ..Figure::new(|c| Some(c.nc)) };
 /// TimeCost, seconds.
 pub(crate) const TC: Figure = Figure::new(|c| Some(c.phases.total()));
-/// Neurons of an edit.
+/// Patches of an edit.
 pub(crate) const PATCHED: Figure = Figure {
     interval: |c| c.confidence.patched,
     count: |c| (c.errors * (1.0 - c.skipped)).round(),
     ..Figure::new(|c| c.patched)
 };
+/// Neurons of an edit, each counted once.
+pub(crate) const DISTINCT: Figure =
+    Figure { interval: |c| c.confidence.distinct, value: |c| c.distinct, ..PATCHED };
+/// NeuronCost with neurons counted once.
+pub(crate) const NC_DISTINCT: Figure = Figure::new(|c| Some(c.nc_distinct));
 /// Share of errors skipped.
 pub(crate) const SKIPPED: Figure =
     Figure { interval: |c| c.confidence.skipped, ..Figure::new(|c| Some(c.skipped)) };
@@ -87,7 +97,7 @@ pub(crate) struct Costs {
     pub(crate) frame: DataFrame,
 }
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "errors",
     "skipped",
     "patched",
@@ -99,6 +109,7 @@ const NAMES: [&str; 12] = [
     "apply",
     "kept",
     "parallel",
+    "distinct",
     "skip cost",
 ];
 
@@ -137,7 +148,7 @@ impl Costs {
             let together = frame.clone().lazy().with_column(lit(ALL).alias("dataset")).collect()?;
             frame.vstack_mut(&together)?;
         }
-        let means = NAMES[1..11].iter().map(|name| col(*name).mean());
+        let means = NAMES[1..12].iter().map(|name| col(*name).mean());
         let costs = frame
             .lazy()
             .group_by([col("dataset"), col("method")])
@@ -214,7 +225,9 @@ impl Cost {
             errors: value(0),
             skipped: value(1),
             patched: values[2],
+            distinct: values[11],
             nc: value(3),
+            nc_distinct: value(1) * value(12) + (1.0 - value(1)) * value(11),
             phases: Phases {
                 trace: value(4),
                 locate: value(5),
@@ -231,24 +244,35 @@ impl Cost {
 
 /// The confidence intervals of every method on the errors of one data set, drawn datum by datum.
 fn confidence(errors: LazyFrame, methods: &[String]) -> Result<Vec<Confidence>> {
-    let columns = ["errors", "nc", "skipped", "solved", "patched"];
+    let columns = ["errors", "nc", "skipped", "solved", "patched", "distinct"];
     let found = Clusters::of(errors, methods, &columns)?.intervals(|sums| {
-        let figures = |method: usize| -> [Option<f64>; 3] {
-            let Some(&[errors, nc, skipped, solved, patched]) = sums.of(method).next() else {
-                return [None; 3];
+        let figures = |method: usize| -> [Option<f64>; 4] {
+            let Some(&[errors, nc, skipped, solved, patched, distinct]) = sums.of(method).next()
+            else {
+                return [None; 4];
             };
-            [ratio(nc, errors), ratio(skipped, errors), ratio(patched, solved)]
+            [
+                ratio(nc, errors),
+                ratio(skipped, errors),
+                ratio(patched, solved),
+                ratio(distinct, solved),
+            ]
         };
         (0..methods.len()).flat_map(figures).collect()
     });
-    let of = |&[nc, skipped, patched]: &[Option<Interval>; 3]| Confidence { nc, patched, skipped };
+    let of = |&[nc, skipped, patched, distinct]: &[Option<Interval>; 4]| Confidence {
+        nc,
+        patched,
+        distinct,
+        skipped,
+    };
     Ok(found.as_chunks().0.iter().map(of).collect())
 }
 
 /// The identity that ties NeuronCost to its parts.
 fn check_identity(values: &[Option<f64>]) -> Result<()> {
     let (skip, nc) = (values[1].unwrap_or(0.0), values[3].unwrap_or(0.0));
-    let skip_cost = values[11].unwrap_or(0.0);
+    let skip_cost = values[12].unwrap_or(0.0);
     let expected = skip * skip_cost + (1.0 - skip) * values[2].unwrap_or(0.0);
     ensure!(
         (nc - expected).abs() < 1e-9,

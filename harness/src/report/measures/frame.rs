@@ -36,7 +36,7 @@ impl TableOrder {
 }
 
 /// One row an error that a method had to do with: dataset, its datum as `cluster`, method, 1,
-/// skipped (0/1), solved (0/1), patched (null where skipped), seconds by phase, the share of unrelated predictions kept (null where none was
+/// skipped (0/1), solved (0/1), patched and distinct (patches and neurons, null where skipped), seconds by phase, the share of unrelated predictions kept (null where none was
 /// probed), and the number of parallel prompts (null where the method uses none). Errors that an earlier edit had solved already cost nothing and are no row.
 pub(crate) fn trials(records: &[Record]) -> Result<DataFrame> {
     let trials: Vec<&ErrorTrial> = records
@@ -63,6 +63,9 @@ pub(crate) fn trials(records: &[Record]) -> Result<DataFrame> {
         number("skipped", |t| Some(f64::from(t.trial.outcome == Outcome::Skipped))),
         number("patched", |t| {
             (t.trial.outcome == Outcome::Solved).then_some(t.trial.neurons.len() as f64)
+        }),
+        number("distinct", |t| {
+            (t.trial.outcome == Outcome::Solved).then_some(t.trial.distinct_neurons() as f64)
         }),
         number("trace", |t| Some(t.trial.seconds.trace)),
         number("locate", |t| Some(t.trial.seconds.locate)),

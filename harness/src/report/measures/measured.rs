@@ -32,6 +32,17 @@ pub(crate) enum Measure {
 }
 
 impl Measure {
+    /// True for the effects of an edit on other samples.
+    pub(crate) fn is_of_probes(self) -> bool {
+        match self {
+            Self::RelatedRank
+            | Self::RelatedProbability
+            | Self::UnrelatedRank
+            | Self::UnrelatedProbability => true,
+            Self::Score(_) | Self::Nc | Self::Skipped | Self::Tc | Self::Few => false,
+        }
+    }
+
     /// The metrics that are means over data, by their names.
     fn scores() -> impl Iterator<Item = (Self, &'static str)> {
         let means = METRICS.iter().filter(|metric| matches!(metric.kind, Kind::Mean(_)));
@@ -66,7 +77,12 @@ type ClusterMeans = BTreeMap<(String, String), Vec<(Measure, Mean)>>;
 
 /// All that was measured, by approach.
 #[derive(Default)]
-pub(crate) struct Measured(HashMap<String, ClusterMeans>);
+pub(crate) struct Measured {
+    clusters: HashMap<String, ClusterMeans>,
+    /// Means of unrelated probes by the subtype that is probed. A sample is probed for several patched
+    /// subtypes, so the clusters by patched subtype are not independent, nor are these: a test takes both.
+    probed: HashMap<String, ClusterMeans>,
+}
 
 impl Measured {
     /// All measurements of a run.
@@ -124,8 +140,19 @@ impl Measured {
                 let count = patching.cases.unwrap_or_default();
                 let means = values.into_iter();
                 let means = means.filter_map(|(m, value)| Some((m, Mean { value: value?, count })));
-                let own = self.0.entry(method.clone()).or_default();
+                let own = self.clusters.entry(method.clone()).or_default();
                 own.insert((String::new(), subtype.clone()), means.collect());
+                if let Some([rank, probability, count]) = probes.probed(subtype, method) {
+                    let count = count.unwrap_or_default();
+                    let mean = |value: f64| Mean { value, count };
+                    let means = [
+                        (Measure::UnrelatedRank, rank.map(mean)),
+                        (Measure::UnrelatedProbability, probability.map(mean)),
+                    ];
+                    let means = means.into_iter().filter_map(|(m, mean)| Some((m, mean?)));
+                    let own = self.probed.entry(method.clone()).or_default();
+                    own.insert((String::new(), subtype.clone()), means.collect());
+                }
             }
         }
     }
@@ -153,7 +180,7 @@ impl Measured {
                 Some((*measure, Mean { value, count }))
             };
             let text = |of: &StringChunked| of.get(index).unwrap_or_default().to_string();
-            let own = self.0.entry(text(methods)).or_default();
+            let own = self.clusters.entry(text(methods)).or_default();
             own.insert((text(scopes), text(clusters)), values.iter().filter_map(mean).collect());
         }
         Ok(())
@@ -167,23 +194,22 @@ impl Measured {
         measure: Measure,
         [approach, there]: [&str; 2],
     ) -> BTreeMap<&str, Vec<(f64, f64)>> {
-        let others = other.0.get(there);
-        by_scope(self.means(measure, approach).filter_map(|(key, mean)| {
-            let there = of(others?.get(key)?, measure)?;
-            (there.count == mean.count).then_some((key, (mean.value, there.value)))
-        }))
+        pairs([self.clusters.get(approach), other.clusters.get(there)], measure)
     }
 
     /// What `approach` has more than `other` of `measure` in the clusters in which both met as much, by
-    /// scope.
+    /// scope; of unrelated probes besides in the clusters by probed subtype.
     pub(crate) fn differences(
         &self,
         measure: Measure,
         approach: &str,
         other: &str,
     ) -> Vec<Vec<f64>> {
-        let pairs = self.pairs(self, measure, [approach, other]).into_values();
-        pairs.map(|pairs| pairs.iter().map(|(own, other)| own - other).collect()).collect()
+        let of = |from: &'_ HashMap<String, ClusterMeans>| -> Vec<Vec<f64>> {
+            let pairs = pairs([from.get(approach), from.get(other)], measure).into_values();
+            pairs.map(|pairs| pairs.iter().map(|(own, other)| own - other).collect()).collect()
+        };
+        [of(&self.clusters), of(&self.probed)].concat()
     }
 
     /// What `approach` has of `measure` more than `bound`, by scope.
@@ -213,9 +239,20 @@ impl Measured {
         measure: Measure,
         approach: &str,
     ) -> impl Iterator<Item = (&(String, String), Mean)> {
-        let clusters = self.0.get(approach).into_iter().flatten();
+        let clusters = self.clusters.get(approach).into_iter().flatten();
         clusters.filter_map(move |(key, means)| Some((key, of(means, measure)?)))
     }
+}
+
+/// Pairs of the means of `measure` in the clusters in which both met as much, by scope.
+fn pairs<'m>(
+    [one, other]: [Option<&'m ClusterMeans>; 2],
+    measure: Measure,
+) -> BTreeMap<&'m str, Vec<(f64, f64)>> {
+    by_scope(one.into_iter().flatten().filter_map(|(key, means)| {
+        let (one, other) = (of(means, measure)?, of(other?.get(key)?, measure)?);
+        (one.count == other.count).then_some((key, (one.value, other.value)))
+    }))
 }
 
 /// The mean of `measure` among those of a cluster.

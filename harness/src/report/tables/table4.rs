@@ -1,6 +1,6 @@
 //! Table IV: costs in editing executions.
 
-use crate::report::measures::costs::{Costs, NC, TC};
+use crate::report::measures::costs::{Costs, NC, NC_DISTINCT, TC};
 use crate::table::{Better, Format, Table};
 
 /// Neurons and time an LLM error costs.
@@ -11,14 +11,16 @@ pub(crate) fn build(costs: &Costs) -> Table {
         stub: "Approach",
         groups: vec![
             costs.group("Avg. NeuronCost (NC)", Better::Lower, Format::Three),
+            costs.group("NC, distinct neurons", Better::Lower, Format::Three),
             costs.group("Avg. TimeCost (TC)", Better::Lower, Format::Seconds),
         ],
-        rows: costs.rows(&[NC, TC]),
+        rows: costs.rows(&[NC, NC_DISTINCT, TC]),
         reference: None,
         notes: vec![
             costs.counted(),
-            "NC: neurons patched, one more than the quota for a skipped error; \
-             NC = skip·(quota+1) + (1−skip)·#Patched was checked"
+            "NC: patches of an error, one more than the quota where it is skipped; \
+             NC = skip·(quota+1) + (1−skip)·#Patched was checked. Distinct: a neuron patched several times \
+             for one error counts once"
                 .into(),
             "TC: wall time an LLM error, tracing and all steps, on the machine that made the run; \
              attributions on a prompt met before count what they took then"

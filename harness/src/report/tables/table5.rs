@@ -1,7 +1,10 @@
 //! Table V: details in editing executions.
 
-use crate::report::measures::costs::{Costs, ERRORS, PATCHED, SKIPPED};
+use crate::report::measures::costs::{Costs, DISTINCT, ERRORS, PATCHED, SKIPPED};
 use crate::table::{Better, Format, Table};
+
+const COUNTS: &str = "#PatchedNeuron: patches of a solved error; distinct neurons: a neuron patched several \
+                      times for one error counts once";
 
 /// Neurons of an edit, and how often there is none.
 pub(crate) fn build(costs: &Costs) -> Table {
@@ -11,18 +14,17 @@ pub(crate) fn build(costs: &Costs) -> Table {
         stub: "Approach",
         groups: vec![
             costs.group("Avg. #PatchedNeuron", Better::Lower, Format::Three),
+            costs.group("distinct neurons", Better::Lower, Format::Three),
             costs.group("SkipAction Rate", Better::Lower, Format::Percent),
             costs.group("LLM errors", Better::Neither, Format::Count),
         ],
-        rows: costs.rows(&[PATCHED, SKIPPED, ERRORS]),
+        rows: costs.rows(&[PATCHED, DISTINCT, SKIPPED, ERRORS]),
         reference: None,
-        notes: costs
-            .methods
-            .iter()
-            .filter_map(|method| {
+        notes: std::iter::once(COUNTS.into())
+            .chain(costs.methods.iter().filter_map(|method| {
                 let parallel = costs.over_all(method)?.parallel?;
                 Some(format!("{method}: {parallel:.1} parallel prompts an error on average"))
-            })
+            }))
             .collect(),
         deviations: Vec::new(),
     }

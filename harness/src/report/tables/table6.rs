@@ -1,7 +1,8 @@
 //! Table VI: generalization and specificity.
 
+use crate::config::RankRule;
 use crate::records::manifest::Identity;
-use crate::report::measures::probes::{OVERALL, ProbeMeans};
+use crate::report::measures::probes::{OVERALL, ProbeMeans, ReadRank};
 use crate::table::{Better, Column, Format, Group, Row, Table};
 
 const fn column(title: &'static str, better: Better, format: Format) -> Column {
@@ -46,11 +47,11 @@ pub(crate) fn build(probes: &ProbeMeans, identity: &Identity) -> Table {
     let seen = probes.seen;
     let mut notes = vec![
         format!(
-            "MAE: mean over the probes of a type, then over types; ranks count as {} at most. \
+            "MAE: mean over the probes of a type, then over types; {}. \
              Generalization: the target after the edit against the argmax before it, on the other \
              samples of the subtype. Specificity: the target after against before, on the samples of \
              the other subtypes of the type. Skipped cases change nothing and count",
-            probes.cap
+            ranks(probes.read)
         ),
         format!(
             "{}{} cases; in {} of them the model does not predict the declared argmax token{}{}",
@@ -104,6 +105,14 @@ pub(crate) fn build(probes: &ProbeMeans, identity: &Identity) -> Table {
         reference,
         notes,
         deviations: Vec::new(),
+    }
+}
+
+/// How ranks were read, as a clause.
+fn ranks(ReadRank { cap, rule }: ReadRank) -> String {
+    match rule {
+        RankRule::Clamp => format!("a rank counts as {cap} at most"),
+        RankRule::Drop => format!("a probe with a rank above {cap} has no rank error"),
     }
 }
 
@@ -189,6 +198,8 @@ pub(crate) fn readings(probes: &ProbeMeans) -> Table {
     ];
     let cost = [
         column("skipped", Better::Lower, Format::Percent),
+        column("patches", Better::Lower, Format::Three),
+        column("neurons", Better::Lower, Format::Three),
         column("no parallel", Better::Neither, Format::Percent),
         column("TC", Better::Lower, Format::Seconds),
     ];
@@ -207,6 +218,8 @@ pub(crate) fn readings(probes: &ProbeMeans) -> Table {
             s.target_on_top,
             s.kept,
             patching.skipped,
+            patching.patched,
+            patching.distinct,
             patching.alone,
             patching.seconds,
         ]
@@ -224,7 +237,8 @@ pub(crate) fn readings(probes: &ProbeMeans) -> Table {
         reference: None,
         notes: vec![
             "to argmax now: against the original argmax token as it is after the edit. Changes are \
-             signed, of the target, after less before: a lower rank is a climb. No parallel: the share \
+             signed, of the target, after less before: a lower rank is a climb. Patches and neurons: of a \
+             solved case; a neuron patched several times counts once. No parallel: the share \
              of cases for which no parallel prompt was found"
                 .into(),
         ],

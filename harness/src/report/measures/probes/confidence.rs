@@ -2,7 +2,7 @@
 
 use crate::records::ProbeTrial;
 use crate::report::measures::bootstrap::{Clusters, ratio};
-use crate::report::measures::probes::frames::{ProbeRow, rows};
+use crate::report::measures::probes::frames::{ProbeRow, ReadRank, rows};
 use crate::table::Interval;
 use anyhow::Result;
 use polars::prelude::*;
@@ -12,19 +12,34 @@ use std::collections::HashMap;
 /// Those over all types, drawn subtype by subtype within each type.
 pub(crate) fn intervals(
     patches: &[&ProbeTrial],
-    cap: u32,
+    read: ReadRank,
     costs: &DataFrame,
     methods: &[String],
 ) -> Result<HashMap<String, [Option<Interval>; 5]>> {
-    let names = ["related", "G rank", "G prob", "unrelated", "S rank", "S prob", "cases", "nc"];
-    let sums: Vec<[f64; 6]> = patches
+    let names = [
+        "G ranks",
+        "G rank",
+        "related",
+        "G prob",
+        "S ranks",
+        "S rank",
+        "unrelated",
+        "S prob",
+        "cases",
+        "nc",
+    ];
+    let sums: Vec<[f64; 8]> = patches
         .par_iter()
         .map(|patch| {
-            let mut sums = [0.0; 6];
-            for ProbeRow { related, values: [rank, probability, ..], .. } in rows(patch, cap) {
-                let own = if related { &mut sums[..3] } else { &mut sums[3..] };
-                for (sum, value) in own.iter_mut().zip([1.0, rank, probability]) {
-                    *sum += value;
+            let mut sums = [0.0; 8];
+            for ProbeRow { related, values: [rank, probability, ..], .. } in rows(patch, read, &[])
+            {
+                let own = if related { &mut sums[..4] } else { &mut sums[4..] };
+                for (index, value) in [rank, probability].into_iter().enumerate() {
+                    if let Some(value) = value {
+                        own[2 * index] += 1.0;
+                        own[2 * index + 1] += value;
+                    }
                 }
             }
             sums
@@ -33,7 +48,7 @@ pub(crate) fn intervals(
     let column = |(index, name): (usize, &&str)| {
         Column::new((*name).into(), sums.iter().map(|sums| sums[index]).collect::<Vec<f64>>())
     };
-    let columns: Vec<Column> = names[..6].iter().enumerate().map(column).collect();
+    let columns: Vec<Column> = names[..8].iter().enumerate().map(column).collect();
     let frame = costs.hstack(&columns)?.lazy();
     let frame = frame.rename(["type", "subtype"], ["stratum", "cluster"], true);
     let found = Clusters::of(frame, methods, &names)?.intervals(|sums| {
@@ -53,10 +68,15 @@ pub(crate) fn intervals(
 
 /// The measures of a type, from its sums.
 fn measures(sums: &[f64]) -> [Option<f64>; 5] {
-    let &[related, g_rank, g_prob, unrelated, s_rank, s_prob, cases, nc] = sums else {
+    let &[g_ranks, g_rank, related, g_prob, s_ranks, s_rank, unrelated, s_prob, cases, nc] = sums
+    else {
         return [None; 5];
     };
-    let [g_rank, g_prob] = [g_rank, g_prob].map(|sum| ratio(sum, related));
-    let [s_rank, s_prob] = [s_rank, s_prob].map(|sum| ratio(sum, unrelated));
-    [g_rank, g_prob, s_rank, s_prob, ratio(nc, cases)]
+    [
+        ratio(g_rank, g_ranks),
+        ratio(g_prob, related),
+        ratio(s_rank, s_ranks),
+        ratio(s_prob, unrelated),
+        ratio(nc, cases),
+    ]
 }

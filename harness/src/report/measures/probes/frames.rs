@@ -1,5 +1,6 @@
 //! Probes and cases as polars frames, and their means.
 
+use crate::config::RankRule;
 use crate::edit::Outcome;
 use crate::records::{ProbeTrial, Probed};
 use crate::report::measures::frame::{Lookup, lookup};
@@ -8,22 +9,56 @@ use anyhow::Result;
 use polars::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 
+/// How ranks are read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadRank {
+    /// The largest rank that counts.
+    pub(crate) cap: u32,
+    /// What becomes of larger ones.
+    pub(crate) rule: RankRule,
+}
+
+impl ReadRank {
+    /// `rank` as it counts; `None` if it is dropped.
+    fn rank(self, rank: u32) -> Option<f64> {
+        match self.rule {
+            RankRule::Clamp => Some(f64::from(rank.min(self.cap))),
+            RankRule::Drop => (rank <= self.cap).then(|| f64::from(rank)),
+        }
+    }
+}
+
 /// One probe of one edit.
 pub(crate) struct ProbeRow<'r> {
     patch: &'r ProbeTrial,
     pub(crate) related: bool,
-    pub(crate) values: [f64; PROBE.len()],
+    /// Subtype of the sample that is probed; `None` of a related one, or where the run did not record the
+    /// order of subtypes.
+    probed: Option<&'r str>,
+    /// `None` where a rank has no place under the rank rule.
+    pub(crate) values: [Option<f64>; PROBE.len()],
 }
 
-pub(crate) fn rows(patch: &ProbeTrial, cap: u32) -> impl Iterator<Item = ProbeRow<'_>> {
+/// The probes of `patch`. `subtypes` are the type and name of every subtype, in the order of the benchmark.
+pub(crate) fn rows<'r>(
+    patch: &'r ProbeTrial,
+    read: ReadRank,
+    subtypes: &'r [(String, String)],
+) -> impl Iterator<Item = ProbeRow<'r>> {
+    let others =
+        subtypes.iter().filter(|(of, name)| *of == patch.name.of && *name != patch.name.subtype);
+    let others: Vec<&str> = others.map(|(_, name)| name.as_str()).collect();
+    let unrelated = patch.probes.argmax.len() - patch.probes.related;
     let Probed { related, target, argmax, argmax_is, now, .. } = patch.probes.as_ref();
     (0..argmax.len()).map(move |index| {
-        let rank = |ranks: &[u32]| f64::from(ranks[index].min(cap));
+        let rank = |ranks: &[u32]| read.rank(ranks[index]);
+        let distance = |one: Option<f64>, other: Option<f64>| Some((one? - other?).abs());
         let probability = |of: &[f32]| f64::from(of[index]);
         let (rank_before, rank_after) = (rank(&target.rank_before), rank(&target.rank_after));
         let before = probability(&target.probability_before);
         let after = probability(&target.probability_after);
-        let related = index < *related;
+        let first = *related;
+        let related = index < first;
         // The reference (paper, III-E): the original argmax token on related samples, on unrelated
         // ones the target itself; both as they were before the edit, or, the other reading, after.
         let (reference, reference_now) = if related {
@@ -36,16 +71,19 @@ pub(crate) fn rows(patch: &ProbeTrial, cap: u32) -> impl Iterator<Item = ProbeRo
         };
         let on_top = f64::from(target.rank_after[index] == 1);
         let values = [
-            (rank_after - reference.0).abs(),
-            (after - reference.1).abs(),
-            (rank_after - reference_now.0).abs(),
-            (after - reference_now.1).abs(),
-            rank_after - rank_before,
-            after - before,
-            on_top,
-            f64::from(now[index] == argmax[index]),
+            distance(rank_after, reference.0),
+            Some((after - reference.1).abs()),
+            distance(rank_after, reference_now.0),
+            Some((after - reference_now.1).abs()),
+            rank_after.zip(rank_before).map(|(after, before)| after - before),
+            Some(after - before),
+            Some(on_top),
+            Some(f64::from(now[index] == argmax[index])),
         ];
-        ProbeRow { patch, related, values }
+        let probed = (!related)
+            .then(|| others.get((index - first) * others.len() / unrelated.max(1)).copied())
+            .flatten();
+        ProbeRow { patch, related, probed, values }
     })
 }
 
@@ -67,10 +105,28 @@ fn names<'p>(patches: impl Iterator<Item = &'p ProbeTrial>) -> Vec<Column> {
 pub(crate) fn probe_frame(rows: &[&ProbeRow<'_>]) -> Result<DataFrame> {
     let mut columns = names(rows.iter().map(|row| row.patch));
     for (index, name) in PROBE.iter().enumerate() {
-        let values: Vec<f64> = rows.iter().map(|row| row.values[index]).collect();
+        let values: Vec<Option<f64>> = rows.iter().map(|row| row.values[index]).collect();
         columns.push(Column::new((*name).into(), values));
     }
     Ok(DataFrame::new_infer_height(columns)?)
+}
+
+/// Means of rank and probability errors by (probed subtype, method), and of how many probes they are.
+pub(crate) fn by_probed(rows: &[&ProbeRow<'_>]) -> Result<Lookup> {
+    let known: Vec<&ProbeRow<'_>> =
+        rows.iter().copied().filter(|row| row.probed.is_some()).collect();
+    let probed: Vec<Option<&str>> = known.iter().map(|row| row.probed).collect();
+    let frame = probe_frame(&known)?.hstack(&[Column::new("dataset".into(), probed)])?;
+    let means = frame
+        .lazy()
+        .group_by_stable([col("dataset"), col("method")])
+        .agg([
+            col("rank").mean(),
+            col("probability").mean(),
+            col("kept").count().cast(DataType::Float64).alias("count"),
+        ])
+        .collect()?;
+    lookup(&means, &["rank", "probability", "count"])
 }
 
 /// A row a case.
@@ -93,6 +149,13 @@ pub(crate) fn patch_frame(
         })
     }));
     columns.push(number("skipped", &|patch| Some(f64::from(skipped(patch)))));
+    let solved = |patch: &ProbeTrial| patch.trial.outcome == Outcome::Solved;
+    columns.push(number("patched", &|patch| {
+        solved(patch).then_some(patch.trial.neurons.len() as f64)
+    }));
+    columns.push(number("distinct", &|patch| {
+        solved(patch).then_some(patch.trial.distinct_neurons() as f64)
+    }));
     columns.push(number("seconds", &|patch| Some(patch.trial.seconds.total())));
     columns.push(number("alone", &|patch| patch.trial.parallel.map(|found| f64::from(found == 0))));
     Ok(DataFrame::new_infer_height(columns)?)
@@ -130,7 +193,8 @@ pub(crate) fn means(frame: &DataFrame, columns: &[&str]) -> Result<Lookup> {
 
 #[cfg(test)]
 mod tests {
-    use super::{OVERALL, PROBE, ProbeRow, means, probe_frame, rows};
+    use super::{OVERALL, PROBE, ProbeRow, ReadRank, means, probe_frame, rows};
+    use crate::config::RankRule;
     use crate::edit::{Observation, Outcome, Phases};
     use crate::records::{CaseName, Change, ProbeTrial, Probed, Texts, Trial, TrialId};
 
@@ -207,9 +271,10 @@ mod tests {
             ),
             patch("b", &[(((3, 0.5), (1, 1.0)), ((1, 1.0), (2, 0.0)), false)]),
         ];
-        let of = |related: bool| {
+        let of = |related: bool, rule: RankRule| {
+            let read = ReadRank { cap: 10, rule };
             let rows: Vec<ProbeRow<'_>> =
-                patches.iter().flat_map(|patch| rows(patch, 10)).collect();
+                patches.iter().flat_map(|patch| rows(patch, read, &[])).collect();
             let rows: Vec<&ProbeRow<'_>> =
                 rows.iter().filter(|row| row.related == related).collect();
             means(&probe_frame(&rows).unwrap(), &PROBE).unwrap()
@@ -218,7 +283,7 @@ mod tests {
             let found = &found[&(scope.to_string(), "m".to_string())];
             found.iter().map(|value| value.unwrap()).collect()
         };
-        let related = of(true);
+        let related = of(true, RankRule::Clamp);
         // rank, P, against the argmax now, signed change (30 counts as 10), on top, kept
         let a = [3.0, 0.25, 1.0, 0.125, -6.0, 0.15, 0.0, 0.0];
         let b = [4.5, 0.375, 5.0, 0.875, -1.0, 0.25, 0.5, 0.5];
@@ -232,10 +297,15 @@ mod tests {
             assert!((found - (a[index] + b[index]) / 2.0).abs() < 1e-7, "{index}");
         }
         // Unrelated, against the target before: |5 − 2|; then |10 − 10| and |1 − 3|.
-        let unrelated = of(false);
+        let unrelated = of(false, RankRule::Clamp);
         assert_eq!(values(&unrelated, "a")[..2], [3.0, 0.125]);
         assert_eq!(values(&unrelated, "b")[..2], [1.0, 0.25]);
         assert_eq!(values(&unrelated, OVERALL)[..2], [2.0, 0.1875]);
         assert_eq!(values(&unrelated, "b")[6..], [0.5, 0.5]);
+        // Dropped: of type b, related, the target at rank 20; unrelated, the target at 12 and then 25.
+        let related = of(true, RankRule::Drop);
+        let b = &related[&("b".to_string(), "m".to_string())];
+        assert_eq!((b[0], b[1]), (Some(0.0), Some(0.375)), "probabilities are not dropped");
+        assert_eq!(values(&of(false, RankRule::Drop), "b")[..2], [2.0, 0.25]);
     }
 }

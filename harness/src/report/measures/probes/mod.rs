@@ -10,7 +10,10 @@ use crate::records::{CaseName, CaseRecord, ProbeTrial, Record};
 use crate::report::measures::consistency::check_probe_trial;
 use crate::report::measures::frame::Lookup;
 use crate::report::measures::probes::confidence::intervals;
-use crate::report::measures::probes::frames::{ProbeRow, means, patch_frame, probe_frame, rows};
+pub(crate) use crate::report::measures::probes::frames::ReadRank;
+use crate::report::measures::probes::frames::{
+    ProbeRow, by_probed, means, patch_frame, probe_frame, rows,
+};
 use crate::table::Interval;
 use anyhow::{Context, Result};
 use std::collections::{HashMap, HashSet};
@@ -53,6 +56,10 @@ pub(crate) struct PatchingCosts {
     pub(crate) seconds: Option<f64>,
     /// Share of cases without a parallel prompt; none where a method asks for no such.
     pub(crate) alone: Option<f64>,
+    /// Patches of a solved case.
+    pub(crate) patched: Option<f64>,
+    /// Neurons of a solved case, each counted once.
+    pub(crate) distinct: Option<f64>,
 }
 
 /// All of it.
@@ -65,12 +72,14 @@ pub(crate) struct ProbeMeans {
     pub(crate) methods: Vec<String>,
     /// Those that do not compete.
     pub(crate) controls: Vec<String>,
-    /// What ranks count as at most.
-    pub(crate) cap: u32,
+    /// How ranks were read.
+    pub(crate) read: ReadRank,
     /// What was seen before any edit.
     pub(crate) seen: SeenCases,
     related: Lookup,
     unrelated: Lookup,
+    /// Rank error, probability error and number of unrelated probes, by probed subtype and method.
+    probed: Lookup,
     patching: Lookup,
     /// Of the measures of Table VI over all types, by method.
     intervals: HashMap<String, [Option<Interval>; 5]>,
@@ -101,7 +110,7 @@ const PROBE: [&str; 8] = [
     "target on top",
     "kept",
 ];
-const PATCHING: [&str; 5] = ["cases", "nc", "skipped", "seconds", "alone"];
+const PATCHING: [&str; 7] = ["cases", "nc", "skipped", "seconds", "alone", "patched", "distinct"];
 
 impl ProbeMeans {
     /// `None` where nothing was probed.
@@ -132,8 +141,9 @@ impl ProbeMeans {
             add(&mut subtypes, &case.name.subtype);
         }
         let identity = &manifest.identity;
-        let reading = manifest.probing.context("the manifest does not say how ranks are read")?;
-        let cap = reading.rank_cap;
+        let reading =
+            manifest.probing.as_ref().context("the manifest does not say how ranks are read")?;
+        let read = ReadRank { cap: reading.rank_cap, rule: reading.rank_rule };
         seen.planned = reading.cases;
         let quotas = identity.quotas();
         for patch in &patches {
@@ -151,23 +161,25 @@ impl ProbeMeans {
             .map(String::from)
             .collect();
         let controls = methods.iter().filter(|label| identity.is_control(label)).cloned().collect();
-        let rows: Vec<ProbeRow<'_>> = patches.iter().flat_map(|patch| rows(patch, cap)).collect();
+        let rows: Vec<ProbeRow<'_>> =
+            patches.iter().flat_map(|patch| rows(patch, read, &reading.subtypes)).collect();
         let of = |related: bool| {
             let rows: Vec<&ProbeRow<'_>> =
                 rows.iter().filter(|row| row.related == related).collect();
             means(&probe_frame(&rows)?, &PROBE)
         };
         let costs = patch_frame(&patches, &quotas)?;
-        let intervals = intervals(&patches, cap, &costs, &methods)?;
+        let intervals = intervals(&patches, read, &costs, &methods)?;
         Ok(Some(Self {
             scopes: types.into_iter().chain([OVERALL.to_string()]).collect(),
             subtypes,
             methods,
             controls,
-            cap,
+            read,
             seen,
             related: of(true)?,
             unrelated: of(false)?,
+            probed: by_probed(&rows.iter().collect::<Vec<_>>())?,
             patching: means(&costs, &PATCHING)?,
             intervals,
         }))
@@ -183,11 +195,19 @@ impl ProbeMeans {
         probe(self.unrelated.get(&(scope.to_string(), method.to_string())))
     }
 
+    /// Rank error, probability error and number of the unrelated probes that are samples of `subtype`;
+    /// `None` where the run did not record the order of subtypes.
+    pub(crate) fn probed(&self, subtype: &str, method: &str) -> Option<[Option<f64>; 3]> {
+        let found = self.probed.get(&(subtype.to_string(), method.to_string()))?;
+        found.as_slice().try_into().ok()
+    }
+
     pub(crate) fn patching(&self, scope: &str, method: &str) -> PatchingCosts {
         let found = self.patching.get(&(scope.to_string(), method.to_string()));
         let value = |index: usize| found.and_then(|values| values[index]);
         let [cases, nc, skipped, seconds, alone] = [0, 1, 2, 3, 4].map(value);
-        PatchingCosts { cases, nc, skipped, seconds, alone }
+        let [patched, distinct] = [5, 6].map(value);
+        PatchingCosts { cases, nc, skipped, seconds, alone, patched, distinct }
     }
 
     /// Of the measures of Table VI over all types: MAE of rank and probability on related and on
