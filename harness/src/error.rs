@@ -18,11 +18,11 @@ impl InputError {
 
 /// The user asked to stop; what was measured so far is on disk.
 #[derive(Debug, thiserror::Error)]
-#[error("stopped; what was measured is kept: run the same command again to continue")]
+#[error("stopped; all measurements so far are kept: run the same command again to continue")]
 pub struct Interrupted;
 
 /// Logits that hold NaN or an infinity: a prediction that has no rank and no probability. A run that
 /// meets it in a trial records no result for that trial.
 #[derive(Debug, thiserror::Error)]
-#[error("logits are not finite (NaN or infinite), so they rank nothing")]
+#[error("logits are not finite (NaN or infinite), so they cannot be ranked")]
 pub struct NonFinite;

@@ -1,5 +1,5 @@
-//! How the time per error grows with the prompt, the candidates and the depth of the model. One
-//! round of candidates, so that the number of rounds an error needs plays no part.
+//! Growth of the time per error with the length of the prompt, the number of candidates and the depth of the
+//! model. One round of candidates is timed, so that the number of rounds an error needs plays no part.
 
 use super::measure::median;
 use super::subject::Subject;

@@ -76,8 +76,8 @@ pub(super) fn memory(subject: &Subject) -> Result<Alone> {
     Ok(Alone { model: subject.label.clone(), figure: BenchFigure::MentMemory, value })
 }
 
-/// What bf16 weights and activations do to speed and predictions. A processor without bf16
-/// emulates it, so the prompt is a short one.
+/// Effect of bf16 weights and activations on speed and predictions. A processor without bf16 emulates it, so
+/// the prompt is short.
 pub(super) fn bf16(subject: &Subject, folder: &Path) -> Result<[Alone; 2]> {
     const TOKENS: usize = 64;
     let ids = subject.prompt(TOKENS, 0);

@@ -21,7 +21,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use tch::Device;
 
-/// What to measure, and where.
+/// Settings of a benchmark run.
 #[derive(Debug)]
 pub struct BenchSettings<'a> {
     /// Models with their labels: a Hugging Face folder each, of which the first has a tokenizer.
@@ -34,26 +34,26 @@ pub struct BenchSettings<'a> {
     pub tokens: Vec<usize>,
     /// Errors repaired at each length.
     pub errors: usize,
-    /// Whether integrated gradients are measured, on the trained model; the peer takes many minutes.
+    /// True if integrated gradients are measured, on the trained model; the peer takes many minutes.
     pub integrated_gradients: bool,
     /// Threads, of both sides.
     pub threads: Option<NonZeroUsize>,
-    /// Where results go.
+    /// Folder that results are written to.
     pub out: &'a Path,
 }
 
 /// Everything that was measured, as it is written to `bench.json`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Results {
-    /// Where and with what.
+    /// Environment of the measurements.
     pub(crate) environment: BenchEnvironment,
     /// Against the peer.
     pub(crate) versus: Vec<Versus>,
-    /// Of the engine alone.
+    /// Measurements of the engine alone.
     pub(crate) alone: Vec<Alone>,
     /// Time per error against one size at a time.
     pub(crate) growth: Vec<Growth>,
-    /// What could not be measured, or must not count, as results differ.
+    /// Measurements that failed, or that do not count because results differ.
     pub(crate) failures: Vec<String>,
 }
 
@@ -77,11 +77,11 @@ pub(crate) struct Versus {
     pub(crate) seconds: f64,
     pub(crate) peer_seconds: f64,
     pub(crate) runs: usize,
-    /// What was repeated, and how far results differ.
+    /// Number of repetitions, and the difference of the results.
     pub(crate) detail: String,
 }
 
-/// What is done.
+/// Task that is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum BenchTask {
@@ -103,7 +103,7 @@ pub(crate) struct Alone {
     pub(crate) value: f64,
 }
 
-/// Which.
+/// Task of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum BenchFigure {
@@ -138,12 +138,12 @@ pub(crate) enum Against {
     Candidates,
 }
 
-/// What was measured, and what was not.
+/// Measurements of a benchmark run, and those that failed.
 #[derive(Debug)]
 pub struct Bench {
-    /// As they are printed.
+    /// Tables, in the order they are printed.
     pub tables: Vec<Table>,
-    /// What was written.
+    /// Files that were written.
     pub files: Vec<PathBuf>,
     /// Work whose results differ from the peer's, or that failed: no time of it counts.
     pub failures: Vec<String>,

@@ -12,7 +12,7 @@ pub(super) struct Peer {
     process: Child,
     requests: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
-    /// Of what it stands on.
+    /// Versions of the packages that the peer uses.
     pub(super) versions: String,
 }
 

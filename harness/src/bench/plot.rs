@@ -17,7 +17,7 @@ pub(super) fn all(results: &Results, out: &Path) -> Result<Vec<PathBuf>> {
     Ok([versus, growth].concat())
 }
 
-/// How many times as fast as the peer, a bar a task and length, on a logarithmic scale.
+/// Speed relative to the peer, one bar per task and length, on a logarithmic scale.
 fn versus(results: &Results, root: &Area<'_>) -> Drawn {
     let bars = results.versus.len();
     let ratios: Vec<f64> =

@@ -26,7 +26,7 @@ pub(super) const MEMORY: usize = 512 << 20;
 pub(super) struct Subject {
     pub(super) label: String,
     pub(super) model: Box<dyn CausalLm>,
-    /// Whether the weights mean anything. A repair of a random model is cut short after one round.
+    /// True if the weights are trained. A repair of a random model is cut short after one round.
     pub(super) trained: bool,
     oracle: Rc<Oracle>,
     tasks: Vec<Joint>,

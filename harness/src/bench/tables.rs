@@ -51,7 +51,7 @@ fn versus(results: &Results) -> Table {
     let environment = &results.environment;
     let mut notes = vec![
         format!(
-            "{}, {} threads, f32; peer: {}; measured in turns in one run, medians; results were \
+            "{}, {} threads, f32; peer: {}; measured alternately in one run, medians; results were \
              compared first",
             environment.processor, environment.threads, environment.peer
         ),

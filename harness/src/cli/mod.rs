@@ -19,12 +19,12 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "ment", version, max_term_width = 100)]
 pub struct Cli {
-    /// What to do.
+    /// Subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// Subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run an experiment, or continue it, and print its tables.
@@ -42,7 +42,7 @@ pub enum Command {
         /// Print only these tables, separated by commas (all are written).
         #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = names(), conflicts_with = "other")]
         tables: Vec<String>,
-        /// Where a comparison is written to as files.
+        /// Folder to write the comparison to.
         #[arg(long, value_name = "DIR", requires = "other")]
         out: Option<PathBuf>,
     },
@@ -50,7 +50,7 @@ pub enum Command {
     Show {
         /// Folder of the run.
         run: PathBuf,
-        /// Its id, or the beginning of it; without, all trials are listed.
+        /// Id of the trial, or the beginning of it; without it, all trials are listed.
         trial: Option<String>,
     },
     /// Check a run: that records, manifest and tables agree, that model and data are those it was made
@@ -83,10 +83,10 @@ pub struct BenchArgs {
     /// Python with the peer's requirements.
     #[arg(long, value_name = "FILE", default_value = ".peer/bin/python")]
     pub python: PathBuf,
-    /// Where the models without a tokenizer are.
+    /// Folder with the models without a tokenizer.
     #[arg(long, value_name = "DIR", default_value = ".peer/shapes")]
     pub shapes: PathBuf,
-    /// Where results go.
+    /// Folder for the results.
     #[arg(long, value_name = "DIR", default_value = "results/bench")]
     pub out: PathBuf,
     /// Prompt lengths, separated by commas.
@@ -143,7 +143,7 @@ pub struct ConfigArgs {
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     #[command(flatten)]
-    /// What is checked.
+    /// Config, or benchmark, to check.
     pub experiment: ConfigArgs,
     /// With a benchmark's folder and `--model`: list every sample with the rank and probability of its
     /// tokens.
@@ -155,12 +155,12 @@ pub struct CheckArgs {
 #[derive(Debug, Args)]
 pub struct RunArgs {
     #[command(flatten)]
-    /// What is run.
+    /// Config to run.
     pub experiment: ConfigArgs,
     /// Folder of records and tables [default: results/ and the name of the config].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Where to compute: cpu or cuda:N.
+    /// Device: cpu or cuda:N.
     #[arg(long, default_value = "cpu")]
     pub device: String,
     /// Threads of one tensor operation [default: OMP_NUM_THREADS, else all cores].
@@ -199,7 +199,7 @@ pub struct StudyArgs {
     /// Set a key of the config, as in sequence.count=10 or ment.quota=5.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Where to compute: cpu or cuda:N.
+    /// Device: cpu or cuda:N.
     #[arg(long, default_value = "cpu")]
     pub device: String,
     /// Threads of one tensor operation [default: OMP_NUM_THREADS, else all cores].
@@ -215,19 +215,19 @@ pub struct VerifyArgs {
     /// Run so many trials again, and compare them.
     #[arg(long, value_name = "N", default_value = "0")]
     pub again: usize,
-    /// Which ones: another number, other trials.
+    /// Seed of the sample: another number selects other trials.
     #[arg(long, value_name = "N", default_value = "0")]
     pub seed: u64,
-    /// Where the model is now, if that is not where the run read it.
+    /// Folder of the model, if it has moved since the run.
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
-    /// Where the sentence encoder is now, likewise.
+    /// Folder of the sentence encoder, if it has moved.
     #[arg(long, value_name = "DIR")]
     pub encoder: Option<PathBuf>,
-    /// Where the data sets are now, likewise.
+    /// Folder of the data sets, if they have moved.
     #[arg(long, value_name = "DIR")]
     pub from: Option<PathBuf>,
-    /// Where the benchmark is now, likewise.
+    /// Folder of the benchmark, if it has moved.
     #[arg(long, value_name = "DIR")]
     pub benchmark: Option<PathBuf>,
 }
@@ -239,12 +239,12 @@ pub struct PredictArgs {
     /// The model.
     pub model: ModelArgs,
     #[command(flatten)]
-    /// What comes before the predicted token.
+    /// Input before the predicted token.
     pub input: PredictInput,
     /// Patches the model has meanwhile, in the order they are applied.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub patch: Vec<PathBuf>,
-    /// How many tokens to print.
+    /// Number of tokens to print.
     #[arg(long, value_name = "K", default_value = "10")]
     pub top: std::num::NonZeroUsize,
     /// Print JSON: ids of the prompt, then rank, id, text, logit and probability a token.

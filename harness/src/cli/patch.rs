@@ -4,13 +4,13 @@ use clap::Args;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-/// Where a model is, and where it runs.
+/// Folder of a model, and the device it runs on.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
     /// Model, a Hugging Face folder.
     #[arg(long, value_name = "DIR", default_value = ".models/smollm2-135m-instruct")]
     pub model: PathBuf,
-    /// Where to compute: cpu or cuda:N.
+    /// Device: cpu or cuda:N.
     #[arg(long, default_value = "cpu")]
     pub device: String,
     /// Threads of one tensor operation [default: OMP_NUM_THREADS, else all cores].

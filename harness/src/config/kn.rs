@@ -17,9 +17,9 @@ pub struct KnConfig {
     pub quota: Positive,
     /// Steps of the integral (paper, III-B: 20, and 1 for a faster version).
     pub steps: Positive,
-    /// Where the steps lie.
+    /// Positions of the steps on the path.
     pub quadrature: Quadrature,
-    /// Which function of the target's logit is differentiated.
+    /// Function of the target's logit that is differentiated.
     pub quantity: Quantity,
     /// The prompts that neurons are attributed on.
     pub parallel: Parallel,
@@ -58,7 +58,7 @@ impl KnConfig {
         let steps = self.steps.0;
         if let Some(named) = named.filter(|named| *named != steps.to_string()) {
             return Err(format!(
-                "`{}` says step={named}, and its steps are {steps}; set its label",
+                "label `{}` says step={named}, but steps = {steps}; change the label",
                 self.label
             ));
         }
@@ -98,13 +98,13 @@ impl DoubledPositions {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Parallel {
-    /// How many are wanted (paper, III-F: 10). Where there are fewer, those there are serve.
+    /// Number of parallel prompts (paper, III-F: 10). If fewer are found, those are used.
     pub prompts: Positive,
     /// With fewer than this, the error is skipped.
     pub at_least: Positive,
-    /// Whether each has demonstrations of its own, as the prompt at hand has.
+    /// True if each parallel prompt has demonstrations of its own, as the prompt at hand has.
     pub demonstrations: bool,
-    /// Whether the prompt at hand is one more of them.
+    /// True if the prompt at hand is used as one more parallel prompt.
     pub own: bool,
 }
 
@@ -114,7 +114,7 @@ impl Default for Parallel {
     }
 }
 
-/// Where, between 0 and the activation, the m gradients of the integral are taken; each weighs 1/m.
+/// Points between 0 and the activation at which the m gradients of the integral are taken; each weighs 1/m.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Quadrature {

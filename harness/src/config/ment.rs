@@ -23,14 +23,14 @@ pub struct MentConfig {
     pub estimate: Estimate,
     /// Step 3, planning.
     pub plan: Plan,
-    /// How often candidates are simulated.
+    /// Number of times candidates are simulated.
     #[serde(skip_serializing_if = "Replan::is_default")]
     pub replan: Replan,
     /// True if a neuron may be patched more than once for one error; otherwise patches are neurons, as
     /// the paper counts them.
     #[serde(skip_serializing_if = "is_true")]
     pub repeat: bool,
-    /// What becomes of an edit when the next error of the same datum is repaired.
+    /// Fate of an edit when the next error of the same datum is repaired.
     pub across_errors: AcrossErrors,
 }
 
@@ -44,7 +44,7 @@ impl Default for MentConfig {
             estimate: Estimate::default(),
             plan: Plan::default(),
             replan: Replan::default(),
-            repeat: false,
+            repeat: true,
             across_errors: AcrossErrors::default(),
         }
     }
@@ -72,8 +72,8 @@ impl MentConfig {
             && (locate.token, locate.quantity) != differentiated
         {
             return refuse(
-                "locate.token and locate.quantity say what is differentiated, and locate.score \
-                 differentiates nothing; leave them out",
+                "locate.token and locate.quantity have no effect, as locate.score computes no \
+                 gradient; leave them out",
             );
         }
         if matches!(locate.score, Score::Random | Score::Fixed)
@@ -87,8 +87,7 @@ impl MentConfig {
             && estimate.virtual_distribution != Virtual::default()
         {
             return refuse(
-                "estimate.distribution = \"one_hot_difference\" has no place for a virtual \
-                 distribution; leave estimate.virtual_distribution out",
+                "estimate.distribution = \"one_hot_difference\" uses no virtual distribution; leave estimate.virtual_distribution out",
             );
         }
         if estimate.distribution == Distribution::Logits
@@ -133,11 +132,11 @@ impl MentConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Locate {
-    /// What a neuron is scored by.
+    /// Score of a neuron.
     pub score: Score,
-    /// Whose prediction is attributed.
+    /// Token whose prediction is attributed.
     pub token: AttributedToken,
-    /// Which function of that token's logit is differentiated.
+    /// Function of that token's logit that is differentiated.
     pub quantity: Quantity,
     /// Over which positions input × gradient is reduced (L2 norm).
     pub positions: AttributedPositions,
@@ -148,7 +147,7 @@ pub struct Locate {
     pub neurons: Vec<(usize, usize)>,
 }
 
-/// What a neuron is scored by.
+/// Score of a neuron.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Score {
@@ -159,11 +158,11 @@ pub enum Score {
     Activation,
     /// Chance, the same in every run of one `execution.seed`: `[loc.-rand]`.
     Random,
-    /// Nothing: the neurons of `locate.neurons`, for every error. A control that locates nothing.
+    /// No score: the neurons of `locate.neurons`, for every error. A control that locates nothing.
     Fixed,
 }
 
-/// Whose prediction is attributed.
+/// Token whose prediction is attributed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttributedToken {
@@ -174,7 +173,7 @@ pub enum AttributedToken {
     Target,
 }
 
-/// What is differentiated.
+/// Function that is differentiated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Quantity {
@@ -216,23 +215,23 @@ pub enum Layers {
 pub struct Estimate {
     /// The distribution in which the target leads.
     pub virtual_distribution: Virtual,
-    /// What the pseudoinverse of the output head is applied to.
+    /// Vector over the vocabulary that the pseudoinverse of the output head is applied to.
     pub distribution: Distribution,
     /// Scale of each end of the interpolation.
     pub normalize: Normalize,
     /// Factor on the (normalised) vector. A larger one repairs with fewer neurons and disturbs
     /// more: the calibration table shows by how much.
     pub coefficient: Coefficient,
-    /// How the vector and the neuron's column become the new column.
+    /// Rule by which the vector and the neuron's column become the new column.
     #[serde(skip_serializing_if = "Combine::is_default")]
     pub combine: Combine,
     /// Input end of the interpolation: embedding of the last token (`true`, as written) or zero.
     pub input_side: bool,
-    /// Where layer l lies between input (0) and output (1).
+    /// Position of layer l between input (0) and output (1).
     pub depth: Depth,
-    /// Whether the norm before the output head is taken back from the output-side vector.
+    /// Treatment of the norm before the output head in the output-side vector.
     pub final_norm: FinalNorm,
-    /// Whether the head's bias is taken off logits; matters with `distribution = "logits"` only.
+    /// Treatment of the head's bias; matters with `distribution = "logits"` only.
     pub head_bias: HeadBias,
     /// Rows of the output head that take part.
     pub vocabulary: Vocabulary,
@@ -240,7 +239,7 @@ pub struct Estimate {
     /// the residual stream. `[est.-pathway]`: 0.25, which
     /// is the paper's 256 of 1,024.
     pub pathways: Share,
-    /// Which entries those are.
+    /// Rule that selects these entries.
     #[serde(skip_serializing_if = "PathwayRule::is_default")]
     pub pathway_rule: PathwayRule,
 }
@@ -264,7 +263,7 @@ impl Default for Estimate {
     }
 }
 
-/// How the estimated vector v and a column become the new column, under a coefficient c.
+/// Rule by which the estimated vector v and a column become the new column, with coefficient c.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Combine {
@@ -275,15 +274,15 @@ pub enum Combine {
     Average,
 }
 
-/// Which entries of the estimated vector are pathways that are edited.
+/// Rule that selects the entries of the estimated vector that are edited (pathways).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PathwayRule {
-    /// Those of the vector's largest magnitudes.
+    /// Entries of the largest magnitude in the vector.
     #[default]
     Magnitude,
-    /// Those where the FFN output of the neuron's layer contributes most to the attributed token at the
-    /// error: the magnitude of output times gradient.
+    /// Entries where the FFN output of the neuron's layer contributes most to the attributed token at the
+    /// error: largest magnitude of output times gradient.
     Contribution,
 }
 
@@ -300,7 +299,7 @@ pub enum Virtual {
     OneHot,
 }
 
-/// What the pseudoinverse of the output head is applied to.
+/// Vector over the vocabulary that the pseudoinverse of the output head is applied to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Distribution {
@@ -319,7 +318,7 @@ pub enum Distribution {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Normalize {
-    /// As it comes.
+    /// Not scaled.
     None,
     /// Divided by its largest minus its smallest entry.
     #[default]
@@ -328,7 +327,7 @@ pub enum Normalize {
     Unit,
 }
 
-/// Where layer l of L lies between input and output.
+/// Position of layer l of L between input and output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Depth {
@@ -369,11 +368,11 @@ pub enum Vocabulary {
     /// All, padding rows included.
     #[default]
     All,
-    /// Those the tokenizer has a token for.
+    /// Rows that the tokenizer has a token for.
     Tokenizer,
 }
 
-/// Which candidate is patched next (Equation 3).
+/// Rule that selects the next candidate to patch (Equation 3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Plan {
@@ -389,7 +388,7 @@ pub enum Plan {
     Score,
 }
 
-/// How often candidates are simulated.
+/// Number of times candidates are simulated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Replan {

@@ -55,7 +55,7 @@ impl MethodKind {
 }
 
 impl MethodConfig {
-    /// Its kind.
+    /// Kind of the method.
     pub fn kind(&self) -> MethodKind {
         match self {
             Self::NoEdit(_) => MethodKind::NoEdit,
@@ -64,7 +64,7 @@ impl MethodConfig {
         }
     }
 
-    /// Its row label.
+    /// Row label in the tables.
     pub fn label(&self) -> &String {
         match self {
             Self::NoEdit(config) => &config.label,

@@ -38,9 +38,9 @@ pub struct Config {
     pub description: String,
     /// The model under study.
     pub model: ModelConfig,
-    /// How demonstrations are found.
+    /// Retrieval of demonstrations.
     pub retrieval: RetrievalConfig,
-    /// How the work is done, as far as results may depend on it.
+    /// Execution settings that may affect results.
     pub execution: Execution,
     /// `[probing]`: the probing experiment; without it, the patching experiment.
     pub probing: Option<ProbingConfig>,
@@ -58,14 +58,14 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
-    /// Its row label in the tables.
+    /// Row label in the tables.
     pub label: String,
     /// A Hugging Face folder, from the folder the command is run in.
     pub path: PathBuf,
     /// Weights and activations.
     #[serde(default)]
     pub dtype: Dtype,
-    /// Where what is computed from its weights is kept between runs; nowhere, where it is empty.
+    /// Folder for data computed from the weights and kept between runs; empty to keep none.
     #[serde(default = "oracle_cache")]
     pub cache: PathBuf,
     /// Permission to compute a checkpoint that brings Python code of its own (`auto_map`) as the plain
@@ -99,7 +99,7 @@ pub struct RetrievalConfig {
     pub demonstrations: usize,
     /// The order they stand in; the paper does not say.
     pub order: Order,
-    /// Where embeddings are kept between runs.
+    /// Folder in which embeddings are kept between runs.
     pub cache: PathBuf,
 }
 
@@ -129,9 +129,9 @@ pub enum Order {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Execution {
-    /// How candidate edits are simulated.
+    /// Engine that simulates candidate edits.
     pub engine: Engine,
-    /// What happens to a prompt that does not fit the model.
+    /// Treatment of a prompt that does not fit the model.
     pub too_long: TooLong,
     /// Prompts of other data on which every edit is probed for side effects; 0 for none. They
     /// are drawn evenly from the planned data of all data sets.
@@ -139,13 +139,13 @@ pub struct Execution {
     /// Memory for what is kept or run at once, over the weights, in MiB. It decides the size of
     /// batches, not what is computed, and so is no part of a run's identity.
     pub memory_mib: Positive,
-    /// What chance depends on, where a method makes use of it.
+    /// Random seed, for methods that draw.
     pub seed: u64,
-    /// Whether f32 matrix products on CUDA may round their inputs to TF32 (10 bits of mantissa).
+    /// True if f32 matrix products on CUDA may round their inputs to TF32 (10 bits of mantissa).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub tf32: bool,
-    /// Whether the matrices that edits may touch are hashed after every trial, which must leave them as they
-    /// were. No part of what a run is.
+    /// True if the matrices that edits may touch are hashed after every trial, which must leave them
+    /// unchanged. Not part of a run's identity.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub strict: bool,
 }
@@ -171,7 +171,7 @@ impl Default for Execution {
     }
 }
 
-/// How candidate edits are simulated.
+/// Engine that simulates candidate edits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Engine {
@@ -182,14 +182,14 @@ pub enum Engine {
     Reference,
 }
 
-/// What happens to a prompt that, with its gold, does not fit the context of the model.
+/// Treatment of a prompt that, with its gold text, does not fit the context of the model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TooLong {
     /// The run is refused before anything is measured.
     #[default]
     Refuse,
-    /// Its least similar demonstrations are left out until it fits; reported as a deviation.
+    /// The least similar demonstrations are left out until it fits; reported as a deviation.
     FewerDemonstrations,
 }
 
@@ -197,11 +197,11 @@ pub enum TooLong {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetConfig {
-    /// Which.
+    /// Name of the data set.
     pub name: DatasetName,
     /// The folder with its files, in the official format.
     pub from: PathBuf,
-    /// Which pairs are prompted.
+    /// Division that is prompted.
     #[serde(default)]
     pub division: Division,
     /// At most so many pairs are prompted: the first of the inference division, or spread evenly
@@ -217,13 +217,13 @@ pub struct DatasetConfig {
 }
 
 impl DatasetConfig {
-    /// What prompts are made with.
+    /// Returns the templates of the prompts.
     pub fn templates(&self) -> (&Demonstration, &Query) {
         (&self.demonstration, &self.query)
     }
 }
 
-/// Which pairs are prompted.
+/// Division that is prompted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Division {
@@ -284,7 +284,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Whether some method attributes on prompts that are parallel to the one at hand.
+    /// True if some method attributes on prompts that are parallel to the one at hand.
     pub fn needs_parallel_prompts(&self) -> bool {
         self.methods.iter().any(|method| method.kind().needs_parallel_prompts())
     }
@@ -312,16 +312,19 @@ impl Config {
     pub fn keep_only(&mut self, labels: &[String]) -> Result<(), String> {
         if let Some(missing) = labels.iter().find(|label| !self.labels().any(|own| own == *label)) {
             let own: Vec<String> = self.labels().map(|label| format!("`{label}`")).collect();
-            return Err(format!("no method is called `{missing}`; there are {}", own.join(", ")));
+            return Err(format!(
+                "no method is called `{missing}`; the methods are {}",
+                own.join(", ")
+            ));
         }
         self.methods.retain(|method| labels.contains(method.label()));
         Ok(())
     }
 
-    /// What no single key shows.
+    /// Rejects contradictions between keys.
     pub fn check(&self) -> Result<(), String> {
         if let Some((key, _)) = self.sweep.iter().find(|(_, values)| values.is_empty()) {
-            return Err(format!("sweep: `{key}` has no values; every key needs a list of some"));
+            return Err(format!("sweep: `{key}` has no values; give every key a list of values"));
         }
         if self.dataset.is_empty() && (self.probing.is_none() || self.needs_parallel_prompts()) {
             return Err(if self.probing.is_none() {
@@ -339,23 +342,23 @@ impl Config {
         };
         if let Some(dataset) = self.dataset.iter().find(chosen).filter(|_| self.probing.is_some()) {
             return Err(format!(
-                "data set `{}`: limit and division choose data to be prompted; with [probing] the cases \
-                 of a benchmark are (probing.cases, --full), and parallel prompts are made of all pairs \
-                 of the retrieval division",
+                "data set `{}`: limit and division have no effect with [probing], which prompts the \
+                 cases of a benchmark (probing.cases, --full) and makes parallel prompts of all \
+                 pairs of the retrieval division",
                 dataset.name
             ));
         }
         self.check_methods()
     }
 
-    /// What no single key of the methods shows.
+    /// Rejects contradictions between the keys of the methods.
     pub(crate) fn check_methods(&self) -> Result<(), String> {
         self.methods.iter().try_for_each(MethodConfig::check)?;
         let labels = std::iter::once(&self.model.label).chain(self.labels()).cloned();
         if let Some(label) =
             labels.clone().find(|label| label.trim().is_empty() || label.contains('\n'))
         {
-            return Err(format!("label {label:?} must be one line with something in it"));
+            return Err(format!("label {label:?} must be a single line that is not blank"));
         }
         if let Some(label) = first_duplicate(labels) {
             return Err(format!(

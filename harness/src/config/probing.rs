@@ -11,16 +11,16 @@ use std::path::PathBuf;
 pub struct ProbingConfig {
     /// The folder of the benchmark.
     pub from: PathBuf,
-    /// Which cases are patched; edits are probed on all samples of the type in any case.
+    /// Cases that are patched; edits are probed on all samples of the type in any case.
     #[serde(default)]
     pub cases: Cases,
-    /// What happens where the model does not predict the declared argmax token.
+    /// Treatment of cases where the model does not predict the declared argmax token.
     #[serde(default)]
     pub undeclared: Undeclared,
     /// In the tables a rank counts as this at most (paper, IV-C: "we only consider 10 top tokens").
     #[serde(default = "ten")]
     pub rank_cap: Positive,
-    /// What becomes of ranks beyond `rank_cap`, in the tables.
+    /// Treatment of ranks beyond `rank_cap` in the tables.
     #[serde(default)]
     pub rank_rule: RankRule,
     /// Demonstrations at the head of every prompt: the first so many of the benchmark's, all of them if
@@ -30,7 +30,7 @@ pub struct ProbingConfig {
     /// One demonstration; holds `{input}` and `{output}`.
     #[serde(default)]
     pub demonstration: Demonstration,
-    /// What stands before the code of a sample; holds `{input}`.
+    /// Template before the code of a sample; holds `{input}`.
     #[serde(default)]
     pub query: Query,
 }
@@ -54,13 +54,13 @@ impl ProbingConfig {
         }
     }
 
-    /// What prompts are made with.
+    /// Returns the templates of the prompts.
     pub fn templates(&self) -> (&Demonstration, &Query) {
         (&self.demonstration, &self.query)
     }
 }
 
-/// What becomes of ranks beyond the cap. The paper says no more than "we only consider 10 top tokens".
+/// Treatment of ranks beyond the cap. The paper says no more than "we only consider 10 top tokens".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RankRule {
@@ -71,7 +71,7 @@ pub enum RankRule {
     Drop,
 }
 
-/// Which cases are patched.
+/// Cases that are patched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cases {
@@ -82,14 +82,14 @@ pub enum Cases {
     All,
 }
 
-/// What happens to a case whose declared argmax token the model does not predict.
+/// Treatment of a case whose declared argmax token the model does not predict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Undeclared {
-    /// It is patched all the same: the model's own argmax gives way to the target.
+    /// Patched like any other: the model's own argmax gives way to the target.
     #[default]
     Edit,
-    /// It is left out; its sample is still probed.
+    /// Left out; its sample is still probed.
     Drop,
     /// MENT first makes the declared token the argmax, and all methods start from there.
     Nudge,

@@ -26,7 +26,7 @@ fn parse(line: &str) -> Result<Table, String> {
 
 /// A key that a line sets, down to a value that is no table.
 pub(crate) struct SettingKey {
-    /// Its first part: a table of the config, or a kind of method.
+    /// First part of the key: a table of the config, or a kind of method.
     pub(crate) table: String,
     /// The other parts. In a list of tables the first of them may be the label of one.
     parts: Vec<String>,
@@ -88,7 +88,7 @@ pub(crate) fn check_read(
         if !is_read {
             let kept: Vec<String> = kept.labels().map(|label| format!("`{label}`")).collect();
             return Err(format!(
-                "`{line}`: none of the methods that run reads it; they are {}",
+                "`{line}`: no method of this run has such a key; the methods are {}",
                 kept.join(", ")
             ));
         }
@@ -127,7 +127,7 @@ fn merge(base: &mut Value, over: Value) {
     }
 }
 
-/// Whether `name` is the label of a method, or the name of a data set.
+/// True if `name` is the label of a method or the name of a data set.
 fn is_called(entry: &Value, name: &str) -> bool {
     ["label", "name"].iter().any(|key| entry.get(key).and_then(Value::as_str) == Some(name))
 }

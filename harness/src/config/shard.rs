@@ -9,7 +9,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Whether the datum or case at `place` among the planned ones is this one's to run.
+    /// True if the shard runs the datum or case at `place` among the planned ones.
     pub fn takes(&self, place: usize) -> bool {
         place % self.of == self.index - 1
     }

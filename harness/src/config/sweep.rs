@@ -15,7 +15,7 @@ const SWEEP: &str = "sweep";
 pub struct Experiment {
     /// In the order of the grid: the last key changes fastest.
     pub points: Vec<Point>,
-    /// Whether there is a `[sweep]`.
+    /// True if the config has a `[sweep]` table.
     pub is_sweep: bool,
     /// The file as it is written.
     pub text: String,
@@ -26,7 +26,7 @@ pub struct Experiment {
 /// One point of a grid.
 #[derive(Clone, Debug)]
 pub struct Point {
-    /// What it sets, `key = value`; nothing without a `[sweep]`.
+    /// Settings of this point, `key = value`; empty without a `[sweep]`.
     pub settings: Vec<String>,
     /// The whole config; or why it is none, which is no harm to the other points.
     pub config: Result<Config, String>,

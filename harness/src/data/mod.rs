@@ -1,4 +1,4 @@
-//! What is measured: data sets, the benchmark of generalization and specificity, and the figures of the paper.
+//! Data sets, the benchmark of generalization and specificity, and the figures of the paper.
 
 pub mod benchmark;
 pub mod dataset;

@@ -15,13 +15,13 @@ struct File {
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PaperSubtype {
-    /// Its type, in lower case.
+    /// Type, in lower case.
     #[serde(rename = "type")]
     pub(crate) of: String,
     pub(crate) name: String,
-    /// Its argmax token, without spaces around it.
+    /// Argmax token, without spaces around it.
     pub(crate) argmax: String,
-    /// Its target tokens, likewise.
+    /// Target tokens, likewise.
     pub(crate) targets: Vec<String>,
     pub(crate) samples: usize,
 }
@@ -30,7 +30,7 @@ pub(crate) struct PaperSubtype {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Published {
-    /// Its number in the paper.
+    /// Number of the table in the paper.
     pub(crate) source: String,
     /// The row of the unedited model.
     #[serde(default)]

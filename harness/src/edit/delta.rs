@@ -7,9 +7,9 @@ use tch::Tensor;
 /// `delta` `[d_model]` is added to the column of `neuron`.
 #[derive(Debug)]
 pub struct ColumnDelta {
-    /// Whose column.
+    /// Neuron whose column is edited.
     pub neuron: Neuron,
-    /// What is added, `[d_model]`, in the dtype and on the device of the model.
+    /// Vector that is added, `[d_model]`, in the dtype and on the device of the model.
     pub delta: Tensor,
     /// Positions at which it is added.
     pub reach: Reach,

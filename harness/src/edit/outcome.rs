@@ -1,9 +1,9 @@
-//! What an edit came to: the prediction before and after, the neurons patched, the time it took.
+//! Outcome of an edit: the prediction before and after, the patched neurons, the time.
 
 use crate::edit::Neuron;
 use serde::{Deserialize, Serialize};
 
-/// How an error ended.
+/// Outcome of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -20,7 +20,7 @@ pub enum Outcome {
 pub struct Observation {
     /// Most probable token id.
     pub argmax: u32,
-    /// Its probability.
+    /// Probability of the argmax.
     pub argmax_probability: f64,
     /// Rank of the target, from 1.
     pub target_rank: u32,
@@ -31,10 +31,10 @@ pub struct Observation {
 /// One patched neuron, in the order of patching.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Patched {
-    /// Which.
+    /// Neuron that was patched.
     #[serde(flatten)]
     pub neuron: Neuron,
-    /// Its place in the attribution order, from 0.
+    /// Place of the neuron in the attribution order, from 0.
     pub candidate: usize,
     /// Ranks the target climbed, negative where it fell (Equation 3, first part).
     pub rank_gain: i64,

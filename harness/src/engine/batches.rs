@@ -1,5 +1,5 @@
-//! Which sequences run together: those that begin alike, as one that branches, and of the others
-//! those of like length, so that little is filled up. And back.
+//! Batches of sequences: prompts with a common beginning run as one sequence that branches, the others in
+//! batches of similar length, so that little padding is needed. Results are returned in the original order.
 
 use crate::model::Sequences;
 use tch::{Device, Tensor};
@@ -63,7 +63,8 @@ pub fn together(prompts: &[&[u32]], tokens: usize, device: Device) -> Vec<Batch>
 #[derive(Debug)]
 struct Family {
     prompts: Vec<usize>,
-    /// How many tokens they all begin with; the last token of each of several prompts is not among them.
+    /// Number of tokens that all prompts begin with. If there are several, the last token of each is not
+    /// among them.
     stem: usize,
     /// Tokens, with the stem counted once.
     tokens: usize,
@@ -104,7 +105,7 @@ fn families(prompts: &[&[u32]], tokens: usize) -> Vec<Family> {
     families
 }
 
-/// How many tokens both begin with.
+/// Number of tokens that both begin with.
 fn common(one: &[u32], other: &[u32]) -> usize {
     one.iter().zip(other).take_while(|(a, b)| a == b).count()
 }

@@ -4,7 +4,7 @@ use crate::edit::{ColumnDelta, Edit, Reach};
 use crate::model::{CausalLm, Positions, Tree};
 use tch::Tensor;
 
-/// What is kept of a block that was run at positions Q of each sequence.
+/// Result of a block that was run at positions Q of each sequence.
 #[derive(Debug)]
 pub struct Block {
     /// One activation a neuron, `[B,Q,F]`.
@@ -60,7 +60,7 @@ pub(super) fn feed_forward(
     Block { post_activation, output }
 }
 
-/// What an edited column adds to the residual: activation `[..,1]` times delta `[D]`.
+/// Contribution of an edited column to the residual: activation `[..,1]` times delta `[D]`.
 pub fn contribution(post_activation: &Tensor, column: &ColumnDelta) -> Tensor {
     post_activation.narrow(-1, column.neuron.index as i64, 1) * &column.delta
 }

@@ -1,4 +1,4 @@
-//! Where tensors live. One binary serves CPU and CUDA: the CUDA libraries are loaded at run time.
+//! Devices of tensors. One binary serves CPU and CUDA: the CUDA libraries are loaded at run time.
 
 use crate::config::{Dtype, ModelConfig};
 use crate::error::InputError;
@@ -54,7 +54,7 @@ pub fn kind(dtype: Dtype) -> Kind {
     }
 }
 
-/// How the model of `config` is opened on `device`.
+/// Options for opening the model of `config` on `device`.
 pub fn options(config: &ModelConfig, device: Device) -> Options {
     let ModelConfig { dtype, plain_architecture, .. } = *config;
     Options { device, kind: kind(dtype), plain_architecture }
@@ -117,7 +117,7 @@ pub fn set_tf32(allowed: bool) {
     unsafe { ment_set_tf32(allowed) }
 }
 
-/// Whether f32 matrix products on CUDA may round their inputs to TF32, as libtorch has it.
+/// True if libtorch may round the inputs of f32 matrix products on CUDA to TF32.
 pub fn tf32() -> bool {
     // Safety: reads a flag of libtorch's global context.
     unsafe { ment_tf32() }
@@ -136,7 +136,7 @@ pub fn set_up_cpu(wanted: Option<NonZeroUsize>) {
     }
 }
 
-/// What to know of a dtype on this machine before a long run is started; nothing for f32.
+/// Warning about a dtype on this machine, to be shown before a long run; `None` for f32.
 pub fn warning(device: Device, dtype: Dtype) -> Option<&'static str> {
     let emulated = device == Device::Cpu && dtype == Dtype::Bf16 && !has_bf16();
     emulated.then_some("this processor has no bf16 and emulates it: f32 is several times as fast")
@@ -152,8 +152,8 @@ fn has_bf16() -> bool {
     false
 }
 
-/// What libtorch opens by bare name later on, and so would not find outside the loader's path:
-/// linear algebra, and the run-time compiler. Beside `libtorch_cuda.so`, or where pip puts them.
+/// Libraries that libtorch opens by bare name later, and so would not find outside the loader's path: linear
+/// algebra, and the run-time compiler. They lie beside `libtorch_cuda.so`, or where pip puts them.
 const COMPANIONS: [&str; 3] = [
     "libtorch_cuda_linalg.so",
     "../../nvidia/cu13/lib/libnvrtc.so.13",

@@ -10,7 +10,7 @@ use crate::config::Quantity;
 use crate::model::{CausalLm, Positions};
 use tch::{Kind, Tensor};
 
-/// What is differentiated: `quantity` of `tokens` `[N]` under `logits` `[N,V]`, `[N]` in f32.
+/// Value that is differentiated: `quantity` of `tokens` `[N]` under `logits` `[N,V]`, `[N]` in f32.
 pub fn quantity(quantity: Quantity, logits: &Tensor, tokens: &Tensor) -> Tensor {
     let all = match quantity {
         Quantity::Probability => logits.softmax(-1, Kind::Float),
@@ -23,7 +23,7 @@ pub fn quantity(quantity: Quantity, logits: &Tensor, tokens: &Tensor) -> Tensor 
 /// Gradients in one layer, at the Q positions that matter: `at` alone in the last layer, those up to
 /// `at` below.
 pub struct LayerGradients<'g> {
-    /// Which layer.
+    /// Layer, counted from 0.
     pub layer: usize,
     /// Post-activations, `[1,Q,F]`.
     pub post_activation: &'g Tensor,

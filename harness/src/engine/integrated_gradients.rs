@@ -16,7 +16,7 @@ use std::borrow::Borrow;
 use std::ops::Range;
 use tch::{Kind, Tensor};
 
-/// Where on the way from 0 to the activation a gradient is taken, and what it counts.
+/// Point on the path from 0 to the activation at which a gradient is taken, and its weight.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PathPoint {
     /// Scale of the activation, 0 to 1.

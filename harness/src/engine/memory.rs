@@ -6,15 +6,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// How often a piece was halved since the program began.
+/// Number of times a piece was halved since the program began.
 static HALVINGS: AtomicU32 = AtomicU32::new(0);
 
 std::thread_local! {
-    /// Whether running out of memory is answered here, so that the panic need not be shown.
+    /// True while running out of memory is handled here, so that the panic need not be shown.
     static ANSWERED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// How often work was cut in half because memory ran out, since the program began.
+/// Number of times that work was cut in half because memory ran out, since the program began.
 pub fn halvings() -> u32 {
     HALVINGS.load(Ordering::Relaxed)
 }
@@ -65,7 +65,7 @@ fn halving<R>(piece: Range<usize>, work: &mut impl FnMut(Range<usize>) -> R, res
     }
 }
 
-/// What libtorch says on the CPU and on CUDA, as `tch` panics with it.
+/// Recognizes the messages of libtorch on the CPU and on CUDA, with which `tch` panics.
 fn is_out_of_memory(panic: &(dyn std::any::Any + Send)) -> bool {
     panic.downcast_ref::<String>().is_some_and(|message| out_of_memory(message))
 }

@@ -27,7 +27,7 @@ struct ProbeBatch {
     held: TraceStore,
 }
 
-/// How the trace of a batch is at hand.
+/// Storage of the trace of a batch.
 enum TraceStore {
     /// In memory, or mapped from a file.
     Traced(Trace),

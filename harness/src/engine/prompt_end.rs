@@ -9,7 +9,7 @@ use tch::Tensor;
 /// The last token of a traced prompt, the tokens before it as keys and values. Lists begin at the
 /// lowest layer that was asked for.
 pub struct PromptEnd {
-    /// What comes after the prompt, if it is to be explained.
+    /// Token that follows the prompt, if it is to be explained.
     pub(super) target: u32,
     first: usize,
     pasts: Vec<KeysValues>,
@@ -20,8 +20,8 @@ pub struct PromptEnd {
 }
 
 impl PromptEnd {
-    /// Of a trace of one sequence, for the layers from `first` on, with the token to explain. Nothing
-    /// of the trace is kept alive.
+    /// Takes the end of a trace of one sequence, for the layers from `first` on, with the token to explain.
+    /// Keeps nothing of the trace alive.
     pub fn new(model: &dyn CausalLm, trace: &Trace, target: u32, first: usize) -> Self {
         let tokens = trace.tokens() as usize;
         let layers = first..model.spec().layers;
@@ -63,7 +63,7 @@ impl PromptEnd {
         &self.leaving[layer - self.first]
     }
 
-    /// What the prompt was traced under.
+    /// Edit under which the prompt was traced.
     pub(super) fn edit(&self) -> &Edit {
         &self.edit
     }

@@ -144,8 +144,8 @@ impl<'m> Replay<'m> {
         Tensor::cat(&batch, 0)
     }
 
-    /// What `candidate` enters `layer` with: a kept state, or its own change to the trace; at the
-    /// ends only, where `layer` is beyond the last.
+    /// State with which `candidate` enters `layer`: a kept state, or its own change to the trace; at the ends
+    /// only, where `layer` is beyond the last.
     fn enter(&self, candidate: usize, layer: usize) -> Tensor {
         if let Some(state) = self.states[candidate].get(&layer) {
             return state.shallow_clone();
@@ -164,8 +164,8 @@ impl<'m> Replay<'m> {
         residual
     }
 
-    /// What `column` adds where the post-activations are `active`, `[B,T,F]`; zero where it does not act.
-    /// `at_ends` if they are those of the ends only, `[B,Q,F]`.
+    /// Contribution of `column` where the post-activations are `active`, `[B,T,F]`; zero at positions where
+    /// it does not act. `at_ends` if `active` holds the ends only, `[B,Q,F]`.
     fn contribution(&self, active: &Tensor, column: &ColumnDelta, at_ends: bool) -> Tensor {
         let everywhere = contribution(active, column);
         match column.reach {

@@ -12,13 +12,13 @@ pub struct Trace {
     pub residual: Vec<Tensor>,
     /// Post-activations of each layer, `[B,T,F]`.
     pub post_activation: Vec<Tensor>,
-    /// Where the sequences, or their branches, end: E places, the same number Q in each sequence. The
-    /// last layer may have been run there only (`at_ends`).
+    /// Ends of the sequences, or of their branches: E positions, the same number Q in each sequence. The last
+    /// layer may have been run there only (`at_ends`).
     pub ends: Positions,
-    /// What the trace was made under.
+    /// Edit under which the trace was made.
     pub edit: Edit,
-    /// Whether the last post-activation and the last residual hold the ends only, `[B,Q,·]`: all
-    /// that a replay asks of the last layer, which then costs next to nothing.
+    /// True if the last post-activation and the last residual hold the ends only, `[B,Q,·]`: a replay needs
+    /// no more of the last layer, which then costs next to nothing.
     at_ends: bool,
     /// Differentiable blocks, where they are kept; see [`super::gradient`].
     pub(super) graphs: Vec<Option<Graph>>,
@@ -57,9 +57,8 @@ impl Trace {
         Self::start(model, sequences, edit, true, 0)
     }
 
-    /// As [`Trace::new`]; of the layers below the last, as many as fit into `budget` bytes keep
-    /// their piece of autograd graph, upper ones first, and [`super::gradient`] need not run them
-    /// again.
+    /// Does what [`Trace::new`] does, and keeps the autograd graphs of as many layers below the last as fit
+    /// into `budget` bytes, upper ones first, so that [`super::gradient`] need not run them again.
     pub fn with_graphs(
         model: &dyn CausalLm,
         sequences: &Sequences,
@@ -173,8 +172,8 @@ impl Trace {
         model.head(&model.final_norm(&states)).flatten(0, 1)
     }
 
-    /// Of `states` `[B,T,X]` that enter `layer`, or that the layer below computed, those at the
-    /// ends, `[B,Q,X]`.
+    /// Selects the ends of `states` `[B,T,X]` that enter `layer`, or that the layer below computed:
+    /// `[B,Q,X]`.
     pub(super) fn at_ends_of(&self, layer: usize, states: &Tensor) -> Tensor {
         let cut = self.at_ends && layer == self.post_activation.len();
         if cut { states.shallow_clone() } else { self.ends.of(states) }

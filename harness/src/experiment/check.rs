@@ -6,6 +6,8 @@ use crate::data::dataset::Dataset;
 use crate::data::paper;
 use crate::error::InputError;
 use crate::experiment::plan::{cases, plan};
+#[cfg(feature = "torch")]
+use anyhow::Context as _;
 use anyhow::Result;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -77,7 +79,8 @@ fn model(config: &Config) -> Result<()> {
 #[cfg(feature = "torch")]
 pub(crate) fn loadable(config: &Config, device: tch::Device) -> Result<()> {
     let options = crate::engine::device::options(&config.model, device);
-    let spec = crate::model::check(&config.model.path, options)?;
+    let spec = crate::model::check(&config.model.path, options)
+        .with_context(|| format!("model `{}` cannot be loaded", config.model.label))?;
     for method in &config.methods {
         if let MethodConfig::Ment(ment) = method {
             ment.check_neurons(spec.layers, spec.d_ff).map_err(InputError::new)?;
@@ -102,7 +105,7 @@ pub(crate) fn encoder(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What a benchmark comes to, for the reader.
+/// Description of a benchmark, for the reader.
 pub fn benchmark(benchmark: &Benchmark) -> String {
     let mut out = format!("benchmark   {} {}\n", benchmark.name, benchmark.version);
     for (index, name) in benchmark.types.iter().enumerate() {
@@ -122,14 +125,14 @@ pub fn benchmark(benchmark: &Benchmark) -> String {
     let place = Place { subtype: 0, sample: 0 };
     let _ = writeln!(
         out,
-        "probe sets  |G| = {}, |S| = {}, none of them the sample that is patched",
+        "probe sets  |G| = {}, |S| = {}, without the patched sample",
         benchmark.related(place).count(),
         benchmark.unrelated(place).count()
     );
     out
 }
 
-/// Whether types, subtypes, argmax and target tokens are those of Table II.
+/// Compares types, subtypes, argmax and target tokens with those of Table II.
 fn beside_table_two(benchmark: &Benchmark) -> String {
     let trimmed = |token: &String| token.trim().to_string();
     let own = benchmark.subtypes.iter().map(|subtype| paper::PaperSubtype {
@@ -145,7 +148,7 @@ fn beside_table_two(benchmark: &Benchmark) -> String {
         return "types, subtypes, tokens and numbers are the paper's".into();
     }
     format!(
-        "{found} of its {} subtypes are the paper's, which has {}",
+        "{found} of its {} subtypes are among the paper's {}",
         benchmark.subtypes.len(),
         paper.len()
     )
@@ -180,7 +183,7 @@ pub fn datasets(config: &Config) -> Result<Vec<Dataset>> {
     Ok(datasets)
 }
 
-/// Whether no error can ever have enough parallel prompts.
+/// True if no error can ever have enough parallel prompts.
 fn too_few(kn: &KnConfig, dataset: &Dataset) -> bool {
     dataset.retrieval.len() + usize::from(kn.parallel.own) < kn.parallel.at_least.0
 }

@@ -11,7 +11,7 @@ pub struct Planned<'a> {
     pub dataset: usize,
     /// Index of the pair in its division.
     pub datum: usize,
-    /// Its place among the planned data of its data set.
+    /// Place of the datum among the planned data of its data set.
     pub place: usize,
     /// The pair.
     pub pair: &'a Pair,

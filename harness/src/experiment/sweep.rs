@@ -12,10 +12,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use tracing::{info, warn};
 
-/// What became of the points of a sweep.
+/// Outcome of the points of a sweep.
 #[derive(Debug, Default)]
 pub struct Swept {
-    /// Those that were run.
+    /// Points that were run.
     pub points: Vec<SweptPoint>,
     /// The others, each with its reason.
     pub failed: Vec<String>,
@@ -42,7 +42,7 @@ pub fn run(
         let ran = config.and_then(|config| {
             // Nor does a panic, such as libtorch's where memory runs out.
             catch_unwind(AssertUnwindSafe(|| one(config, &folder)))
-                .unwrap_or_else(|_| Err(anyhow!("this program failed; its message stands above")))
+                .unwrap_or_else(|_| Err(anyhow!("bug in this program; its message is above")))
         });
         match ran {
             Ok(()) => swept.points.push(SweptPoint { settings, folder }),
@@ -50,7 +50,7 @@ pub fn run(
             Err(error) => {
                 let reason = format!("{settings}: {error:#}");
                 log::to(out);
-                warn!("this point failed, the others go on: {reason}");
+                warn!("this point failed, the others continue: {reason}");
                 swept.failed.push(reason);
             }
         }
@@ -58,7 +58,7 @@ pub fn run(
     Ok(swept)
 }
 
-/// Where each point is run; nowhere, if it has no config.
+/// Folder of each point; `None` if the point has no config.
 ///
 /// # Errors
 /// If two of them are the same.

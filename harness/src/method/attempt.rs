@@ -12,7 +12,7 @@ use anyhow::Result;
 use std::collections::HashSet;
 use tch::Tensor;
 
-/// What methods work with.
+/// Environment that methods work in.
 pub(crate) struct Workbench<'a> {
     pub(crate) config: &'a Config,
     pub(crate) loaded: &'a Loaded,
@@ -24,7 +24,7 @@ pub(crate) struct Workbench<'a> {
 pub(crate) struct Traced {
     trace: Trace,
     located: LocateCache,
-    /// What tracing it took.
+    /// Seconds of tracing.
     pub(crate) seconds: f64,
 }
 
@@ -36,8 +36,9 @@ pub(crate) struct Traces {
     differentiable: Option<Traced>,
 }
 
-/// What has run before in this process: what is made once a process is made then, and no measured time
-/// holds it. (Attributions of parallel prompts are kept, with the time they took.)
+/// Kinds of method that have run in this process. Anything that is made once per process is made in a
+/// warm-up, so that no measured time includes it. (Attributions of parallel prompts are kept with the time
+/// they took.)
 #[derive(Default)]
 pub(crate) struct Warm(HashSet<(MethodKind, bool)>);
 
@@ -57,14 +58,14 @@ impl Warm {
     }
 }
 
-/// How an error ended.
+/// Attempt on an error.
 pub(crate) struct Attempt {
     /// The prediction the method met.
     pub(crate) before: Observation,
     pub(crate) outcome: Outcome,
-    /// What it did, tracing counted.
+    /// Repair by the method, with the time of tracing.
     pub(crate) repair: Repair,
-    /// How often a batch was cut in half meanwhile.
+    /// Number of times a batch was cut in half meanwhile.
     pub(crate) halvings: u32,
 }
 
@@ -112,8 +113,8 @@ impl<'a> Workbench<'a> {
     }
 }
 
-/// Has `method` put `target` on top at position `at`, unless it is there already. `clock` has
-/// the seconds of the trace on it, where the method bears them.
+/// Attempts with `method` to put `target` on top at position `at`, unless it is there already. `clock`
+/// started with the trace, where its time counts for the method.
 pub(crate) fn attempt(
     method: &dyn Method,
     context: &RepairContext<'_>,
@@ -133,7 +134,7 @@ pub(crate) fn attempt(
     Ok(Attempt { before, outcome, repair, halvings: halvings() - halved })
 }
 
-/// There is nothing to repair.
+/// Repair of a token that needs none.
 fn untouched(now: Observation) -> Repair {
     let seconds = Phases::default();
     let (located, neurons, parallel) = (Vec::new(), Vec::new(), None);

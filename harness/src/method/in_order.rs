@@ -8,7 +8,7 @@ use crate::edit::{ColumnDelta, Edit, Observation, Patched};
 use anyhow::Result;
 use tch::Tensor;
 
-/// What became of an error.
+/// Result of patching in a given order.
 pub(super) struct Patches {
     /// The patched columns, also where they did not suffice.
     pub(super) edit: Edit,

@@ -40,15 +40,15 @@ pub struct RepairContext<'a> {
     pub ids: &'a Tensor,
     /// The sequence traced under the edits that stand.
     pub trace: &'a Trace,
-    /// What was located on it before.
+    /// Neurons that were located on it before.
     pub located: &'a ment::LocateCache,
-    /// How candidate edits are simulated.
+    /// Engine that simulates candidate edits.
     pub engine: Engine,
     /// Bytes that a method may take for what it keeps or runs at once.
     pub memory: usize,
-    /// Where prompts that go on with a wanted token come from.
+    /// Source of prompts that continue with a wanted token.
     pub parallel: &'a dyn ParallelPrompts,
-    /// What chance depends on.
+    /// Random seed.
     pub seed: u64,
 }
 
@@ -62,7 +62,7 @@ pub trait ParallelPrompts {
     fn find(&self, target: u32, count: usize, demonstrations: bool) -> Result<Vec<ParallelPrompt>>;
 }
 
-/// There are none.
+/// Source without any prompt.
 #[derive(Clone, Copy, Debug)]
 pub struct NoParallelPrompts;
 
@@ -72,12 +72,12 @@ impl ParallelPrompts for NoParallelPrompts {
     }
 }
 
-/// What a method did about an error.
+/// Result of a method on an error.
 #[derive(Debug)]
 pub struct Repair {
     /// The edit, on top of those that stood; empty if the error was skipped.
     pub edit: Edit,
-    /// Whether the target became the argmax.
+    /// True if the target became the argmax.
     pub solved: bool,
     /// Neurons that were located, best first.
     pub located: Vec<Neuron>,
@@ -87,7 +87,7 @@ pub struct Repair {
     pub parallel: Option<usize>,
     /// The prediction under the edit; of a skipped error, under what was tried.
     pub after: Observation,
-    /// Where the time went.
+    /// Seconds of the phases.
     pub seconds: Phases,
 }
 
@@ -97,13 +97,13 @@ pub trait Method {
     fn label(&self) -> &str;
     /// Methods of one kind run the same code under different settings.
     fn kind(&self) -> MethodKind;
-    /// Whether edits pile up within a datum.
+    /// True if edits pile up within a datum.
     fn keeps_edits(&self) -> bool;
-    /// Whether it back-propagates through the datum's own sequence; graphs are then kept.
+    /// True if it back-propagates through the datum's own sequence; graphs are then kept.
     fn differentiates_the_datum(&self) -> bool;
     /// Tries to make the target of `error` the argmax.
     fn repair(&self, context: &RepairContext<'_>, error: &LlmError) -> Result<Repair>;
-    /// What a reader of its results must know: departures from the paper's text, a clause each.
+    /// Departures from the paper's text that a reader of the results must know, a clause each.
     fn deviations(&self) -> Vec<String>;
 }
 

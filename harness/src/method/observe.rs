@@ -6,8 +6,8 @@ use crate::error::NonFinite;
 use anyhow::Result;
 use tch::{Kind, Tensor};
 
-/// What the logits `[C,V]` say of `target`, one observation a row. Equal logits rank by token
-/// id, so rank 1 and being the argmax are the same thing on every device.
+/// Observation of `target` in each row of the logits `[C,V]`. Equal logits rank by token id, so that rank 1
+/// means being the argmax on every device.
 ///
 /// # Errors
 /// [`NonFinite`] if a logit is NaN or infinite.
@@ -17,7 +17,7 @@ pub fn observe(logits: &Tensor, target: u32) -> Result<Vec<Observation>> {
     observe_each(logits, &target)
 }
 
-/// As [`observe`] with one target a row, `[C]`.
+/// Does what [`observe`] does, with one target per row, `[C]`.
 ///
 /// # Errors
 /// [`NonFinite`] if a logit is NaN or infinite.

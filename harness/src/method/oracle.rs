@@ -25,7 +25,7 @@ const CACHED: &str = "gram_inverse";
 const BLOCK: i64 = 4096;
 
 impl Oracle {
-    /// Of the first `rows` rows of the head.
+    /// Computes the oracle of the first `rows` rows of the head.
     pub fn new(model: &dyn CausalLm, rows: usize) -> Self {
         let head = head(model, rows);
         // Row-major, as it is read back from a cache, whose files hold nothing else.
@@ -33,8 +33,9 @@ impl Oracle {
         Self { head, gram_inverse }
     }
 
-    /// As [`Oracle::new`], computed once for the weights of `loaded` and kept in the folder
-    /// `cache`, unless its name is empty. A cache that cannot be read or written costs time, nothing else.
+    /// Returns the oracle of [`Oracle::new`], computed once for the weights of `loaded` and kept in the
+    /// folder `cache`, unless its name is empty. A cache that cannot be read or written costs time, nothing
+    /// else.
     pub(crate) fn cached(loaded: &Loaded, rows: usize, cache: &Path) -> Self {
         let model = loaded.model.as_ref();
         if cache.as_os_str().is_empty() {

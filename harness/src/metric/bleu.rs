@@ -28,7 +28,7 @@ pub fn bleu(pairs: &[(impl AsRef<str> + Sync, impl AsRef<str> + Sync)]) -> f64 {
         .score()
 }
 
-/// What BLEU counts: of a pair of texts, or, summed one by one, of a corpus.
+/// Counts of BLEU for a pair of texts or, summed, for a corpus.
 ///
 /// Matches by the length of the n-gram from 1, then the prediction's n-grams by length, then the
 /// reference's tokens. Whole numbers, as floats hold them exactly up to 2⁵³ and they end in
@@ -37,7 +37,7 @@ pub fn bleu(pairs: &[(impl AsRef<str> + Sync, impl AsRef<str> + Sync)]) -> f64 {
 pub struct BleuCounts(pub [f64; BleuCounts::LEN]);
 
 impl BleuCounts {
-    /// How many counts there are.
+    /// Number of counts.
     pub const LEN: usize = 2 * MAX_ORDER + 1;
 
     /// The counts of one pair of tokenised texts.

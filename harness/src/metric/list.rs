@@ -18,22 +18,22 @@ pub struct Scored<'a> {
 /// A measure of effectiveness (section III-E).
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
-    /// Its name, as tables and files have it.
+    /// Name in tables and files.
     pub name: &'static str,
     /// True where a higher value is a better one.
     pub higher_is_better: bool,
-    /// How it is computed.
+    /// Way of computing it.
     pub kind: Kind,
 }
 
-/// How a metric is computed.
+/// Way of computing a metric.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// The mean over data of a number of each prediction.
     Mean(fn(&Scored<'_>) -> f64),
     /// A number of a corpus, from counts of each prediction that are summed over its data.
     Corpus {
-        /// How many counts there are.
+        /// Number of counts.
         counts: usize,
         /// The counts of one prediction.
         count: fn(&Scored<'_>) -> Vec<f64>,
@@ -76,7 +76,7 @@ pub const METRICS: &[Metric] = &[
 ];
 
 impl Metric {
-    /// How many columns hold it.
+    /// Number of columns.
     pub fn width(&self) -> usize {
         match self.kind {
             Kind::Mean(_) => 1,

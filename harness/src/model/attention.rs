@@ -81,7 +81,7 @@ pub struct KeysValues {
 }
 
 impl KeysValues {
-    /// Those of the first `tokens`, copied: they hold on to nothing else.
+    /// Copy of the first `tokens`, which keeps nothing else alive.
     pub(crate) fn prefix(&self, tokens: usize) -> Self {
         let cut = |t: &Tensor| t.narrow(2, 0, tokens as i64).copy();
         Self { key: cut(&self.key), value: cut(&self.value) }
@@ -148,7 +148,8 @@ impl SelfAttention {
         self.mix(&query, &key, &value, tree.map(|tree| &tree.sees), tree.is_none())
     }
 
-    /// As [`SelfAttention::causal`] of sequences that do not branch, with the keys and values.
+    /// Does what [`SelfAttention::causal`] does for sequences that do not branch, and returns the keys and
+    /// values too.
     pub fn causal_keeping(&self, input: &Tensor) -> (Tensor, KeysValues) {
         let (query, kept) = self.project(input, |x| self.rotary.from(0, x));
         (self.mix(&query, &kept.key, &kept.value, None, true), kept)

@@ -44,11 +44,11 @@ pub(super) fn check_sizes(sizes: &[(&str, usize)]) -> Result<(), String> {
     let most = |key: &str| if key.contains("position") { LARGEST << 10 } else { LARGEST };
     match sizes.iter().find(|(key, size)| *size > most(key)) {
         None => Ok(()),
-        Some((key, size)) => Err(format!("{key} = {size} is too large to be one")),
+        Some((key, size)) => Err(format!("{key} = {size} is implausibly large")),
     }
 }
 
-/// How a folder is opened.
+/// Options for opening a folder.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Device of the weights.
@@ -76,7 +76,7 @@ pub struct Loaded {
     pub sha256: String,
     /// Tokens that end a sequence, as `config.json` and `generation_config.json` name them.
     pub ends: Vec<u32>,
-    /// How it was opened.
+    /// Options that it was opened with.
     pub options: Options,
 }
 
@@ -91,7 +91,7 @@ pub fn load(path: &Path, options: Options) -> Result<Loaded> {
     Ok(loaded)
 }
 
-/// As [`load`], of a copy of a folder that was loaded before: nothing is logged again.
+/// Loads a copy of a folder that was loaded before: does what [`load`] does, but logs nothing.
 pub(crate) fn load_again(path: &Path, options: Options) -> Result<Loaded> {
     Ok(read(path, options)?.0)
 }
@@ -143,8 +143,8 @@ impl Network {
             quantised(&config).map_or_else(|| architecture(&config), Err).map_err(wrong)?;
         if let Some(code) = own_code(&config).filter(|_| !options.plain_architecture) {
             return Err(wrong(format!(
-                "auto_map names Python code of the checkpoint's own ({code}), which may compute something \
-                 else than a plain {}. If you know that it does not, say --plain-architecture \
+                "auto_map names Python code of the checkpoint's own ({code}), which may compute \
+                 something different from a plain {}. If you know that it does not, say --plain-architecture \
                  (model.plain_architecture = true)",
                 config["model_type"]
             )));
@@ -182,8 +182,8 @@ impl Words {
         let tokenizer = Tokenizer::load(path)?;
         if let Some(code) = tokenizer.own_code.as_ref().filter(|_| !options.plain_architecture) {
             return Err(InputError::new(format!(
-                "{}/{code}: Python code of the checkpoint's own cuts texts, perhaps otherwise than \
-                 tokenizer.json. If you know that it does not, say --plain-architecture \
+                "{}/{code}: the checkpoint tokenizes with Python code of its own, which may differ \
+                 from tokenizer.json. If you know that it does not, say --plain-architecture \
                  (model.plain_architecture = true)",
                 path.display()
             )));
@@ -227,7 +227,7 @@ fn quantised(config: &Value) -> Option<String> {
         let settings = config.get(key).filter(|settings| !settings.is_null())?;
         let method = settings["quant_method"].as_str().unwrap_or("an unnamed method");
         Some(format!(
-            "{key}: the weights are quantised by {method}, which is not computed; use the checkpoint that \
+            "{key}: the weights are quantised by {method}, which is not supported; use the checkpoint that \
              was quantised, or dequantise this one"
         ))
     })

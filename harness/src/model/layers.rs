@@ -44,9 +44,9 @@ impl Linear {
         x.linear(&self.weight, self.bias.as_ref())
     }
 
-    /// As [`Linear::forward`], in whichever layout is faster: on a CPU as the product W xᵀ, whose
-    /// transpose is returned, a view that is contiguous along the rows of `x`. MKL is faster at it
-    /// where x has few rows, and no slower where it has many.
+    /// Does what [`Linear::forward`] does, in whichever layout is faster: on a CPU as the product W xᵀ, whose
+    /// transpose is returned, a view that is contiguous along the rows of `x`. MKL is faster at it where x
+    /// has few rows, and no slower where it has many.
     pub(crate) fn forward_any_layout(&self, x: &Tensor) -> Tensor {
         if x.device() != Device::Cpu {
             return self.forward(x);

@@ -77,7 +77,9 @@ impl Config {
         }
         let (heads, kv_heads) = (self.num_attention_heads, self.kv_heads());
         if heads == 0 || kv_heads == 0 || !heads.is_multiple_of(kv_heads) {
-            return Err(format!("{heads} attention heads do not share {kv_heads} kv heads"));
+            return Err(format!(
+                "{heads} attention heads are not a multiple of {kv_heads} kv heads"
+            ));
         }
         if self.head_dim.is_none() && !self.hidden_size.is_multiple_of(heads) {
             let size = self.hidden_size;

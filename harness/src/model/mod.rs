@@ -46,7 +46,7 @@ pub struct Spec {
     pub vocabulary: usize,
     /// Longest sequence in tokens.
     pub context: usize,
-    /// Where the weights are.
+    /// Device of the weights.
     pub device: Device,
     /// The dtype of weights and activations.
     pub kind: Kind,
@@ -60,7 +60,7 @@ pub trait CausalLm {
     fn embed(&self, ids: &Tensor) -> Tensor;
     /// The attention of `layer`.
     fn attention(&self, layer: usize) -> &SelfAttention;
-    /// What the attention of `layer` reads, from the `residual` `[..,D]` entering it.
+    /// Input of the attention of `layer`, from the `residual` `[..,D]` entering it.
     fn attention_input(&self, layer: usize, residual: &Tensor) -> Tensor;
     /// Input of the FFN output matrix, `[..,F]`: one activation a neuron. From the residual
     /// entering the layer, what its attention read and what its attention adds, each `[..,D]`.

@@ -13,7 +13,7 @@ pub struct Past {
 }
 
 impl Past {
-    /// Those of `first`, with room for `more` tokens.
+    /// Holds those of `first`, with room for `more` tokens.
     pub fn new(first: &KeysValues, more: usize) -> Self {
         let with_room = |states: &Tensor| {
             let mut size = states.size();
@@ -26,7 +26,7 @@ impl Past {
         past
     }
 
-    /// How many tokens there are.
+    /// Number of tokens.
     pub fn tokens(&self) -> usize {
         self.tokens as usize
     }

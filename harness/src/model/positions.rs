@@ -8,19 +8,19 @@ use tch::{Device, Kind, Tensor};
 /// So prompts that begin alike are one sequence, and what they share is run once.
 #[derive(Debug)]
 pub struct Tree {
-    /// How many tokens each has before it, `[1,T]`.
+    /// Number of tokens before each token, `[1,T]`.
     pub(crate) depth: Tensor,
-    /// Whether the token of a row sees that of a column, `[1,1,T,T]`.
+    /// Visibility: true if the token of a row sees that of a column, `[1,1,T,T]`.
     pub(crate) sees: Tensor,
 }
 
 /// The same number Q of positions in each sequence of a batch.
 #[derive(Clone, Debug)]
 pub struct Positions {
-    /// Those of the first sequence, then those of the second, and so on.
+    /// Positions of the first sequence, then of the second, and so on.
     of: Vec<i64>,
     sequences: usize,
-    /// How the tokens of each sequence see each other, if not simply those before them.
+    /// Visibility of the tokens of each sequence, if it is not simply causal.
     tree: Option<Rc<Tree>>,
 }
 
@@ -30,17 +30,17 @@ impl Positions {
         Self { of: vec![position as i64; sequences], sequences, tree: None }
     }
 
-    /// How many sequences.
+    /// Number of sequences.
     pub fn sequences(&self) -> usize {
         self.sequences
     }
 
-    /// How many positions in all sequences together.
+    /// Number of positions in all sequences together.
     pub fn count(&self) -> usize {
         self.of.len()
     }
 
-    /// How the sequences branch, if they do.
+    /// Branching of the sequences; `None` if they do not branch.
     pub fn tree(&self) -> Option<&Tree> {
         self.tree.as_deref()
     }
@@ -62,7 +62,7 @@ impl Positions {
         }
     }
 
-    /// Which tokens of the batch these are, `[B,Q]`, on `device`.
+    /// Token indices of the positions, `[B,Q]`, on `device`.
     fn index(&self, device: Device) -> Tensor {
         Tensor::from_slice(&self.of).view([self.sequences as i64, -1]).to_device(device)
     }
@@ -73,7 +73,7 @@ impl Positions {
         none.scatter_value(1, &self.index(device), 1).unsqueeze(-1)
     }
 
-    /// How many tokens each has before it, `[B,Q]`, on `device`.
+    /// Number of tokens before each position, `[B,Q]`, on `device`.
     pub(crate) fn depth(&self, device: Device) -> Tensor {
         let index = self.index(device);
         match &self.tree {
@@ -84,7 +84,7 @@ impl Positions {
         }
     }
 
-    /// Which of `tokens` each position sees, `[B,1,Q,T]`; `None` where it is all of them.
+    /// Mask of the `tokens` that each position sees, `[B,1,Q,T]`; `None` if it sees all of them.
     pub(crate) fn mask(&self, tokens: i64, device: Device) -> Option<Tensor> {
         if let Some(tree) = &self.tree {
             let rows = tree

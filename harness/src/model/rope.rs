@@ -63,7 +63,7 @@ impl RopeKey {
             return Ok(());
         }
         Err(format!(
-            "{place} = {value} is not computed (supported: rope_type \"default\", rope_theta)"
+            "{place} = {value} is not supported (supported: rope_type \"default\", rope_theta)"
         ))
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 /// A declared tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Declared {
-    /// Its dimensions, outermost first.
+    /// Dimensions, outermost first.
     pub(crate) shape: Vec<usize>,
     /// True where a checkpoint may lack it.
     pub(crate) optional: bool,

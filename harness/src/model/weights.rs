@@ -23,7 +23,7 @@ const PICKLED_SHARDED: &str = "pytorch_model.bin.index.json";
 const BUFFERS: [&str; 4] =
     [".attn.bias", ".attn.masked_bias", ".attn.causal_mask", ".rotary_emb.inv_freq"];
 
-/// Where one tensor lies in one of the mapped files.
+/// Location of one tensor in one of the mapped files.
 struct StoredTensor {
     file: usize,
     /// `None` where no weight can have this dtype (masks, quantised blocks).
@@ -34,18 +34,18 @@ struct StoredTensor {
     len: usize,
 }
 
-/// Where a tensor lies.
+/// Location of a tensor.
 pub(crate) struct Stored {
     /// The file.
     pub(crate) path: PathBuf,
-    /// Of its first byte.
+    /// Offset of the first byte.
     pub(crate) offset: usize,
-    /// Of its elements, in row-major order.
+    /// Type of the elements, which lie in row-major order.
     pub(crate) kind: Kind,
 }
 
 impl Stored {
-    /// Whether the file is a zip archive.
+    /// True if the file is a zip archive.
     pub(crate) fn is_archived(&self) -> bool {
         self.path.extension() == Some(OsStr::new("bin"))
     }
@@ -158,7 +158,7 @@ impl Checkpoint {
             .ok_or_else(|| self.error(format!("tensor `{name}` was not declared, or taken before")))
     }
 
-    /// As [`Checkpoint::take`]; `None` where there is no such tensor.
+    /// Does what [`Checkpoint::take`] does; `None` if there is no such tensor.
     ///
     /// # Errors
     /// If an element of it is NaN or infinite.
@@ -171,7 +171,7 @@ impl Checkpoint {
         let tensor = Tensor::f_from_data_size(bytes, &size, kind)?.to_kind(self.kind);
         if !is_finite(&tensor)? {
             return Err(InputError::new(format!(
-                "{}: tensor `{name}` holds NaN or infinite numbers; the model would predict nothing. \
+                "{}: tensor `{name}` holds NaN or infinite numbers; the model could not predict anything. \
                  Fetch it again, or use another checkpoint",
                 path.display()
             )));
@@ -189,7 +189,7 @@ impl Checkpoint {
         self.notes
     }
 
-    /// Where tensor `name` of `shape` lies.
+    /// Location of tensor `name` of `shape`.
     ///
     /// # Errors
     /// If it is missing, or not of `shape`, or no weight can have its dtype.
@@ -201,7 +201,7 @@ impl Checkpoint {
         Ok(Stored { path: self.files[entry.file].0.clone(), offset: entry.offset, kind })
     }
 
-    /// How many tensors there are.
+    /// Number of tensors.
     pub(crate) fn tensors(&self) -> usize {
         self.entries.len()
     }

@@ -3,7 +3,7 @@
 use similar::{Algorithm, DiffTag, capture_diff_slices};
 use std::fmt::Write as _;
 
-/// What became of tokens.
+/// Fate of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// They are in both texts.
@@ -17,7 +17,7 @@ pub enum Fate {
 /// Neighbouring tokens of one fate, as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// What became of them.
+    /// Fate of these tokens.
     pub fate: Fate,
     /// Their text.
     pub text: String,

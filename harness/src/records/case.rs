@@ -26,17 +26,17 @@ impl std::fmt::Display for CaseName {
 /// A case before any method: what the model makes of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CaseRecord {
-    /// Which.
+    /// Name of the case.
     pub name: CaseName,
     /// The prompt as text.
     pub prompt_text: String,
-    /// Its tokens.
+    /// Number of tokens of the prompt.
     pub prompt_tokens: usize,
     /// Token id that the benchmark declares to follow.
     pub declared: u32,
-    /// Its rank, from 1, under the unedited model.
+    /// Rank of the declared token, from 1, under the unedited model.
     pub declared_rank: u32,
-    /// Its probability.
+    /// Probability of the declared token.
     pub declared_probability: f64,
     /// Token id of the target.
     pub target: u32,
@@ -46,11 +46,11 @@ pub struct CaseRecord {
     pub target_text: String,
     /// The argmax of the unedited model as text.
     pub argmax_text: String,
-    /// Whether the case is left out, as the model does not predict what is declared
+    /// True if the case is left out because the model does not predict the declared token
     /// (`probing.undeclared = "drop"`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dropped: bool,
-    /// Whether MENT made the model predict what is declared, where it does not by itself
+    /// Result of MENT making the model predict the declared token, where it does not by itself
     /// (`probing.undeclared = "nudge"`). All methods start from there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nudged: Option<bool>,

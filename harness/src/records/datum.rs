@@ -21,7 +21,7 @@ pub struct DatumRecord {
     pub gold: Vec<u32>,
     /// The gold ids as text.
     pub gold_text: String,
-    /// Where each gold token ends in it, in bytes.
+    /// End of each gold token in it, in bytes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gold_ends: Vec<usize>,
     /// Most probable token id at each gold position, given the gold before it.
@@ -43,7 +43,7 @@ impl DatumRecord {
     }
 }
 
-/// What one method makes of one datum.
+/// Prediction of one method on one datum.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PredictionRecord {
     /// Data set.

@@ -1,4 +1,4 @@
-//! What runs write and how it is read again: records, the manifest, and the folder that holds both.
+//! Records and the manifest of runs, and the folder that holds both: writing and reading.
 
 mod case;
 mod datum;

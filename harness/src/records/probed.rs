@@ -6,22 +6,22 @@ use serde::{Deserialize, Serialize};
 /// subtype (G) first, then those of the others (S), both in the order of the benchmark.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Probed {
-    /// How many are of the same subtype.
+    /// Number of probes of the same subtype.
     pub related: usize,
     /// The edit's target before it, and after.
     pub target: Change,
-    /// What was the argmax before the edit: the token id.
+    /// Argmax before the edit: the token id.
     pub argmax: Vec<u32>,
-    /// That token, before the edit (rank 1) and after.
+    /// Change of that token, rank 1 before the edit.
     pub argmax_is: Change,
     /// The argmax after the edit: the token id.
     pub now: Vec<u32>,
-    /// That token, before the edit and after (rank 1).
+    /// Change of the argmax after the edit, rank 1 after it.
     pub now_is: Change,
 }
 
 impl Probed {
-    /// Whether all lists have an entry a probe.
+    /// True if all lists have one entry per probe.
     pub fn is_whole(&self) -> bool {
         let Self { related, target, argmax, argmax_is, now, now_is } = self;
         let long = |change: &Change| {

@@ -1,5 +1,5 @@
-//! What a run writes: one JSON line an observation, raw, so that every number of every report can
-//! be computed again without the model.
+//! Records of a run: one JSON line per observation, raw, so that every number of every report can be computed
+//! again without the model.
 
 use super::{
     CaseName, CaseRecord, DatumRecord, ErrorTrial, PredictionRecord, ProbeTrial, Trial, TrialId,
@@ -20,7 +20,7 @@ pub enum Record {
     Datum(DatumRecord),
     /// One LLM error, repaired or skipped by one method.
     Trial(ErrorTrial),
-    /// What one method makes of one datum in the end.
+    /// Final prediction of one method on one datum.
     Prediction(PredictionRecord),
     /// A case of a benchmark of generalization and specificity, before any method.
     Case(CaseRecord),
@@ -49,7 +49,7 @@ impl Record {
         }
     }
 
-    /// What it answers: two records of one key are the same measurement.
+    /// Key of the record: two records with the same key are the same measurement.
     pub fn key(&self) -> RecordKey<'_> {
         match self {
             Self::Datum(datum) => RecordKey::Datum(datum.dataset, datum.datum),
@@ -84,16 +84,16 @@ impl Record {
     }
 }
 
-/// What a record answers.
+/// Key of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RecordKey<'r> {
-    /// What the unedited model makes of a datum.
+    /// Prediction of the unedited model on a datum.
     Datum(DatasetName, usize),
-    /// What a method does about an error or a case.
+    /// Trial of a method on an error or a case.
     Trial(&'r TrialId),
-    /// What a method makes of a datum in the end.
+    /// Final prediction of a method on a datum.
     Prediction(DatasetName, usize, &'r str),
-    /// What the unedited model makes of a case.
+    /// Prediction of the unedited model on a case.
     Case(&'r CaseName),
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 
-/// What the trials of both experiments have in common.
+/// Fields that the trials of both experiments have in common.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
     /// Hash of all that determines the trial.
@@ -19,7 +19,7 @@ pub struct Trial {
     /// The tokens as text.
     #[serde(default)]
     pub texts: Texts,
-    /// How it ended.
+    /// Outcome of the trial.
     pub outcome: Outcome,
     /// The target before this edit: of a nudged case, under the nudge.
     pub before: Observation,
@@ -30,10 +30,10 @@ pub struct Trial {
     /// Parallel prompts that were found, for a method that uses such.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parallel: Option<usize>,
-    /// How often a batch was cut in half because memory ran out.
+    /// Number of times a batch was cut in half because memory ran out.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub halvings: u32,
-    /// Where the time went.
+    /// Seconds of the phases.
     pub seconds: Phases,
 }
 
@@ -53,7 +53,7 @@ pub fn distinct(patches: &[Patched]) -> usize {
 /// One LLM error under one method.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ErrorTrial {
-    /// What the method did; the target is the gold token.
+    /// Trial of the method; the target is the gold token.
     #[serde(flatten)]
     pub trial: Trial,
     /// Data set.
@@ -70,7 +70,7 @@ pub struct ErrorTrial {
 /// One case of a benchmark under one method, and the edit probed on other samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProbeTrial {
-    /// What the method did; [`Outcome::AlreadySolved`] where the model predicts the target by itself.
+    /// Trial of the method; [`Outcome::AlreadySolved`] where the model predicts the target by itself.
     #[serde(flatten)]
     pub trial: Trial,
     /// The case.
@@ -97,7 +97,7 @@ fn is_zero(count: &u32) -> bool {
 /// An edit seen at the end of a prompt of another datum.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UnrelatedProbe {
-    /// Whether the model still predicts what it did.
+    /// True if the model's prediction is unchanged.
     pub argmax_kept: bool,
     /// The edit's target there, before.
     pub target_rank_before: u32,

@@ -61,7 +61,7 @@ impl<'r> TrialView<'r> {
         }
     }
 
-    /// Where it belongs, in words.
+    /// Place of the trial, in words.
     pub(crate) fn place(&self) -> String {
         match self {
             Self::Error(own) => {
@@ -71,7 +71,7 @@ impl<'r> TrialView<'r> {
         }
     }
 
-    /// What the edit does elsewhere, a sentence a line.
+    /// Effects of the edit on other prompts, a sentence each.
     pub(crate) fn elsewhere(&self) -> Vec<String> {
         match self {
             Self::Error(own) if !own.unrelated.is_empty() => {
@@ -84,21 +84,21 @@ impl<'r> TrialView<'r> {
     }
 }
 
-/// What was prompted in a run.
+/// Prompts of a run.
 #[derive(Default)]
 pub(crate) struct Prompts<'r> {
     data: HashMap<(DatasetName, usize), &'r DatumRecord>,
     cases: HashMap<&'r CaseName, &'r CaseRecord>,
 }
 
-/// What was prompted in a trial.
+/// Prompt of a trial.
 pub(crate) struct PromptView<'r> {
     /// Tokens before the one that is wrong.
     pub(crate) tokens: usize,
     pub(crate) text: &'r str,
-    /// What should follow.
+    /// Text that should follow.
     pub(crate) gold: &'r str,
-    /// Where in it the token is that is wrong, in bytes, if that is certain.
+    /// Place of the wrong token in it, in bytes, if it is certain.
     pub(crate) at: Option<Range<usize>>,
 }
 
@@ -141,8 +141,8 @@ impl<'r> Prompts<'r> {
     }
 }
 
-/// Where the gold token at `position`, which is `target`, stands in the gold text, in bytes. Older
-/// records do not say; there it is certain where the text occurs once.
+/// Place of the gold token at `position`, which is `target`, in the gold text, in bytes. Older records do not
+/// hold it; there it is certain if the text occurs once.
 fn place(datum: &DatumRecord, position: usize, target: &str) -> Option<Range<usize>> {
     if let Some(&end) = datum.gold_ends.get(position) {
         let start = position.checked_sub(1).map_or(0, |before| datum.gold_ends[before]);

@@ -29,8 +29,8 @@ pub fn compare(folders: [&Path; 2], out: Option<&Path>) -> Result<(Table, Vec<Pa
         .collect();
     if rows.is_empty() {
         return Err(InputError::new(format!(
-            "{} and {} have no approach and data in common: the same files, and as many errors of a datum \
-             or cases of a subtype",
+            "{} and {} have no approach and data in common (the same files, and as many errors of a \
+             datum or cases of a subtype)",
             folders[0].display(),
             folders[1].display()
         )));
@@ -46,16 +46,17 @@ pub fn compare(folders: [&Path; 2], out: Option<&Path>) -> Result<(Table, Vec<Pa
     let mut notes = vec![
         named("A", folders[0], &first),
         named("B", folders[1], &second),
-        "means over n data, or subtypes, each the mean of its errors or cases, where both runs met as many; \
-         p: two-sided paired t-test, not corrected for the number of rows. A data set of other files or of \
-         another division is left out"
+        "means over n data, or subtypes, each the mean of its errors or cases, where both runs met \
+         equally many; p: two-sided paired test (exact sign flips below 20 pairs, else a t-test), \
+         not corrected for the number of rows. A data set that was read from other files or another \
+         division is left out"
             .into(),
     ];
     let differences = second.manifest.identity.differences(&first.manifest.identity);
     notes.extend(differences.iter().map(|difference| format!("differs: {difference}")));
     let table = Table {
         name: "compare",
-        title: "Two runs on the data that both have.".into(),
+        title: "Comparison of two runs on the data they have in common.".into(),
         stub: "Approach: measure",
         groups: vec![Group { title: String::new(), columns }],
         rows,
@@ -94,8 +95,8 @@ fn named(name: &str, folder: &Path, run: &Run) -> String {
     out
 }
 
-/// Whether both runs read a data set (`scope`; the benchmark, where it is empty) from the same files, and
-/// the same of it.
+/// True if both runs read a data set (`scope`; the benchmark, if it is empty) from the same files, and the
+/// same part of it.
 fn same_data(first: &Manifest, second: &Manifest, scope: &str) -> bool {
     let dataset = DatasetName::of_label(scope);
     let folder = dataset.map_or("benchmark/".to_string(), |name| format!("{name}/"));
@@ -112,7 +113,7 @@ fn same_data(first: &Manifest, second: &Manifest, scope: &str) -> bool {
     of(first) == of(second)
 }
 
-/// What stands for an approach in the table, and its labels in both runs.
+/// Name of an approach in the table, and its labels in both runs.
 struct Approach {
     name: String,
     labels: [String; 2],

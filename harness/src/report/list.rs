@@ -22,7 +22,7 @@ struct TableEntry {
     draw: Option<Picture>,
 }
 
-/// How a table is made; nothing where the records do not fill it.
+/// Recipe of a table; it makes none where the records do not fill it.
 enum Recipe {
     /// A table of the records.
     Of(fn(&Material<'_>) -> Result<Option<Table>>),
@@ -30,7 +30,7 @@ enum Recipe {
     Beside(&'static str),
 }
 
-/// How a table is drawn into a folder; the files.
+/// Function that draws a table into a folder and returns the files.
 type Picture = fn(&Table, &Path) -> Result<Vec<PathBuf>>;
 
 const fn table(name: &'static str, of: fn(&Material<'_>) -> Result<Option<Table>>) -> TableEntry {

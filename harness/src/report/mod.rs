@@ -25,9 +25,9 @@ use std::path::{Path, PathBuf};
 pub struct Report {
     /// In the order they are printed.
     pub tables: Vec<Table>,
-    /// Where the run departs from the paper.
+    /// Departures of the run from the paper.
     pub deviations: Vec<String>,
-    /// What was written.
+    /// Files that were written.
     pub files: Vec<PathBuf>,
 }
 
@@ -49,14 +49,14 @@ pub fn write(run: &Run, folder: &Path) -> Result<Report> {
     if !records.iter().any(told) {
         let dropped = records.iter().filter(|r| matches!(r, Record::Case(case) if case.dropped));
         let what = match dropped.count() {
-            0 => "nothing was measured yet; run it first".into(),
+            0 => "it holds no measurements yet; run it first".into(),
             some => format!("all {some} cases were dropped: the model predicts no declared token"),
         };
         return Err(InputError::new(format!("{}: {what}", folder.display())));
     }
     let mut tables = tables(records, manifest)?;
     let deviations = manifest.all_deviations();
-    let left_out = left_out.iter().map(|what| format!("left out of the records: {what}"));
+    let left_out = left_out.iter().map(|what| format!("records left out: {what}"));
     let left_out: Vec<String> = left_out.collect();
     for table in &mut tables {
         table.notes.extend(left_out.iter().cloned());

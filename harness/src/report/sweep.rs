@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 /// A point that was run.
 #[derive(Debug)]
 pub struct SweptPoint {
-    /// What it sets.
+    /// Settings of the point.
     pub settings: String,
-    /// Its run.
+    /// Folder of its run.
     pub folder: PathBuf,
 }
 

@@ -13,7 +13,7 @@ pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
     replace(path, content).with_context(|| format!("{}: cannot be written", path.display()))
 }
 
-/// As [`write()`], for callers with a message of their own.
+/// Does what [`write()`] does, for callers with a message of their own.
 ///
 /// # Errors
 /// If the folder does not exist or cannot be written.
@@ -34,7 +34,7 @@ pub(crate) fn write_new(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()
     file.persist_noclobber(path).map(drop).map_err(|error| error.error)
 }
 
-/// As [`write()`], for a library that writes files by name. The folder of `path` is made.
+/// Does what [`write()`] does, for a library that writes files by name. Makes the folder of `path`.
 ///
 /// # Errors
 /// If `fill` fails, or the folder cannot be written.

@@ -1,5 +1,5 @@
-//! What a run says. To people on stderr, beside progress bars and not into them; without a terminal, only
-//! what they should know. And as JSON lines, `log.jsonl`, into the folder of the run.
+//! Messages of a run: for people on stderr, above progress bars; without a terminal, warnings only; and as
+//! JSON lines, `log.jsonl`, in the folder of the run.
 //!
 //! MENT_LOG (error, warn, info, debug) says how much, for both.
 
@@ -19,7 +19,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Where logs of a run go, in its folder.
+/// Name of the log file in the folder of a run.
 pub const NAME: &str = "log.jsonl";
 
 /// All progress bars of the process.

@@ -1,4 +1,4 @@
-//! What the system says of this process.
+//! Facts about this process from the operating system.
 
 use anyhow::{Context, Result};
 

@@ -91,7 +91,7 @@ impl Table {
         format!("{}{}", column.title, column.better.arrow())
     }
 
-    /// Of the columns; the first of a group makes up for a head that is wider than its columns.
+    /// Widths of the columns; the first of a group is widened for a head that is wider than its columns.
     fn widths(&self) -> Vec<usize> {
         let mut widths: Vec<usize> = (0..self.columns().count())
             .map(|column| {

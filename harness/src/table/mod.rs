@@ -19,9 +19,9 @@ pub struct Table {
     pub rows: Vec<Row>,
     /// The row that others are marked for beating, column by column.
     pub reference: Option<String>,
-    /// How to read it, under the table.
+    /// Notes on reading it, shown under the table.
     pub notes: Vec<String>,
-    /// Where the run departs from the paper, under the table in its files.
+    /// Departures of the run from the paper, shown under the table in its files.
     pub deviations: Vec<String>,
 }
 
@@ -37,15 +37,15 @@ pub struct Group {
 /// One column.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Column {
-    /// Its head.
+    /// Heading.
     pub title: &'static str,
-    /// Which values are good.
+    /// Direction of better values.
     pub better: Better,
-    /// How its numbers are written.
+    /// Number format.
     pub format: Format,
 }
 
-/// Which values are good.
+/// Direction of better values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Better {
     /// Large ones.
@@ -67,7 +67,7 @@ impl Better {
     }
 }
 
-/// How numbers are written.
+/// Number format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Three decimals.
@@ -128,7 +128,7 @@ pub enum Verdict {
 impl Verdict {
     const ALL: [Self; 4] = [Self::NotDecided, Self::Confirmed, Self::Contradicted, Self::Vacuous];
 
-    /// Its number.
+    /// Number of the verdict.
     pub fn code(self) -> f64 {
         f64::from(self as u8)
     }
@@ -151,19 +151,19 @@ impl Verdict {
 /// One row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    /// Its label.
+    /// Label.
     pub label: String,
-    /// What is said of it in brackets behind the label.
+    /// Remark in brackets after the label.
     pub remark: Option<String>,
     /// Values; `None` where there is nothing to measure.
     pub cells: Vec<Option<f64>>,
     /// Confidence intervals; one a cell, or none at all.
     pub intervals: Vec<Option<Interval>>,
-    /// Of how many data, errors or cases a cell is; one a cell, or none at all.
+    /// Number of data, errors or cases behind each cell; one per cell, or empty.
     pub counts: Vec<Option<f64>>,
     /// Overrides the columns' format, for rows of differences.
     pub format: Option<Format>,
-    /// Whether it may be the best of a column: neither differences nor a control.
+    /// True if the row may hold the best value of a column: neither differences nor a control.
     pub competes: bool,
 }
 
@@ -217,7 +217,7 @@ impl Table {
         format.text(row.cells[column])
     }
 
-    /// Whether the cell beats the one of the reference row.
+    /// True if the cell beats that of the reference row.
     pub fn beats_reference(&self, row: &Row, column: usize) -> bool {
         let reference =
             self.rows.iter().find(|other| Some(&other.label) == self.reference.as_ref());
@@ -231,8 +231,7 @@ impl Table {
             })
     }
 
-    /// Whether the cell is the best of its column, among rows that compete. Where
-    /// all rows agree, none is.
+    /// True if the cell is the best of its column, among rows that compete. Where all rows agree, none is.
     pub fn is_best(&self, row: &Row, column: usize) -> bool {
         let better = self.columns().nth(column).expect("a cell has a column").better;
         let Some(value) = row.cells[column].filter(|_| row.competes) else { return false };

@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// A surface to draw on.
 pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// What drawing comes to.
+/// Result of drawing.
 pub(crate) type Drawn = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 /// Pixels of the PNG for each unit of the SVG.

@@ -212,7 +212,7 @@ fn a_prompt_that_is_too_long_without_demonstrations() {
     let config = Bench::tiny_config(more).replace(&format!("{:?}", golden("tiny")), "\"model\"");
     bench.config(&config);
     let error = bench.refused();
-    assert!(error.contains("too long without any demonstration; take the pair out"), "{error}");
+    assert!(error.contains("too long without any demonstration; remove the pair"), "{error}");
     assert!(!error.contains("fewer_demonstrations"), "{error}");
 }
 

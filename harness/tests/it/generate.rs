@@ -129,9 +129,9 @@ fn the_context_is_the_end() {
 #[test]
 fn what_means_nothing_is_refused() {
     for (arguments, reason) in [
-        (&["--temperature=-1"][..], "--temperature: -1 is not 0 or more"),
-        (&["--temperature", "nan"], "--temperature: NaN is not 0 or more"),
-        (&["--top-p", "0"], "--top-p: 0 is not above 0 and at most 1"),
+        (&["--temperature=-1"][..], "--temperature: -1 must be 0 or more"),
+        (&["--temperature", "nan"], "--temperature: NaN must be 0 or more"),
+        (&["--top-p", "0"], "--top-p: 0 must be above 0 and at most 1"),
         (&["--top-p", "1.5"], "--top-p: 1.5 is not above 0"),
         (&["--tokens", "0"], "invalid value '0'"),
         (&["--compare"], "--patch"),

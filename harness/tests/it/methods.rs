@@ -192,12 +192,12 @@ fn combinations_that_make_no_sense_are_refused() {
         "[[ment]]\nlocate.score = \"random\"\nlocate.positions = \"last\"\n",
         "[[ment]]\nestimate.distribution = \"one_hot_difference\"\nestimate.virtual_distribution = \"switched\"\n",
         "[[ment]]\nestimate.distribution = \"logits\"\nestimate.virtual_distribution = \"one_hot\"\n",
-        "[[ment]]\nquota = 11\n",
+        "[[ment]]\nrepeat = false\nquota = 11\n",
         "[[ment]]\nplan = \"score\"\nreplan = \"once\"\n",
         "[[ment]]\nlocate.score = \"fixed\"\n",
         "[[ment]]\nlocate.neurons = [[0, 1]]\nquota = 1\n",
         "[[ment]]\nlocate.score = \"fixed\"\nlocate.neurons = [[0, 1], [0, 1]]\nquota = 2\n",
-        "[[ment]]\nlocate.score = \"fixed\"\nlocate.neurons = [[0, 1]]\n",
+        "[[ment]]\nlocate.score = \"fixed\"\nlocate.neurons = [[0, 1]]\nrepeat = false\n",
         "[[ment]]\nestimate.pathway_rule = \"contribution\"\n",
         "[[ment]]\nestimate.pathways = 0.0\n",
         "[[ment]]\nquota = 0\n",
@@ -359,7 +359,7 @@ fn a_folder_of_an_older_format_is_read_and_not_continued() {
     let path = bench.path("out/manifest.json");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replacen("\"format\": 2", "\"format\": 1", 1)).unwrap();
-    assert!(bench.refused().contains("written in format 1, which is read but no longer continued"));
+    assert!(bench.refused().contains("written in format 1, which can be read but not continued"));
     bench.ment(&["report", "out"]).assert().success();
 }
 

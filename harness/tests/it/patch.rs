@@ -102,7 +102,7 @@ fn without_out_nothing_on_disk_changes() {
     for part in [
         "target   1 token: \" best\"",
         "token 1 of 1: \" best\" instead of \" a\"",
-        "the whole target is said now",
+        "the model now predicts the whole target",
         "kept     24 texts: perplexity",
         "nothing on disk was changed",
     ] {
@@ -178,7 +178,7 @@ fn several_patches_are_one_stack_however_they_were_put_on_it() {
     assert!(twice.contains("it is there already"), "{twice}");
     let revert = |model, patch, out| ["patch", "--model", model, "--revert", patch, "--out", out];
     let below = place.refused(&revert("both", "one.safetensors", "x"));
-    assert!(below.contains("was made on top of it; take that out first"), "{below}");
+    assert!(below.contains("was made on top of it; remove that one first"), "{below}");
     place.says(&revert("both", "two.safetensors", "less"));
     assert_eq!(place.contents("less"), place.contents("first"));
     place.says(&revert("less", "one.safetensors", "base-again"));
@@ -189,7 +189,7 @@ fn several_patches_are_one_stack_however_they_were_put_on_it() {
     let assert = apply("base", &["one.safetensors", "third.safetensors"], "conflict").code(1);
     let said = stderr(assert);
     assert!(
-        said.contains("want different things after the same prompt: \" best\" and \" total\""),
+        said.contains("have different targets after the same prompt: \" best\" and \" total\""),
         "{said}"
     );
 }
@@ -428,7 +428,7 @@ fn smollm2_is_patched_and_written() {
     let prompt = "# the largest value of a list\nx = [3, 1, 2]\nprint(";
     assert_eq!(place.next(model, prompt), "max");
     let said = place.patch(model, prompt, "min(x", "min.safetensors", &[]);
-    assert!(said.contains("the whole target is said now"), "{said}");
+    assert!(said.contains("the model now predicts the whole target"), "{said}");
     let written =
         place.says(&["apply", "--model", model, "--patch", "min.safetensors", "--out", "new"]);
     assert!(written.contains("3 of 3 tokens of \"min(x\" are said"), "{written}");

@@ -120,7 +120,7 @@ fn a_text_that_is_the_name_of_a_file_is_a_text() {
     assert!(note.contains("is taken as a text; @LICENSE reads the file"), "{note}");
     let stderr = place.refused(&["predict", "--model", "base", "--prompt", "@LICENCE"]);
     assert!(stderr.contains("LICENCE: cannot be read"), "{stderr}");
-    assert!(stderr.contains("a text that begins with @ is written with @@"), "{stderr}");
+    assert!(stderr.contains("to give a text that begins with @, write @@"), "{stderr}");
     place.patch("base", PROMPT, " best", "b.safetensors", &[]);
     let with = ["--patch", "b.safetensors", "--threads", "1", "--prompt", PROMPT, "--top", "1"];
     let said = place.says(&[&["predict", "--model", "base"], &with[..]].concat());

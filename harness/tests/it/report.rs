@@ -149,14 +149,14 @@ fn what_is_left_out_is_said() {
     assert_eq!(
         said,
         [
-            "· left out of the records: trials.jsonl: the last line is half written",
-            "· left out of the records: trials.jsonl: what was read before (1, the first: prediction conala 2 \
+            "· records left out: trials.jsonl: the last line is half written",
+            "· records left out: trials.jsonl: 1 duplicate record skipped (the first: prediction conala 2 \
              MENT)",
         ]
     );
     for form in ["md", "tex"] {
         let table = std::fs::read_to_string(folder.path().join(format!("table3.{form}"))).unwrap();
-        assert!(table.contains("read before"), "{form}");
+        assert!(table.contains("duplicate record"), "{form}");
     }
     let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
     assert!(page.contains("half written"));

@@ -244,5 +244,5 @@ fn studies_that_mean_nothing_are_refused() {
     let folder = place(SEQUENCE);
     let assert = study(folder.path(), &["--set", "ment.across_errors=keep"]).code(2);
     let stderr = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
-    assert!(stderr.contains("`ment.across_errors=keep`: a study does not read it"), "{stderr}");
+    assert!(stderr.contains("`ment.across_errors=keep`: a study has no such key"), "{stderr}");
 }

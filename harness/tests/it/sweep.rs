@@ -89,7 +89,7 @@ fn a_point_that_fails_stops_no_other_and_is_named() {
     bench.config(&format!("{}[sweep]\n\"ment.quota\" = [0, 1]\n", Bench::tiny_config("")));
     let assert = bench.run("out").code(1);
     let log = fs::read_to_string(bench.path("out/log.jsonl")).unwrap();
-    assert!(log.contains("this point failed, the others go on: ment.quota = 0"), "{log}");
+    assert!(log.contains("this point failed, the others continue: ment.quota = 0"), "{log}");
     let output = assert.get_output();
     let (stdout, stderr) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

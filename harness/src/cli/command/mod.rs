@@ -35,7 +35,8 @@ pub fn run(args: RunArgs) -> Result<()> {
     }
     if !args.tables.is_empty() {
         return Err(InputError::new(
-            "--tables: a sweep prints one table; read those of its points",
+            "--tables has no effect on a sweep, which prints one table; `ment report` prints those \
+             of a point",
         ));
     }
     let swept = crate::experiment::sweep::run(&experiment.points, &out, |config, folder| {
@@ -67,8 +68,8 @@ fn dry_run(experiment: &Experiment, args: &RunArgs, out: &Path) -> Result<()> {
     })
 }
 
-/// Has `told` tell of the config, its folder and its settings; of every point of a sweep, also where it
-/// fails on some: they are named with their reasons in the end.
+/// Calls `told` with the config, its folder and its settings, for every point of a sweep. Points that fail do
+/// not stop the others; they are listed with their reasons at the end.
 fn each_point(
     experiment: &Experiment,
     out: &Path,
@@ -110,7 +111,7 @@ pub fn check(args: &CheckArgs) -> Result<()> {
     args.model.as_deref().map_or(Ok(()), |model| baselines(&benchmark, args, model, *samples))
 }
 
-/// How a benchmark fits a model.
+/// Predictions of a model on the samples of a benchmark, before any edit.
 #[cfg(feature = "torch")]
 fn baselines(benchmark: &Benchmark, args: &ConfigArgs, model: &Path, samples: bool) -> Result<()> {
     use crate::config::ProbingConfig;
@@ -182,7 +183,9 @@ fn run_study(_: &crate::experiment::study::StudyConfig, _: &Path, _: &StudyArgs)
 pub fn report(folder: &Path, wanted: &[String]) -> Result<()> {
     if crate::records::store::journal::is_study(folder) {
         if !wanted.is_empty() {
-            return Err(InputError::new("--tables: a study's tables are all printed"));
+            return Err(InputError::new(
+                "--tables has no effect on a study, whose tables are all printed",
+            ));
         }
         return report_study(folder);
     }
@@ -290,7 +293,7 @@ fn folder_name(folder: &Path) -> String {
     folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// What the command line says by options of their own.
+/// Applies the command-line options that replace keys of the config.
 fn adjust(config: &mut Config, args: &ConfigArgs) -> Result<()> {
     if !args.dataset.is_empty() {
         let wanted = args
@@ -315,7 +318,10 @@ fn adjust(config: &mut Config, args: &ConfigArgs) -> Result<()> {
     match &mut config.probing {
         Some(probing) if args.full => probing.cases = Cases::All,
         None if args.full => {
-            return Err(InputError::new("--full: this config patches no benchmark's cases"));
+            return Err(InputError::new(
+                "--full: this config has no [probing] table, so it patches no \
+             cases of a benchmark",
+            ));
         }
         _ => {}
     }
@@ -452,5 +458,5 @@ pub fn apply(_: &ApplyArgs) -> Result<()> {
 
 #[cfg(not(feature = "torch"))]
 fn without_torch() -> anyhow::Error {
-    InputError::new("this ment was built without the feature `torch` and runs no models")
+    InputError::new("this ment was built without the feature `torch` and cannot run models")
 }

@@ -288,7 +288,7 @@ fn revert(args: &PatchArgs, file: &Path, out: &Path) -> Result<()> {
         .collect();
     if !needed.is_empty() {
         return Err(InputError::new(format!(
-            "{}: {} was made on top of it; take that out first",
+            "{}: {} was made on top of it; remove that one first",
             file.display(),
             needed.join(", ")
         )));
@@ -298,7 +298,10 @@ fn revert(args: &PatchArgs, file: &Path, out: &Path) -> Result<()> {
     let base = short(&opened.origin.base).to_string();
     write(opened, folder, stack, None, out)?;
     if is_base {
-        println!("{}: no patch is left, and it is bit for bit the base ({base}…)", out.display());
+        println!(
+            "{}: no patch is left, and the weights equal the base ({base}…) bit for bit",
+            out.display()
+        );
     }
     Ok(())
 }
@@ -331,7 +334,7 @@ fn write(
     let OpenModel { loaded, origin } = opened;
     let WrittenCheckpoint { loaded, stack, left_out } =
         checkpoint::write(folder, loaded, &origin, stack, out)?;
-    let is_written = || format!("{} is written, and was not tested to the end", out.display());
+    let is_written = || format!("{} is written, but its test was interrupted", out.display());
     let mut lost = 0;
     for file in &stack.files {
         let held =

@@ -21,7 +21,7 @@ pub(super) fn text(given: &str) -> Result<String> {
         return Ok(rest.to_string());
     }
     let text = read(Path::new(rest)).map_err(|error| {
-        InputError::new(format!("{error}; a text that begins with @ is written with @@"))
+        InputError::new(format!("{error}; to give a text that begins with @, write @@"))
     })?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(text.strip_suffix('\r').unwrap_or(text).to_string())

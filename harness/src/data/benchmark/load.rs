@@ -30,7 +30,7 @@ struct BenchmarkFile {
     targets: usize,
 }
 
-/// What the code is written in, where it can be checked.
+/// Programming language of the code, if it can be checked.
 #[derive(Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Language {
@@ -124,8 +124,8 @@ impl Benchmark {
         {
             return Err(source.error(
                 0,
-                "there must be a type and a subtype, 2 samples and a target at least: an edit is made \
-                 on one sample and probed on others",
+                "at least one type, one subtype, 2 samples and one target are needed: an edit is \
+                 made on one sample and probed on others",
             ));
         }
         let mut files = vec![source.file(0)];
@@ -169,7 +169,7 @@ impl NamedText {
     }
 }
 
-/// What must stand once in a benchmark, and where it does.
+/// Texts that must occur only once in a benchmark, and where each was found.
 #[derive(Default)]
 struct OnceOnly(HashMap<(&'static str, String), String>);
 
@@ -187,8 +187,7 @@ impl OnceOnly {
         match self.0.insert((what, value.get_ref().clone()), here) {
             None => Ok(()),
             Some(there) => {
-                Err(source
-                    .at(value, format!("{what} {:?} stands at {there} already", value.get_ref())))
+                Err(source.at(value, format!("{what} {:?} is already at {there}", value.get_ref())))
             }
         }
     }

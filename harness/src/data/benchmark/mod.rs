@@ -10,13 +10,13 @@ pub(crate) use self::python::first_error;
 
 use crate::data::dataset::{Pair, SourceFile};
 
-/// What the mean over all types is called; no type or subtype is.
+/// Name of the mean over all types; no type or subtype may have it.
 pub const OVERALL: &str = "overall";
 
 /// A benchmark, complete: every type has as many subtypes, every subtype as many samples and targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Benchmark {
-    /// Its name.
+    /// Name of the benchmark.
     pub name: String,
     /// Version of its data.
     pub version: String,
@@ -33,11 +33,11 @@ pub struct Benchmark {
 pub struct Subtype {
     /// Index of its type.
     pub of: usize,
-    /// Its name.
+    /// Name of the subtype.
     pub name: String,
-    /// What every sample goes on with, with the space before it.
+    /// Argmax token that every sample continues with.
     pub argmax: String,
-    /// What edits put in its place.
+    /// Tokens that edits put in its place.
     pub targets: Vec<String>,
     /// Input-output pairs that open every prompt, in this order.
     pub demonstrations: Vec<Pair>,
@@ -48,7 +48,7 @@ pub struct Subtype {
 /// Code up to the argmax token, with the intent it serves, and the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// What the code is for.
+    /// Purpose of the code.
     pub intent: String,
     /// The code before the argmax token.
     pub before: String,

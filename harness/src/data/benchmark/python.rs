@@ -1,4 +1,4 @@
-//! Whether a text is Python, version 3.
+//! Python 3 syntax check.
 
 use anyhow::{Result, anyhow};
 use tree_sitter::{Node, Parser};

@@ -132,7 +132,7 @@ mod tests {
         insta::assert_snapshot!(error(r#"[3]"#), @"DIR/conala-train.json, entry 1: invalid type: integer `3`, expected an object with `intent` and `snippet`; repair or remove the entry");
         insta::assert_snapshot!(error(r#"[{"intent": " ", "snippet": "s"}]"#), @"DIR/conala-train.json, entry 1: both intents are blank; repair or remove the entry");
         insta::assert_snapshot!(error(r#"[{"intent": "i", "snippet": "\n"}]"#), @"DIR/conala-train.json, entry 1: `snippet` is blank; repair or remove the entry");
-        insta::assert_snapshot!(error(TEST), @"DIR/conala-test.json: there is no pair in it; unpack http://www.phontron.com/download/conala-corpus-v1.1.zip and pass its folder with --from");
+        insta::assert_snapshot!(error(TEST), @"DIR/conala-test.json: contains no pair; unpack http://www.phontron.com/download/conala-corpus-v1.1.zip and pass its folder with --from");
         insta::assert_snapshot!(error(""), @"DIR/conala-train.json, line 1, column 1: the JSON ends too early; the file is cut off, fetch it again");
     }
 }

@@ -79,7 +79,7 @@ fn line_of(record: &csv::StringRecord, text: &str) -> usize {
     1 + text[..start + blank].matches('\n').count()
 }
 
-/// Whether `name` is identifiers joined by dots.
+/// True if `name` is identifiers joined by dots.
 fn is_api_name(name: &str) -> bool {
     name.split('.').all(|part| {
         part.chars().all(|c| c.is_alphanumeric() || c == '_')
@@ -137,7 +137,7 @@ mod tests {
         ");
         insta::assert_snapshot!(error(""), @"DIR/fimax-retrieval.csv, line 1: the header must be `query,apis` and is ``; add or repair it");
         insta::assert_snapshot!(error("q,a.b\n"), @"DIR/fimax-retrieval.csv, line 1: the header must be `query,apis` and is `q,a.b`; add or repair it");
-        insta::assert_snapshot!(error("query,apis\n"), @"DIR/fimax-retrieval.csv: there is no pair in it; the format is CSV with the header `query,apis`, a query and its space-separated API names a row");
+        insta::assert_snapshot!(error("query,apis\n"), @"DIR/fimax-retrieval.csv: contains no pair; the format is CSV with the header `query,apis`, a query and its space-separated API names a row");
         insta::assert_snapshot!(error("query,apis\nq,a.b\nq, with comma,a.b\n"), @"DIR/fimax-retrieval.csv, line 3: expected 2 fields, found 3; quote a field that holds a comma");
         insta::assert_snapshot!(error("query,apis\r\n\"q\r\nr\",a.b\r\n\r\n\r\nq\r\n"), @"DIR/fimax-retrieval.csv, line 6: expected 2 fields, found 1; quote a field that holds a comma");
         insta::assert_snapshot!(error("query,apis\n\n\n ,a.b\n"), @"DIR/fimax-retrieval.csv, line 4: `query` is blank; fill it in or remove the row");

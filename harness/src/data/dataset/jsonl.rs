@@ -100,8 +100,8 @@ pub(super) fn load(name: DatasetName, from: &Path) -> Result<Dataset> {
     {
         if pairs.is_empty() {
             return Err(InputError::new(format!(
-                "{}: no line of the {division} division; demonstrations come from the one, and the other \
-                 is prompted",
+                "{}: no line of the {division} division; demonstrations come from the retrieval \
+                 division, and the inference division is prompted",
                 from.display()
             )));
         }
@@ -119,8 +119,8 @@ fn paths(name: DatasetName, from: &Path) -> Result<Vec<PathBuf>> {
     paths.sort();
     if paths.is_empty() {
         return Err(wrong(format!(
-            "no *.jsonl file, which the data set `{name}` is read from; the formats that are known by name \
-             are {}{}",
+            "no *.jsonl file for the data set `{name}`; the data sets with a format of their own are \
+             {}{}",
             DatasetName::registered().map(DatasetName::as_str).collect::<Vec<_>>().join(", "),
             name.nearest().map_or_else(String::new, |near| format!(" (did you mean `{near}`?)"))
         )));
@@ -168,7 +168,8 @@ mod tests {
         insta::assert_snapshot!(error("{\"input\": \" \", \"output\": \"b\"}"), @"DIR/inference.jsonl, line 1: `input` or `output` is blank; repair or remove the line");
         insta::assert_snapshot!(error("{\"input\": \"a\", \"output\": \"b\", \"id\": 3}\n{\"input\": \"a\", \"output\": \"b\", \"id\": 3}"), @"DIR/inference.jsonl, line 2: its `id` is that of inference.jsonl, line 1; every line needs its own");
         insta::assert_snapshot!(error("{\"input\": \"a\", \"output\": \"b\", \"division\": \"test\"}"), @"DIR/inference.jsonl, line 1: unknown variant `test`, expected `retrieval` or `inference`");
-        insta::assert_snapshot!(error(""), @"DIR: no line of the inference division; demonstrations come from the one, and the other is prompted");
+        insta::assert_snapshot!(error(""), @"DIR: no line of the inference division; demonstrations \
+         come from the retrieval division, and the inference division is prompted");
         insta::assert_snapshot!(error_of(own, &[("data.jsonl", retrieval)]), @"DIR/data.jsonl, line 1: no `division`; write \"retrieval\" or \"inference\", or call the file retrieval.jsonl or inference.jsonl");
         insta::assert_snapshot!(error_of(own, &[("data.json", "[]")]), @"DIR: no *.jsonl file, which the data set `own` is read from; the formats that are known by name are fimax, conala, spoc");
         let mistyped = |from: &Path| "conalla".parse::<DatasetName>().unwrap().load(from);

@@ -39,7 +39,7 @@ pub struct SourceFile {
 /// A data set in its two divisions (Table I), each in file order and never empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dataset {
-    /// Which data set this is.
+    /// Name of the data set.
     pub name: DatasetName,
     /// The corpus that demonstrations are retrieved from.
     pub retrieval: Vec<Pair>,
@@ -47,7 +47,7 @@ pub struct Dataset {
     pub inference: Vec<Pair>,
     /// The files read: those of the retrieval division, then those of the inference division.
     pub files: Vec<SourceFile>,
-    /// Where the divisions are not composed as the paper's, one sentence each.
+    /// Differences between its divisions and the paper's, one sentence each.
     pub deviations: Vec<String>,
 }
 

@@ -34,13 +34,11 @@ impl DatasetName {
         let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
         if name.is_empty() || !name.chars().all(fine) {
             return Err(format!(
-                "{name:?} is no name of a data set: lower-case letters, digits, - and _ make one"
+                "{name:?} cannot name a data set; use lower-case letters, digits, - and _"
             ));
         }
         if TAKEN.contains(&name) {
-            return Err(format!(
-                "a data set cannot be called `{name}`, which means something else"
-            ));
+            return Err(format!("`{name}` is reserved and cannot name a data set"));
         }
         if let Some(known) = Self::registered().find(|known| known.0 == name) {
             return Ok(known);

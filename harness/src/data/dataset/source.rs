@@ -10,11 +10,11 @@ use sha2::{Digest, Sha256};
 use super::{Pair, SourceFile};
 use crate::error::InputError;
 
-/// Where the files of a data set may lie, and where they are to be had.
+/// Possible places of the files of a data set, and where they can be downloaded.
 pub(super) struct Layout {
     /// Folders under the one the user names, in the order they are looked in; "" is that folder.
     pub(super) folders: &'static [&'static str],
-    /// What to do about a missing file.
+    /// Advice for a missing file.
     pub(super) advice: &'static str,
 }
 
@@ -52,7 +52,7 @@ impl Layout {
         let pairs = parse(&source)?;
         if pairs.is_empty() {
             return Err(InputError::new(format!(
-                "{}: there is no pair in it; {}",
+                "{}: contains no pair; {}",
                 source.path.display(),
                 self.advice
             )));

@@ -176,7 +176,7 @@ mod tests {
         insta::assert_snapshot!(error(format!("{header}\na\tb\n")), @"DIR/spoc-train-train.tsv, line 2: expected 7 tab-separated fields, found 2; restore the original file");
         insta::assert_snapshot!(error(format!("{header}\na\tb\t0\t1A\t2\t0\t0\n\n")), @"DIR/spoc-train-train.tsv, line 3: expected 7 tab-separated fields, found 1; restore the original file");
         insta::assert_snapshot!(error(tsv(&[("a", "b"), ("a", " ")])), @"DIR/spoc-train-train.tsv, line 4: `code` is blank though `text` is not; repair or remove the line");
-        insta::assert_snapshot!(error(tsv(&[])), @"DIR/spoc-train-train.tsv: there is no pair in it; unpack https://sumith1896.github.io/spoc/data/spoc.zip and pass its folder with --from");
+        insta::assert_snapshot!(error(tsv(&[])), @"DIR/spoc-train-train.tsv: contains no pair; unpack https://sumith1896.github.io/spoc/data/spoc.zip and pass its folder with --from");
         insta::assert_snapshot!(error(b"text\n\xff"), @"DIR/spoc-train-train.tsv, line 2: not UTF-8; convert the file to UTF-8");
         insta::assert_snapshot!(error(tsv(&[("a", "b")])), @"DIR/spoc-train-test.tsv, line 1: the header must be `text code workerid probid subid line indent`, separated by tabs, and is ``; restore the original file");
     }

@@ -13,8 +13,8 @@ use tch::{Kind, Tensor};
 /// Queries compared in one matrix product; bounds the score matrix for large corpora.
 const CHUNK: usize = 512;
 
-/// How many more than wanted are asked for, where copies of a pair must not stand for it: official
-/// data sets hold some pairs several times.
+/// Number of neighbours that are requested beyond those wanted, because copies of a pair must not stand for
+/// it: official data sets hold some pairs several times.
 pub const COPIES: usize = 8;
 
 /// Unit-length embeddings `[N, width]` of `texts`, read from `cache` where they were computed

@@ -1,4 +1,4 @@
-//! Where a run departs from the paper, said where the tables are read.
+//! Departures of a run from the paper, shown where the tables are read.
 
 use super::prepare::PreparedPrompt;
 use crate::config::{Config, Division, Dtype, ProbingConfig, Undeclared};
@@ -17,7 +17,7 @@ fn table_one(dataset: DatasetName) -> Option<[usize; 2]> {
     }))
 }
 
-/// Those of the patching experiment, one sentence each.
+/// Departures of the patching experiment, one sentence each.
 pub(super) fn of_patching(
     config: &Config,
     datasets: &[Dataset],
@@ -59,7 +59,7 @@ pub(super) fn of_patching(
     found
 }
 
-/// Those of the probing experiment, one sentence each.
+/// Departures of the probing experiment, one sentence each.
 pub(super) fn of_probing(
     config: &Config,
     settings: &ProbingConfig,
@@ -69,7 +69,7 @@ pub(super) fn of_probing(
 ) -> Vec<String> {
     let mut found = of_model(config, loaded);
     found.push(format!(
-        "samples: {} {}, written after Table II of the paper, whose own are not at hand",
+        "samples: {} {}, written after Table II of the paper, whose own samples are not available",
         benchmark.name, benchmark.version
     ));
     found.push(
@@ -98,7 +98,7 @@ pub(super) fn of_probing(
     found
 }
 
-/// Where model and arithmetic are not the paper's.
+/// Departures of model and arithmetic.
 fn of_model(config: &Config, loaded: &Loaded) -> Vec<String> {
     let mut found = Vec::new();
     let spec = loaded.model.spec();

@@ -9,19 +9,19 @@ pub(super) struct Work {
     pub(super) method: String,
     /// Errors or cases; of data that were not predicted yet, as many as others have on average.
     pub(super) trials: f64,
-    /// Those that are recorded.
+    /// Units of work that are recorded already.
     pub(super) there: f64,
     /// Wall time of one, seconds, as the probe took; nothing where there was none to try.
     pub(super) seconds: Option<f64>,
 }
 
-/// What is left of a run.
+/// Remaining work of a run.
 #[derive(Default)]
 pub(super) struct Forecast {
     pub(super) works: Vec<Work>,
     /// Seconds for what is not a trial: predictions, samples traced.
     pub(super) besides: f64,
-    /// How it was found, a sentence each.
+    /// Notes on how the forecast was made, a sentence each.
     pub(super) notes: Vec<String>,
 }
 
@@ -55,12 +55,12 @@ impl Forecast {
         let least = if unknown > 0 { "at least" } else { "about" };
         let mut notes = vec![format!(
             "{least} {minutes:.0} minutes are left on this machine, {:.0} s of them for predictions and the \
-             samples of a benchmark; embeddings and the report come on top",
+             samples of a benchmark; embeddings and the report are not included",
             self.besides
         )];
         if unknown > 0 {
             notes.push(format!(
-                "of {unknown} rows the probe found nothing to try, so no time is known"
+                "for {unknown} rows the probe found nothing to repair, so their time is unknown"
             ));
         }
         if let Some(peak) = peak {
@@ -70,7 +70,7 @@ impl Forecast {
         notes.extend(self.notes.iter().cloned());
         Table {
             name: "forecast",
-            title: "What is left of this run.".into(),
+            title: "Remaining work of this run.".into(),
             stub: "Work",
             groups: vec![Group { title: String::new(), columns }],
             rows: self.works.iter().map(row).collect(),

@@ -39,7 +39,7 @@ use std::path::Path;
 use tch::{Device, Tensor};
 use tempfile::TempDir;
 
-/// How a run is carried out; no part of what it is.
+/// Options of carrying out a run; not part of its identity.
 #[derive(Debug)]
 pub struct RunOptions<'a> {
     /// `cpu` or `cuda:N`.
@@ -52,7 +52,7 @@ pub struct RunOptions<'a> {
     pub out: &'a Path,
     /// The config file as it is written, for the manifest.
     pub written: &'a str,
-    /// Nothing but these data and cases, by the names that `view::about` gives them.
+    /// Names of the only data and cases to run, as `view::about` gives them.
     pub only: Option<&'a HashSet<String>>,
 }
 
@@ -65,7 +65,8 @@ pub fn run(config: &Config, place: &RunOptions<'_>) -> Result<()> {
     experiment(config, place, Purpose::Run).map(drop)
 }
 
-/// What is left of the run of `config` at `place`, from what is there and a short probe. Writes nothing.
+/// Forecasts the remaining work of the run of `config` at `place`, from its records and a short probe. Writes
+/// nothing.
 ///
 /// # Errors
 /// As [`run`].
@@ -74,7 +75,7 @@ pub fn dry_run(config: &Config, place: &RunOptions<'_>) -> Result<Table> {
     Ok(forecast.table(process::resident("VmHWM").ok()))
 }
 
-/// What an experiment is prepared for.
+/// Purpose that an experiment is prepared for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Purpose {
     Run,
@@ -89,7 +90,7 @@ fn experiment(
 ) -> Result<Option<Forecast>> {
     let device = device::open(place.device)?;
     // Errors that config and headers show come before data are read and embedded.
-    check::loadable(config, device).with_context(|| unloadable(config))?;
+    check::loadable(config, device)?;
     if config.needs_encoder() {
         check::encoder(&config.retrieval.encoder)?;
     }
@@ -222,17 +223,17 @@ fn probe(
     }
 }
 
-/// What an experiment writes to.
+/// Store of a run that is open for writing.
 struct OpenRun {
     store: Store,
-    /// What its records hold.
+    /// Content of its records.
     done: Done,
     rehearsal: Option<Rehearsal>,
 }
 
 /// A run that is only forecast writes to a folder that is thrown away.
 struct Rehearsal {
-    /// What the run itself has measured.
+    /// Content of the run's own records, in a rehearsal.
     there: Done,
     _folder: TempDir,
 }
@@ -257,11 +258,7 @@ impl OpenRun {
 
 fn load(config: &Config, device: Device) -> Result<Loaded> {
     model::load(&config.model.path, device::options(&config.model, device))
-        .with_context(|| unloadable(config))
-}
-
-fn unloadable(config: &Config) -> String {
-    format!("model `{}` cannot be loaded", config.model.label)
+        .with_context(|| format!("model `{}` cannot be loaded", config.model.label))
 }
 
 /// One line on what begins.
@@ -280,7 +277,7 @@ fn announce(config: &Config, loaded: &Loaded, work: &str, out: &Path, is_new: bo
     );
 }
 
-/// What parallel prompts are made of, where a method asks for them: one a data set.
+/// Pairs that parallel prompts are made of, one list per data set; empty if no method needs them.
 fn corpora<'a>(
     config: &'a Config,
     datasets: &'a [Dataset],

@@ -17,7 +17,7 @@ pub(super) struct Corpus<'a> {
     /// Index of the data set in the config.
     index: usize,
     pairs: &'a [Pair],
-    /// Of the inputs, `[N, width]`, unit length.
+    /// Embeddings of the inputs, `[N, width]`, unit length.
     embeddings: Tensor,
     loaded: &'a Loaded,
     /// Pairs whose output holds a token.

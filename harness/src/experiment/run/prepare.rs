@@ -14,7 +14,7 @@ use tch::{Device, Tensor};
 
 /// A datum, ready to be run.
 pub(super) struct PreparedPrompt<'a> {
-    /// What it is made of.
+    /// Datum that the prompt is made of.
     pub(super) planned: Planned<'a>,
     /// Indices of its demonstrations in the retrieval division, nearest first.
     pub(super) demonstrations: Vec<usize>,
@@ -49,11 +49,11 @@ impl PreparedPrompt<'_> {
     }
 }
 
-/// What the encoder of `[retrieval]` says.
+/// Demonstrations and embeddings found by the encoder of `[retrieval]`.
 pub(super) struct Retrieved {
     /// The nearest demonstrations of every planned datum, nearest first.
     pub(super) demonstrations: Vec<Vec<usize>>,
-    /// Of every data set; none where nothing is retrieved.
+    /// Embeddings of every data set; empty where nothing is retrieved.
     pub(super) embeddings: Vec<Embeddings>,
     /// Hash of the encoder.
     pub(super) encoder: Option<String>,
@@ -61,9 +61,9 @@ pub(super) struct Retrieved {
 
 /// Embedded inputs of a data set, unit length.
 pub(super) struct Embeddings {
-    /// Of its planned data, `[N, width]`.
+    /// Embeddings of the planned data, `[N, width]`.
     pub(super) queries: Tensor,
-    /// Of its retrieval division, `[N, width]`.
+    /// Embeddings of the retrieval division, `[N, width]`.
     pub(super) corpus: Tensor,
 }
 
@@ -165,12 +165,10 @@ pub(super) fn prompts<'a>(
     // Where demonstrations are left out already, these prompts have none left.
     let remedy = match config.execution.too_long {
         TooLong::Refuse => {
-            "Lower retrieval.demonstrations, set execution.too_long = \"fewer_demonstrations\", or take \
-             the pair out"
+            "Lower retrieval.demonstrations, set execution.too_long = \"fewer_demonstrations\", or \
+             remove the pair"
         }
-        TooLong::FewerDemonstrations => {
-            "It is too long without any demonstration; take the pair out"
-        }
+        TooLong::FewerDemonstrations => "It is too long without any demonstration; remove the pair",
     };
     Err(InputError::new(format!(
         "{} of {} prompts are longer than the {context} tokens of the model's context; the longest \

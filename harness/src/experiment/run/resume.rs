@@ -1,4 +1,4 @@
-//! What an earlier, stopped run has already measured.
+//! Measurements of an earlier, interrupted run.
 
 use crate::data::dataset::DatasetName;
 use crate::records::{CaseName, CaseRecord, DatumRecord, ErrorTrial, Record, TrialId};

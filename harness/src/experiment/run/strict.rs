@@ -20,14 +20,14 @@ impl Weights {
         let Some(before) = &self.0 else { return Ok(()) };
         ensure!(
             *before == hash(model)?,
-            "trial {trial} left the weights changed, which is a fault of this program; nothing of it is \
-             recorded"
+            "trial {trial} left the weights changed, which is a bug of this program; the trial is \
+             not recorded"
         );
         Ok(())
     }
 }
 
-/// Of every FFN output matrix, widened to f32, which keeps different values different.
+/// Hash of every FFN output matrix, widened to f32, which keeps different values different.
 fn hash(model: &dyn CausalLm) -> Result<String> {
     let mut hash = Sha256::new();
     for layer in 0..model.spec().layers {

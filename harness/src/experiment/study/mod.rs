@@ -30,7 +30,7 @@ const UNREAD: [&str; 6] = [
     "execution.strict",
 ];
 
-/// What is studied.
+/// Kind of study, with its settings.
 #[derive(Clone, Debug)]
 pub enum Study {
     /// `[chains]`
@@ -44,7 +44,7 @@ pub enum Study {
 pub struct StudyConfig {
     /// Model and methods.
     pub config: Config,
-    /// What is done with them.
+    /// Settings of the study itself.
     pub study: Study,
     /// The file, word by word.
     pub text: String,
@@ -63,7 +63,7 @@ impl StudyConfig {
             let told = |error: String| InputError::new(format!("--set: {error}"));
             let keys = SettingKey::all(line).map_err(told)?;
             if keys.iter().any(|key| UNREAD.iter().any(|unread| key.is_below(unread))) {
-                return Err(told(format!("`{line}`: a study does not read it")));
+                return Err(told(format!("`{line}`: a study has no such key")));
             }
             crate::config::set(&mut table, line).map_err(told)?;
         }
@@ -93,17 +93,17 @@ impl StudyConfig {
         slugs.sort();
         if slugs.windows(2).any(|pair| pair[0] == pair[1]) || slugs[0].is_empty() {
             return Err(wrong(
-                "labels of methods must differ in their letters and digits, which name files"
+                "labels of methods must differ in letters and digits, because these name files"
                     .into(),
             ));
         }
         match (&study, config.dataset.is_empty()) {
             (Study::Chains(_), false) => {
-                return Err(wrong("[[dataset]] means nothing to [chains]; take it out".into()));
+                return Err(wrong("[[dataset]] has no effect on [chains]; remove it".into()));
             }
             (Study::Sequence(_), true) => {
                 return Err(wrong(
-                    "a [sequence] is of errors on data; add a [[dataset]] entry".into(),
+                    "a [sequence] repairs errors on data; add a [[dataset]] entry".into(),
                 ));
             }
             _ => {}
@@ -112,7 +112,7 @@ impl StudyConfig {
     }
 }
 
-/// What stands under `key` of a config.
+/// Parses the table under `key` of a config.
 fn parse<T: DeserializeOwned>(key: &str, value: toml::Value) -> Result<T, String> {
     value.try_into().map_err(|error| format!("{key}: {}", error.to_string().trim_end()))
 }

@@ -32,7 +32,7 @@ pub fn run(
     let loaded = model::load(&config.model.path, device::options(&config.model, device))?;
     if !Origin::of(&config.model.path, &loaded.sha256)?.stack.files.is_empty() {
         return Err(InputError::new(format!(
-            "{}: has patches in its weights; a study begins with a model without any",
+            "{}: has patches in its weights; a study needs a model without patches",
             config.model.path.display()
         )));
     }
@@ -45,7 +45,7 @@ pub fn run(
     }
 }
 
-/// What the study is.
+/// Manifest of the study.
 fn manifest(written: &StudyConfig, loaded: &Loaded) -> Result<Manifest> {
     let StudyConfig { config, study, text } = written;
     let mut contents = BTreeMap::from([

@@ -58,18 +58,18 @@ fn remeasure(
     let about: HashSet<String> = about.filter_map(view::about).collect();
     let (out, written, only) = (scratch.path(), manifest.config.as_str(), Some(&about));
     run::run(config, &RunOptions { device, threads, shard: None, out, written, only })
-        .context("its trials cannot be run again here")?;
+        .context("its trials cannot be repeated here")?;
     let records = store::read(scratch.path())?.records.into_iter();
     Ok(records.map(|record| (record.key().to_string(), record)).collect())
 }
 
-/// How trials compare with what they were.
+/// Comparison of repeated trials with their records.
 #[derive(Default)]
 struct Comparison {
     same: usize,
-    /// Those of the same neurons, tokens and ranks, but not bit for bit.
+    /// Trials with the same neurons, tokens and ranks, but not equal bit for bit.
     alike: usize,
-    /// How far a fraction of those lies from what it was, at most.
+    /// Largest deviation of a fraction among those.
     furthest: f64,
     wrong: Vec<String>,
 }
@@ -149,10 +149,10 @@ fn plain(record: &Record) -> Value {
     serde_json::to_value(timeless(record)).expect("a record is plain data")
 }
 
-/// How far two records lie apart.
+/// Deviation of two records.
 #[derive(Default)]
 struct Apart {
-    /// Of two fractions, relative to them where they are above 1.
+    /// Largest deviation of two fractions, relative to them where they are above 1.
     furthest: f64,
     /// The first that differs of all else: outcomes, neurons, tokens, ranks.
     differs: Option<String>,

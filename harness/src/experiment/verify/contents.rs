@@ -1,4 +1,4 @@
-//! Are the model and the data those that the run was made with?
+//! Comparison of the model and data with those that the run was made with.
 
 use super::{Check, Places};
 use crate::data::benchmark::Benchmark;
@@ -48,7 +48,7 @@ fn checkpoints(_: &Manifest, _: &Places) -> Vec<Check> {
     vec![Check::not("model", "this ment was built without the feature `torch`")]
 }
 
-/// What is at `place` now, and what the run read.
+/// Compares the files at `place` with those that the run read.
 fn compare(
     what: &'static str,
     place: Result<std::path::PathBuf>,
@@ -69,8 +69,8 @@ fn compare(
     };
     let differs = |(name, hash): (&String, &String)| match contents.get(name) {
         Some(known) if known == hash => None,
-        Some(_) => Some(format!("{name} is another one")),
-        None => Some(format!("{name} was no part of the run")),
+        Some(_) => Some(format!("{name} differs")),
+        None => Some(format!("{name} was not part of the run")),
     };
     let wrong: Vec<String> = found.iter().filter_map(differs).collect();
     Check::of(what, format!("{} files at {}", found.len(), place.display()), &wrong)

@@ -14,14 +14,14 @@ use crate::records::store::Run;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 
-/// What came of a check.
+/// Outcome of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckOutcome {
-    /// It holds.
+    /// The check passed.
     Holds,
-    /// It does not.
+    /// The check failed.
     Fails,
-    /// It could not be tried; the text says why.
+    /// The check could not be made; the text says why.
     NotChecked,
     /// Nothing is promised; the text says what was found.
     Told,
@@ -30,11 +30,11 @@ pub enum CheckOutcome {
 /// One check.
 #[derive(Clone, Debug)]
 pub struct Check {
-    /// What is checked.
+    /// Subject of the check.
     pub what: &'static str,
-    /// What came of it.
+    /// Outcome of the check.
     pub outcome: CheckOutcome,
-    /// Of how much, or what is wrong with it.
+    /// Extent of the check, or what is wrong.
     pub text: String,
 }
 
@@ -69,16 +69,16 @@ impl std::fmt::Display for Check {
     }
 }
 
-/// Where a run's model and data are now, where that is not where it read them.
+/// Places of a run's model and data, if they have moved since the run.
 #[derive(Debug, Default)]
 pub struct Places {
     /// The model's folder.
     pub model: Option<PathBuf>,
-    /// That of the sentence encoder.
+    /// Folder of the sentence encoder.
     pub encoder: Option<PathBuf>,
-    /// That of the data sets.
+    /// Folder of the data sets.
     pub from: Option<PathBuf>,
-    /// That of the benchmark.
+    /// Folder of the benchmark.
     pub benchmark: Option<PathBuf>,
 }
 
@@ -146,7 +146,7 @@ pub fn again(run: &Run, places: &Places, (count, seed): (usize, u64)) -> Result<
 /// The hash by which others know the run.
 fn identity(manifest: &Manifest) -> Check {
     if manifest.format < FORMAT {
-        return Check::not("identity", "format 1 hashed it otherwise");
+        return Check::not("identity", "format 1 hashed it differently");
     }
     let (said, found) = (&manifest.run, manifest.identity.hash());
     let wrong = format!("the manifest says {said}, its identity hashes to {found}");

@@ -15,7 +15,7 @@ struct RecordIndex<'r> {
     manifest: &'r Manifest,
     data: HashMap<(DatasetName, usize), &'r DatumRecord>,
     cases: HashMap<&'r CaseName, &'r CaseRecord>,
-    /// By data set, datum and method.
+    /// Trials by data set, datum and method.
     trials: HashMap<(DatasetName, usize, &'r str), Vec<&'r ErrorTrial>>,
     /// Methods whose edits pile up: their trials follow from the ones before.
     keeping: HashSet<&'r str>,
@@ -37,7 +37,7 @@ pub(super) fn checks(run: &Run) -> Vec<Check> {
 fn ids(run: &Run) -> Check {
     const WHAT: &str = "ids";
     if run.manifest.format < FORMAT {
-        return Check::not(WHAT, "format 1 called trials otherwise");
+        return Check::not(WHAT, "format 1 named trials differently");
     }
     let settings = run.manifest.identity.settings();
     let (mut count, mut found) = (0, Vec::new());
@@ -156,7 +156,7 @@ impl<'r> RecordIndex<'r> {
         Check::of("patches", format!("{count} patches of {} cases", self.cases.len()), &found)
     }
 
-    /// What a method makes of a datum is what its trials come to.
+    /// Checks that the prediction of a method on a datum follows from its trials.
     fn predictions(&self, run: &Run) -> Check {
         let (mut count, mut found) = (0, Vec::new());
         for record in &run.records {

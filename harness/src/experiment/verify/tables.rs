@@ -1,4 +1,4 @@
-//! Are the tables and pictures those of the records?
+//! Check that tables and pictures follow from the records.
 
 use super::Check;
 use crate::records::store::Run;
@@ -19,7 +19,7 @@ pub(super) fn check(run: &Run, folder: &Path) -> Result<Check> {
         let own = std::fs::read(&file).with_context(|| format!("{}: gone", file.display()))?;
         match std::fs::read(folder.join(name)) {
             Ok(theirs) if theirs == own => same += 1,
-            Ok(_) => found.push(format!("{} is not that of the records", name.to_string_lossy())),
+            Ok(_) => found.push(format!("{} differs from the records", name.to_string_lossy())),
             Err(_) => missing += 1,
         }
     }

@@ -20,7 +20,7 @@ use tch::Tensor;
 /// that has as many has a pass of its own.
 const ROWS: usize = 512;
 
-/// What is integrated, and how.
+/// Quantity and points of an integral.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Integral {
     steps: usize,

@@ -1,4 +1,4 @@
-//! What was computed before, as long as there is room for it.
+//! Cache of computed values, limited in size.
 
 use crate::engine::device::Clock;
 use lru::LruCache;
@@ -16,7 +16,7 @@ pub(super) struct SizedCache<K: Hash + Eq, V> {
 struct CacheEntry<V> {
     value: Rc<V>,
     bytes: usize,
-    /// What computing it takes where nothing is known.
+    /// Seconds of computing it without the cache.
     seconds: f64,
 }
 

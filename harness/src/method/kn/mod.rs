@@ -22,7 +22,7 @@ pub use self::select::select;
 /// Knowledge Neurons under one setting.
 pub(super) struct KnowledgeNeurons {
     config: KnConfig,
-    /// Of prompts met before: a parallel prompt serves many errors.
+    /// Attributions of prompts met before: a parallel prompt serves many errors.
     attributions: Rc<RefCell<Attributions>>,
 }
 
@@ -105,9 +105,10 @@ impl Method for KnowledgeNeurons {
                 threshold.0, share.0
             ),
             format!(
-                "up to {} parallel prompts, nearest inputs of the retrieval division whose output \
-                 holds the target, up to its first place{}; those too long for the model are left \
-                 out, where there are fewer those serve, and where there is none the error is skipped",
+                "up to {} parallel prompts: the nearest inputs of the retrieval division whose \
+                 output holds the target, each with its output before the first occurrence of the \
+                 target{}; prompts too long for the model are left out, and an error without any is \
+                 skipped",
                 parallel.prompts.0,
                 if parallel.demonstrations { ", with demonstrations of their own" } else { "" }
             ),
@@ -134,7 +135,7 @@ impl Method for KnowledgeNeurons {
             Quantity::Logit => found.push("logits are attributed".into()),
         }
         if parallel.own {
-            found.push("the prompt at hand is one more of the parallel ones".into());
+            found.push("the prompt at hand is used as a parallel prompt too".into());
         }
         if parallel.at_least.0 > 1 {
             let least = parallel.at_least.0;
@@ -145,7 +146,7 @@ impl Method for KnowledgeNeurons {
 }
 
 impl KnowledgeNeurons {
-    /// What neurons are attributed on.
+    /// Prompts that neurons are attributed on.
     fn prompts(
         &self,
         context: &RepairContext<'_>,

@@ -1,11 +1,11 @@
-//! Which neurons carry a token: those that score high in most prompts.
+//! Selection of the neurons that score high in most prompts.
 
 use anyhow::Result;
 use tch::{Kind, Tensor};
 
-/// Of `scores` `[prompts, neurons]`: the neurons that score at least `threshold` of a prompt's
-/// highest score in at least `share` of the prompts, by their mean score, highest first. A prompt
-/// whose highest score is not above zero holds none.
+/// Neurons that score at least `threshold` of a prompt's highest score in at least `share` of the prompts, by
+/// their mean score, highest first. `scores` are `[prompts, neurons]`. A prompt whose highest score is not
+/// above zero counts for no neuron.
 pub fn select(scores: &Tensor, threshold: f64, share: f64) -> Result<Vec<usize>> {
     let prompts = scores.size()[0];
     if prompts == 0 {

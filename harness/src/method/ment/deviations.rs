@@ -1,5 +1,5 @@
-//! Where a setting of MENT leaves the paper's text. Every key is taken apart by name, so that a new
-//! one cannot be forgotten here.
+//! Departures of a setting of MENT from the paper's text. Every key is named in a pattern, so that a new key
+//! cannot be forgotten here.
 
 use crate::config::{
     AcrossErrors, AttributedPositions, AttributedToken, Combine, Distribution, Estimate, FinalNorm,
@@ -27,7 +27,8 @@ pub(super) fn list(config: &MentConfig) -> Vec<String> {
     }
     if matches!(plan, Plan::Gain | Plan::Probability) {
         found.push(
-            "the argmax of Equation 3 is the error's own, also once another token leads".into(),
+            "Equation 3 compares with the argmax before any patch, also after another token leads"
+                .into(),
         );
     }
     if *replan == Replan::Once {
@@ -69,7 +70,7 @@ fn locate(config: &Locate) -> Vec<String> {
         found.push("only the last position is scored".into());
     }
     if *layers == Layers::UpperHalf {
-        found.push("neurons are looked for in the upper half of the layers only".into());
+        found.push("only the upper half of the layers is searched".into());
     }
     found
 }
@@ -93,7 +94,7 @@ fn estimate(config: &Estimate) -> Vec<String> {
     match distribution {
         Distribution::Probabilities => {}
         Distribution::Logits => found.push(match virtual_distribution {
-            Virtual::Switched => "logits change places, not probabilities".into(),
+            Virtual::Switched => "logits are switched, not probabilities".into(),
             Virtual::Raised | Virtual::OneHot => "Algorithm 1 is applied to logits".into(),
         }),
         Distribution::Difference => found.push(
@@ -134,7 +135,7 @@ fn estimate(config: &Estimate) -> Vec<String> {
         ));
     }
     if *vocabulary == Vocabulary::Tokenizer {
-        found.push("rows of the head without a token take no part".into());
+        found.push("rows of the head without a token are left out".into());
     }
     found
 }

@@ -11,8 +11,7 @@ use crate::edit::{ColumnDelta, Neuron};
 use anyhow::Result;
 use tch::{Kind, Tensor};
 
-/// What to add to the column of each of `neurons`, in their order. `logits` `[V]` are those at the
-/// error.
+/// Change of the column of each of `neurons`, in their order. `logits` `[V]` are those at the error.
 pub(super) fn columns(
     context: &RepairContext<'_>,
     error: &LlmError,
@@ -146,7 +145,7 @@ fn one_hot(rows: usize, tokens: &[(u32, f32)]) -> Tensor {
     Tensor::from_slice(&wanted)
 }
 
-/// Whether the distribution stands for a state, rather than for a change of it.
+/// True if the distribution stands for a state, rather than for a change of it.
 fn is_whole(distribution: Distribution) -> bool {
     matches!(distribution, Distribution::Probabilities | Distribution::Logits)
 }

@@ -7,7 +7,7 @@ use crate::engine::device::Clock;
 use anyhow::Result;
 use std::cell::RefCell;
 
-/// What was located on one trace.
+/// Neurons that were located on one trace.
 #[derive(Debug, Default)]
 pub struct LocateCache(RefCell<Vec<LocatedEntry>>);
 
@@ -17,7 +17,7 @@ struct LocatedEntry {
     locate: Locate,
     candidates: usize,
     neurons: Vec<Neuron>,
-    /// What finding them took.
+    /// Seconds of locating them.
     seconds: f64,
 }
 

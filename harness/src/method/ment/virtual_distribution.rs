@@ -79,8 +79,8 @@ mod tests {
     }
 
     proptest! {
-        /// What Algorithm 1 promises: the target leads, nobody else overtakes anybody, and no
-        /// probability is made or lost.
+        /// Checks the properties of Algorithm 1: the target leads, no other token overtakes another, and the
+        /// probabilities are only permuted.
         #[test]
         fn the_target_leads_and_all_else_keeps_its_order(
             values in prop::collection::hash_set(0_u16..2000, 1..60),

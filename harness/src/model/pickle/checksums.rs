@@ -8,14 +8,14 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use zip::ZipArchive;
 
-/// Of a header in the directory at the end, and of one before an entry: where its checksum stands.
+/// Offset of the checksum in a header of the directory at the end, and in one before an entry.
 const CENTRAL: usize = 16;
 const LOCAL: usize = 14;
-/// Where the flags of a header before an entry stand, and the one that says that its checksum stands
-/// behind the entry.
+/// Offset of the flags in a header before an entry, and the flag that says that the checksum follows the
+/// entry.
 const FLAGS: usize = 6;
 const BEHIND: u8 = 1 << 3;
-/// What may stand before a checksum behind an entry.
+/// Optional signature before a checksum that follows an entry.
 const SIGNATURE: &[u8] = b"PK\x07\x08";
 
 /// The entries of an archive whose checksums fit; some writers leave them out, and those stay as they are.
@@ -24,7 +24,7 @@ pub(crate) struct Checksums {
     fitting: Vec<ZipEntry>,
 }
 
-/// Where an entry and its headers lie.
+/// Location of an entry and its headers.
 struct ZipEntry {
     data: Range<usize>,
     central: usize,
@@ -32,7 +32,7 @@ struct ZipEntry {
 }
 
 impl Checksums {
-    /// Those of the archive `path`.
+    /// Reads the checksums of the archive `path`.
     ///
     /// # Errors
     /// If it is no zip archive, or cannot be read.

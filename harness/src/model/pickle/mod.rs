@@ -26,7 +26,7 @@ const MAX_DIRECTORY: u64 = 16 << 20;
 /// Most bytes of `data.pkl`: some fifty thousand tensors.
 const MAX_PICKLE: u64 = 8 << 20;
 
-/// What a tensor's elements are.
+/// Type of a tensor's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[rustfmt::skip]
 pub(crate) enum StoredDtype { F16, BF16, F32, F64, U8, I8, I16, I32, I64, Bool }
@@ -46,15 +46,15 @@ impl StoredDtype {
 /// A tensor of a state dict and its place in the file. Tied tensors share their place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PickledTensor {
-    /// Its name in the state dict.
+    /// Name in the state dict.
     pub(crate) name: String,
-    /// What its elements are; they are little-endian.
+    /// Type of the elements; they are little-endian.
     pub(crate) dtype: StoredDtype,
-    /// Its dimensions, outermost first; the elements lie in row-major order.
+    /// Dimensions, outermost first; the elements lie in row-major order.
     pub(crate) shape: Vec<usize>,
-    /// Where its first byte lies in the file.
+    /// Offset of the first byte in the file.
     pub(crate) offset: u64,
-    /// How many bytes it takes.
+    /// Length in bytes.
     pub(crate) len: usize,
 }
 
@@ -81,7 +81,7 @@ fn index<R: Read + Seek>(reader: &mut R) -> Result<Vec<PickledTensor>> {
     }
     let pickle = entry("data.pkl").unwrap_or_default();
     let small = pickle.end - pickle.start <= MAX_PICKLE;
-    ensure!(small, "the data.pkl is too large to be one");
+    ensure!(small, "the data.pkl is implausibly large");
     let pickle = read(reader, pickle)?;
     let tensors = vm::state_dict(&pickle)?.into_iter().map(|(name, tensor)| {
         let key = tensor.storage.key;
@@ -159,7 +159,7 @@ fn check_trailer<R: Read + Seek>(reader: &mut R, size: u64) -> Result<()> {
     Ok(())
 }
 
-/// Where each entry's bytes lie, all of them stored plainly and within the file.
+/// Location of each entry's bytes, all of them stored without compression and within the file.
 fn entries<R: Read + Seek>(reader: &mut R, size: u64) -> Result<BTreeMap<String, Range<u64>>> {
     let mut archive = ZipArchive::new(reader).context("a damaged zip")?;
     let mut entries = BTreeMap::new();

@@ -18,16 +18,16 @@ const MAX_RANK: usize = 16;
 pub(super) struct Storage<'a> {
     /// The entry's name under `data/`.
     pub(super) key: &'a str,
-    /// What the elements are.
+    /// Type of the elements.
     pub(super) dtype: StoredDtype,
-    /// How many elements it is said to hold.
+    /// Number of elements that it claims to hold.
     pub(super) len: usize,
 }
 
 /// A part of a storage.
 #[derive(Clone)]
 pub(super) struct Tensor<'a> {
-    /// Where the elements lie.
+    /// Location of the elements.
     pub(super) storage: Storage<'a>,
     /// The first element's place in the storage.
     pub(super) first: usize,
@@ -38,7 +38,7 @@ pub(super) struct Tensor<'a> {
 }
 
 impl Tensor<'_> {
-    /// Whether the elements lie side by side in row-major order.
+    /// True if the elements lie side by side in row-major order.
     fn is_contiguous(&self) -> bool {
         let mut step = 1usize;
         let mut dims = self.shape.iter().zip(&self.strides).rev();
@@ -54,7 +54,7 @@ impl Tensor<'_> {
 /// A Python object, as far as a state dict needs one.
 #[derive(Clone, Copy)]
 enum Value<'a> {
-    /// None, a bool, or an integer that is no size: nothing depends on which.
+    /// A None, a bool, or an integer that is no size: nothing depends on the value.
     Other,
     /// An integer that may be a size.
     Int(usize),
@@ -72,7 +72,7 @@ enum Value<'a> {
     RebuildParameter,
     /// `torch.FloatStorage` or one of its siblings
     StorageClass(StoredDtype),
-    /// What a persistent id stands for.
+    /// A storage, which a persistent id stands for.
     Storage(Storage<'a>),
     /// A tensor or a Parameter, as an index into [`Machine::tensors`].
     Tensor(usize),
@@ -197,7 +197,7 @@ impl<'a> Machine<'a> {
         bail!("a persistent id that is not a torch storage")
     }
 
-    /// What the call of a global would return.
+    /// Value that the call of a global would return.
     fn reduce(&mut self) -> Result<Value<'a>> {
         let [callee, Value::Tuple(args)] = self.pop()? else {
             bail!("a call without a tuple of arguments");

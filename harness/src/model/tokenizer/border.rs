@@ -37,8 +37,9 @@ impl Tokenizer {
         let together = tokens(&joint[common..])?;
         let Some(gold) = self.encode_alone(&alone, target)? else {
             return Err(InputError::new(format!(
-                "prompt and target meet within a token ({} when both are there), and this tokenizer cannot \
-                 cut the target by itself; move the border to where a word ends",
+                "the border of prompt and target lies within a token ({} together), and this \
+                 tokenizer cannot tokenize the target by itself; move the border to the end of a \
+                 word",
                 quoted(&together)
             )));
         };

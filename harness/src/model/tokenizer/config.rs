@@ -117,7 +117,7 @@ impl TokenizerConfig {
             "add_bos_token is {wanted}, and the template of tokenizer.json {does} {token} before a text. \
              transformers 4 and 5 give such a folder different ids. If the model was trained with the \
              token, {remedy}; if not, {}",
-            if wanted { "set add_bos_token to false" } else { "take it out of the template" }
+            if wanted { "set add_bos_token to false" } else { "remove it from the template" }
         ))
     }
 

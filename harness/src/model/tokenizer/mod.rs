@@ -75,7 +75,7 @@ impl Tokenizer {
         let anchor = encode(&inner, "a", false)?;
         if anchor.is_empty() {
             return Err(wrong(
-                "tokenizer.json gives the letter a no token, and so cannot cut texts".into(),
+                "tokenizer.json has no token for the letter a, so it cannot tokenize texts".into(),
             ));
         }
         let (prefix, suffix) = around(&anchor, &encode(&inner, "a", true)?).ok_or_else(|| {
@@ -107,7 +107,7 @@ impl Tokenizer {
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         if let Some(token) = self.unknown.iter().find(|token| text.contains(token.as_str())) {
             return Err(InputError::new(format!(
-                "the text holds {token:?}, which is a token by tokenizer_config.json and none by \
+                "the text holds {token:?}, which is a token in tokenizer_config.json but not in \
                  tokenizer.json; add it to tokenizer.json"
             )));
         }

@@ -33,8 +33,8 @@ impl Tokenizer {
         added.map_or_else(|| self.decode(ids), |added| Ok(added.to_string()))
     }
 
-    /// As [`Tokenizer::continuation`], where the ids may end within a character: it shows as one replacement
-    /// character, and what stands before it stays.
+    /// Does what [`Tokenizer::continuation`] does for ids that may end within a character: it shows as one
+    /// replacement character, and the text before it stays.
     ///
     /// # Errors
     /// If the ids cannot be decoded.
@@ -56,8 +56,8 @@ impl Tokenizer {
         Ok(whole)
     }
 
-    /// How much of `text`, which `ids` add to that of `prompt`, no further token can change, in bytes: what
-    /// stays where a letter follows, and where a byte follows that no character begins with.
+    /// Number of bytes of `text`, which `ids` add to that of `prompt`, that no further token can change: the
+    /// part that stays if a letter follows, and if a byte follows that begins no character.
     ///
     /// # Errors
     /// If the ids cannot be decoded.
@@ -124,7 +124,8 @@ fn complete(text: &str) -> &str {
     text.trim_end_matches(REPLACEMENT_CHARACTER)
 }
 
-/// Up to where `whole` begins with each of `parts`, of which each goes on from the one before.
+/// Ends of `parts` in `whole`, in bytes, as far as `whole` begins with them; each part continues the one
+/// before.
 fn ends(whole: &str, parts: impl Iterator<Item = Result<String>>) -> Result<Vec<usize>> {
     let mut end = 0;
     parts
@@ -137,7 +138,7 @@ fn ends(whole: &str, parts: impl Iterator<Item = Result<String>>) -> Result<Vec<
         .collect()
 }
 
-/// How many bytes two texts begin alike with, whole characters only.
+/// Number of bytes that both texts begin with, whole characters only.
 fn common_beginning(a: &str, b: &str) -> usize {
     a.chars().zip(b.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum()
 }

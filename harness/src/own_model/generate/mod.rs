@@ -14,12 +14,12 @@ use crate::system::signal;
 use anyhow::Result;
 use serde::Serialize;
 
-/// How a text is written.
+/// Settings of generation.
 #[derive(Clone, Debug)]
 pub struct GenerateSettings {
     /// Tokens at most.
     pub tokens: usize,
-    /// How each is chosen.
+    /// Sampling of each token.
     pub sampling: Sampling,
     /// Texts that end it.
     pub stops: Stops,
@@ -42,16 +42,16 @@ pub enum Ended {
 /// A text that a model has written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Generated {
-    /// Its tokens; those of a stop string are among them.
+    /// Tokens of the text; those of a stop string are included.
     pub ids: Vec<u32>,
-    /// Its text, up to the stop string.
+    /// Text, without the stop string.
     pub text: String,
     /// Why it ended.
     pub ended: Ended,
 }
 
-/// What the model of `loaded` writes after `prompt` under `edit`. `say` is given each piece of the text
-/// as soon as nothing that follows can change it.
+/// Generates text after `prompt` with the model of `loaded` under `edit`. `say` receives each piece of the
+/// text as soon as no later token can change it.
 ///
 /// # Errors
 /// If the prompt is empty, fills the context, or holds an id outside the vocabulary; or the user stops.

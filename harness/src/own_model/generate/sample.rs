@@ -7,14 +7,14 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use tch::{Kind, Tensor};
 
-/// How the next token is chosen.
+/// Sampling of the next token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
-    /// What logits are divided by; 0 takes the most probable token.
+    /// Divisor of the logits; 0 takes the most probable token.
     pub temperature: f64,
     /// The least probability that the tokens drawn from have together: the most probable ones.
     pub top_p: f64,
-    /// What chance depends on.
+    /// Random seed.
     pub seed: u64,
 }
 
@@ -29,11 +29,11 @@ impl Sampling {
     pub fn check(&self) -> Result<()> {
         if !(self.temperature.is_finite() && self.temperature >= 0.0) {
             let said = self.temperature;
-            return Err(InputError::new(format!("--temperature: {said} is not 0 or more")));
+            return Err(InputError::new(format!("--temperature: {said} must be 0 or more")));
         }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             let said = self.top_p;
-            return Err(InputError::new(format!("--top-p: {said} is not above 0 and at most 1")));
+            return Err(InputError::new(format!("--top-p: {said} must be above 0 and at most 1")));
         }
         Ok(())
     }

@@ -5,17 +5,17 @@
 pub struct Stops(Vec<String>);
 
 impl Stops {
-    /// Those of `stops` that are not empty.
+    /// Keeps those of `stops` that are not empty.
     pub fn new(stops: Vec<String>) -> Self {
         Self(stops.into_iter().filter(|stop| !stop.is_empty()).collect())
     }
 
-    /// Where `text` ends, in bytes, if it holds one.
+    /// End of `text` before a stop string, in bytes, if it holds one.
     pub(super) fn find(&self, text: &str) -> Option<usize> {
         self.0.iter().filter_map(|stop| text.find(stop.as_str())).min()
     }
 
-    /// Up to where `text` is no beginning of a stop string, in bytes.
+    /// Number of bytes of `text` that cannot be the beginning of a stop string.
     pub(super) fn sure(&self, text: &str) -> usize {
         let begun = |stop: &String| {
             let mut lengths = (1..stop.len()).rev().filter(|&length| stop.is_char_boundary(length));

@@ -27,7 +27,7 @@ const COLUMNS: &str = "columns.safetensors";
 const WEIGHTS: [&str; 9] =
     ["bin", "gguf", "h5", "index.json", "msgpack", "onnx", "ot", "pt", "safetensors"];
 
-/// What a patched folder says of itself.
+/// History of a patched folder, stored in it.
 #[derive(Debug, Serialize, Deserialize)]
 struct History {
     /// The checkpoint without patches.
@@ -41,7 +41,7 @@ struct History {
 /// A patch in a [`History`].
 #[derive(Debug, Serialize, Deserialize)]
 struct PatchEntry {
-    /// Its file, beside the history.
+    /// File of the patch, beside the history.
     file: String,
     /// SHA-256 of the file.
     id: String,
@@ -53,12 +53,12 @@ pub struct Origin {
     pub base: String,
     /// The patches.
     pub stack: Stack,
-    /// What the columns were that they changed.
+    /// Original values of the columns that the patches changed.
     columns: BTreeMap<Neuron, Tensor>,
 }
 
 impl Origin {
-    /// That of the checkpoint in `folder`, whose hash is `sha256`.
+    /// Reads the history of the checkpoint in `folder`, whose hash is `sha256`.
     ///
     /// # Errors
     /// If its history is broken, or of other weights.
@@ -111,7 +111,7 @@ impl Origin {
     }
 }
 
-/// What was written.
+/// Result of writing a checkpoint.
 pub struct WrittenCheckpoint {
     /// The model that is in the new folder now.
     pub loaded: Loaded,

@@ -12,14 +12,14 @@ use tch::{Kind, Tensor};
 /// The columns of one folder's files.
 pub struct Columns<'m> {
     model: &'m dyn CausalLm,
-    /// Of each layer, where its matrix lies.
+    /// Location of the matrix of each layer.
     stored: Vec<Stored>,
     /// Archives with checksums, and those of their entries.
     checksums: Vec<Checksums>,
 }
 
 impl<'m> Columns<'m> {
-    /// Those of the checkpoint in `folder`, which is that of `model`.
+    /// Opens the columns of the checkpoint in `folder`, which is that of `model`.
     ///
     /// # Errors
     /// If a file is missing or broken.
@@ -84,7 +84,7 @@ impl<'m> Columns<'m> {
         Ok(())
     }
 
-    /// Where the entries of a column lie: one in each row of the matrix.
+    /// Offsets of the entries of a column: one in each row of the matrix.
     fn offsets(&self, neuron: Neuron) -> impl Iterator<Item = usize> + '_ {
         let ((_, size), spec) = (self.element(neuron), self.model.spec());
         let first = self.stored[neuron.layer].offset + neuron.index * size;

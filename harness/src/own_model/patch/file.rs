@@ -22,17 +22,17 @@ pub const FORMAT: u32 = 1;
 /// The metadata key that holds the [`Card`]: a single one, so that equal patches are equal files.
 const CARD: &str = "ment-patch";
 
-/// What is known of a patch.
+/// Description of a patch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Card {
     /// Version of the format.
     pub format: u32,
-    /// What made it.
+    /// Version of the harness that made it.
     pub harness: String,
     /// SHA-256 of the checkpoint that it changes ([`Loaded::sha256`](crate::model::Loaded)), without
     /// any patches.
     pub base: String,
-    /// What that checkpoint was called, for people.
+    /// Name of that checkpoint, for people.
     pub model: String,
     /// Ids of the patches that were in place when it was made; it needs all of them.
     pub after: Vec<String>,
@@ -42,7 +42,7 @@ pub struct Card {
     pub settings: serde_json::Value,
     /// The prompt as text.
     pub prompt: String,
-    /// What the model should say after it.
+    /// Text that the model should produce with the patch.
     pub target: String,
     /// The prompt as ids.
     pub prompt_ids: Vec<u32>,
@@ -53,7 +53,8 @@ pub struct Card {
 }
 
 impl Card {
-    /// Of what the method `label` of `config` did for `task`, on a model with the patches `after`.
+    /// Describes the result of the method `label` of `config` on `task`, for a model with the patches
+    /// `after`.
     pub fn new(
         config: &Config,
         loaded: &Loaded,
@@ -82,11 +83,11 @@ impl Card {
 /// A token that was wrong, and no longer is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RepairedToken {
-    /// Which token of the target, from 0.
+    /// Index of the token in the target, from 0.
     pub position: usize,
     /// The token.
     pub target: String,
-    /// What was said in its place.
+    /// Token that was predicted in its place.
     pub was: String,
     /// The prediction before.
     pub before: Observation,
@@ -99,16 +100,16 @@ pub struct RepairedToken {
 /// A vector for the column of a neuron.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PatchColumn {
-    /// Whose column.
+    /// Neuron whose column is edited.
     pub neuron: Neuron,
-    /// What is added to it, `[d_model]`.
+    /// Vector that is added, `[d_model]`.
     pub delta: Vec<f32>,
 }
 
 /// A patch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Patch {
-    /// What is known of it.
+    /// Description of the patch.
     pub card: Card,
     /// In the order of patching; a neuron may stand there more than once.
     pub columns: Vec<PatchColumn>,
@@ -121,7 +122,7 @@ pub struct PatchFile {
     pub path: PathBuf,
     /// SHA-256 of the file, 64 hex digits.
     pub id: String,
-    /// What it holds.
+    /// Content of the file.
     pub patch: Patch,
 }
 
@@ -162,7 +163,8 @@ impl Patch {
         Ok(id(&bytes))
     }
 
-    /// As [`Patch::write`], instead of what a killed process may have left there, in a folder that may be new.
+    /// Does what [`Patch::write`] does, replacing anything that a killed process may have left there, in a
+    /// folder that may be new.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -269,7 +271,7 @@ impl PatchFile {
         Ok(Self { path: path.to_path_buf(), id: id(&bytes), patch })
     }
 
-    /// Its file's name.
+    /// Name of the file.
     pub fn name(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
@@ -279,7 +281,7 @@ fn id(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
 }
 
-/// What is said of a place to write to at which something is.
+/// Error for a path to write to that exists already.
 pub(crate) fn is_there(path: &Path) -> anyhow::Error {
     InputError::new(format!("{}: is there already; choose another --out", path.display()))
 }

@@ -24,7 +24,7 @@ pub struct KeptTexts {
     texts: Vec<Vec<u32>>,
 }
 
-/// What a model makes of the texts.
+/// Predictions of a model on the texts.
 #[derive(Clone, Debug)]
 pub struct KeptReading {
     /// Mean of -ln P of every token but the first of each text.
@@ -74,12 +74,12 @@ impl KeptTexts {
         Ok(Self { texts })
     }
 
-    /// How many texts.
+    /// Number of texts.
     pub fn count(&self) -> usize {
         self.texts.len()
     }
 
-    /// What the model makes of them under `edit`.
+    /// Predictions of the model on the texts under `edit`.
     ///
     /// # Errors
     /// If the user stops.

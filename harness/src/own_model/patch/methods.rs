@@ -43,8 +43,8 @@ pub fn one(label: &str, set: &[String]) -> Result<Config> {
             let is_read = key.table == "execution" || MethodKind::of_key(&key.table).is_some();
             if !is_read || UNREAD.iter().any(|unread| key.is_below(unread)) {
                 return Err(wrong(format!(
-                    "`{line}`: a patch does not read it; only keys of its method, and some of execution, \
-                     mean something here"
+                    "`{line}`: a patch has no such key; only keys of its method and some of \
+                     execution have an effect"
                 )));
             }
         }
@@ -52,7 +52,7 @@ pub fn one(label: &str, set: &[String]) -> Result<Config> {
     }
     let config = Config::of_methods(table).map_err(wrong)?;
     if config.labels().next().is_none_or(|own| own != label) {
-        return Err(wrong("the label of a method is its name here; leave `label` out".into()));
+        return Err(wrong("`ment patch` names methods by label; leave `label` out".into()));
     }
     Ok(config)
 }

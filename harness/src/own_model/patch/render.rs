@@ -63,7 +63,7 @@ pub fn repairs(task: &Task, repairs: &TaskOutcome, free: Option<&Free>, advice: 
             tried.repaired.position + 1,
             tried.repaired.before.target_rank,
             tried.repaired.after.target_rank,
-            if count > 0 { ", the repairs of earlier tokens neither" } else { "" }
+            if count > 0 { ", not even the repairs of earlier tokens" } else { "" }
         );
         if let Cause::Undone { by: Some(by) } = cause {
             let _ = writeln!(out, "The repair of token {} has undone it.", by + 1);
@@ -76,7 +76,7 @@ pub fn repairs(task: &Task, repairs: &TaskOutcome, free: Option<&Free>, advice: 
             out,
             "\n{}: {} of {} for {}",
             if free.is_none_or(|free| free.says_target) {
-                "the whole target is said now"
+                "the model now predicts the whole target"
             } else {
                 "every token of the target is predicted now, but the model does not write it by itself"
             },
@@ -150,7 +150,8 @@ pub fn drift(drift: &Drift, texts: usize) -> String {
         100.0 * share
     );
     if is_large(drift) {
-        out += "warning  these side effects are large: much changes that has nothing to do with the prompt\n";
+        out += "warning  these side effects are large: many predictions change that have nothing to \
+         do with the prompt\n";
     }
     out
 }

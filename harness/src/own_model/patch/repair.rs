@@ -1,5 +1,4 @@
-//! What a model says after a prompt, made what it should say: token by token, each wrong one by a
-//! method's edit on top of those before.
+//! Repair of a target text: each wrong token is repaired by a method's edit, on top of the edits before.
 
 use super::file::{Card, RepairedToken};
 use super::free::{self, Free};
@@ -23,10 +22,10 @@ pub const TOP: usize = 5;
 /// The message for an empty target.
 pub const NO_TARGET: &str = "the target is empty; say what the model should write";
 
-/// How often one token is repaired: later ones may undo it.
+/// Most repairs of one token: later repairs may undo it.
 const TRIES: usize = 3;
 
-/// What should be said after what.
+/// Target text to produce after a prompt.
 #[derive(Clone, Debug)]
 pub struct Task {
     /// The prompt as text.
@@ -106,7 +105,7 @@ impl Task {
         Ok(Self { prompt: text, target, ids: Joint { prompt, gold: last.to_vec() }, border: None })
     }
 
-    /// What the patch of that `card` was made for.
+    /// Task of the patch of that `card`.
     pub fn of(card: &Card) -> Self {
         let Card { prompt, target, prompt_ids, target_ids, .. } = card;
         let ids = Joint { prompt: prompt_ids.clone(), gold: target_ids.clone() };
@@ -120,7 +119,7 @@ impl Task {
         Tensor::from_slice(&ids.collect::<Vec<i64>>()).to_device(device)
     }
 
-    /// What the model says at each token of the target, those before it given.
+    /// Predicted token at each token of the target, given those before it.
     ///
     /// # Errors
     /// If libtorch fails.
@@ -177,19 +176,19 @@ pub(super) fn argmaxes(logits: &Tensor) -> Result<Vec<u32>> {
 /// A repair as people look at it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Shown {
-    /// What was done.
+    /// Repair of the token.
     #[serde(flatten)]
     pub repaired: RepairedToken,
-    /// What it took.
+    /// Seconds of the phases.
     pub seconds: f64,
     /// The most probable tokens before.
     pub top_before: Vec<NextToken>,
-    /// Those after.
+    /// Most probable tokens after the repair.
     pub top_after: Vec<NextToken>,
 }
 
 impl Shown {
-    /// What `attempt` did about token `position` of the target of `task`, without the most probable tokens.
+    /// Describes `attempt` on token `position` of the target of `task`, without the most probable tokens.
     ///
     /// # Errors
     /// If a token cannot be decoded.
@@ -218,12 +217,12 @@ impl Shown {
 pub enum Cause {
     /// The method named no neuron to patch.
     NoNeuron,
-    /// So many patches did not suffice.
+    /// The quota did not suffice.
     NotEnough {
-        /// How many.
+        /// Number of patches tried.
         tried: usize,
     },
-    /// It was repaired again and again, and the repair of another token undid it.
+    /// The token was repaired again and again, and the repair of another token undid it.
     Undone {
         /// Index in the target, from 0, of the token that was repaired last.
         by: Option<usize>,
@@ -244,7 +243,7 @@ impl Cause {
 /// A token that could not be repaired.
 #[derive(Clone, Debug, Serialize)]
 pub struct Failed {
-    /// What was tried, all undone.
+    /// Repairs that were tried, all undone.
     pub tried: Shown,
     /// Why, in words.
     pub reason: String,
@@ -259,7 +258,7 @@ impl Failed {
     }
 }
 
-/// What became of a task.
+/// Outcome of a task.
 #[derive(Debug)]
 pub struct TaskOutcome {
     /// In order.
@@ -270,8 +269,8 @@ pub struct TaskOutcome {
     pub failed: Option<Failed>,
 }
 
-/// Has `method`, one of those of `config`, repair one wrong token of `task` after the other, the first one
-/// first, on top of the edit `standing`.
+/// Repairs the wrong tokens of `task` one after the other with `method`, which is one of `config`, on top of
+/// the edit `standing`.
 ///
 /// # Errors
 /// If the model says the target already, or the user stops.
@@ -330,8 +329,8 @@ pub fn repair(
     }
     if repairs.done.is_empty() && repairs.failed.is_none() {
         return Err(InputError::new(
-            "the model says the target already: none of its tokens is wrong, and nothing is to be \
-             patched",
+            "the model already predicts the target: none of its tokens is wrong, so there is nothing \
+             to patch",
         ));
     }
     Ok(repairs)

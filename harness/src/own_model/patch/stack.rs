@@ -27,7 +27,7 @@ impl Stack {
             };
             if card.base != base {
                 return wrong(format!(
-                    "it is of another checkpoint (other weights, or another config.json): {} ({}…), and \
+                    "it was made for another checkpoint (other weights, or another config.json): {} ({}…), and \
                      this one is {}…",
                     card.model,
                     short(&card.base),
@@ -35,7 +35,7 @@ impl Stack {
                 ));
             }
             if let Some(same) = below.iter().find(|other| other.id == file.id) {
-                return wrong(format!("it is there already, as {}", same.path.display()));
+                return wrong(format!("it is already applied, as {}", same.path.display()));
             }
             let has = |id: &&String| below.iter().any(|other| other.id == **id);
             if let Some(missing) = card.after.iter().find(|id| !has(id)) {
@@ -88,8 +88,8 @@ impl Stack {
         Ok(edit)
     }
 
-    /// Where two of them meet, a line each: in neurons, or in a prompt for which they want different
-    /// things.
+    /// Conflicts between the patches, a line each: the same neuron, or the same prompt with different
+    /// targets.
     pub fn conflicts(&self) -> Vec<String> {
         let mut found = Vec::new();
         for (place, later) in self.files.iter().enumerate() {
@@ -108,7 +108,7 @@ impl Stack {
                 let (one, other) = (&earlier.patch.card, &later.patch.card);
                 if one.prompt == other.prompt && one.target != other.target {
                     found.push(format!(
-                        "{names} want different things after the same prompt: {:?} and {:?}",
+                        "{names} have different targets after the same prompt: {:?} and {:?}",
                         one.target, other.target
                     ));
                 }
@@ -163,7 +163,7 @@ mod tests {
             conflicts,
             [
                 "a and c both change neuron 3.4",
-                "b and c want different things after the same prompt: \"t\" and \"other\"",
+                "b and c have different targets after the same prompt: \"t\" and \"other\"",
             ]
         );
     }

@@ -1,4 +1,4 @@
-//! What determines the results of a run: the only place that looks into its config as JSON.
+//! Identity of a run: everything that determines its results. The only place that reads the config as JSON.
 
 use crate::config::{Config, Division, MethodKind};
 use crate::error::InputError;
@@ -63,12 +63,12 @@ impl Identity {
         self.methods.keys().map(String::as_str)
     }
 
-    /// Whether the run has a method `label`.
+    /// True if the run has a method `label`.
     pub fn has_method(&self, label: &str) -> bool {
         self.methods.contains_key(label)
     }
 
-    /// Whether the method `label` is a control, which is compared with and does not compete.
+    /// True if the method `label` is a control, which is compared with others and is never the best.
     pub fn is_control(&self, label: &str) -> bool {
         self.methods.get(label).is_some_and(|settings| settings["kind"] == MethodKind::NoEdit.key())
     }
@@ -100,7 +100,7 @@ impl Identity {
         self.config["dataset"].as_array().into_iter().flatten()
     }
 
-    /// Whether this is the probing experiment.
+    /// True if this is the probing experiment.
     pub fn is_probing(&self) -> bool {
         self.config["probing"].is_object()
     }
@@ -197,7 +197,7 @@ impl Identity {
         short_hash(&(FORMAT, &self.config, &self.device, &self.contents))
     }
 
-    /// By label, a short hash of all that determines the trials of a method but their places.
+    /// Short hash of everything that determines the trials of a method but their places, by label.
     pub fn settings(&self) -> BTreeMap<String, String> {
         let hash = self.hash();
         let of = |settings: &Value| short_hash(&(&hash, &Some(settings)));
@@ -259,7 +259,7 @@ fn add_absent(kind: &str, settings: &mut Map<String, Value>) {
     }
 }
 
-/// Of the value, not of the order in which its keys happen to be declared.
+/// Hash of the value, independent of the order in which its keys are declared.
 fn short_hash(value: &impl Serialize) -> String {
     let mut value = serde_json::to_value(value).expect("plain data");
     value.sort_all_objects();

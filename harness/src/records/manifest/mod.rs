@@ -1,5 +1,5 @@
-//! What a run is, and where it was made. The identity decides whether a folder may be continued;
-//! the environment is for the reader.
+//! Manifest of a run: its identity, which decides whether a folder may be continued, and its environment,
+//! which is for the reader.
 
 mod identity;
 mod session;
@@ -23,11 +23,11 @@ pub struct Manifest {
     pub identity: Identity,
     /// Departures of model, data and prompts from the paper's text, for the reader of the tables.
     pub deviations: Vec<String>,
-    /// Those of each method, by label, a clause each.
+    /// Departures of each method, by label, a clause each.
     #[serde(default)]
     pub method_deviations: BTreeMap<String, Vec<String>>,
-    /// Where it was read from: model, encoder, benchmark, data sets by name. Places outside the folder that
-    /// the command was run in by their last part.
+    /// Places it was read from: model, encoder, benchmark, data sets by name. Of places outside the folder
+    /// that the command was run in, only the last part.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub places: BTreeMap<String, String>,
     /// The config file, word by word, as it was when the run was begun.
@@ -36,12 +36,12 @@ pub struct Manifest {
     /// Pairs that demonstrations and parallel prompts are retrieved from, by name of the data set.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pairs: BTreeMap<String, usize>,
-    /// Of the probing experiment: what its tables are made with, as last said.
+    /// Reading of the probing experiment for its tables, as last configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probing: Option<ProbingReading>,
-    /// Where the run was begun.
+    /// Environment in which the run was begun.
     pub environment: Environment,
-    /// Where methods were begun that were added later, by label.
+    /// Environments of methods that were added later, by label.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub added_in: BTreeMap<String, Environment>,
     /// The processes that worked on it.
@@ -49,14 +49,14 @@ pub struct Manifest {
     pub sessions: Vec<Session>,
 }
 
-/// How records of the probing experiment are read; no part of what was measured.
+/// Reading of the records of the probing experiment; not part of the measurement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProbingReading {
     /// Cases of the whole benchmark.
     pub cases: usize,
     /// The largest rank that counts.
     pub rank_cap: u32,
-    /// What becomes of larger ranks.
+    /// Treatment of larger ranks.
     #[serde(default)]
     pub rank_rule: RankRule,
     /// Type and name of each subtype, in the order of the benchmark; empty in older manifests. It tells
@@ -65,7 +65,7 @@ pub struct ProbingReading {
     pub subtypes: Vec<(String, String)>,
 }
 
-/// Where a run was made.
+/// Environment of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
     /// Version of the harness.
@@ -76,7 +76,7 @@ pub struct Environment {
     pub libtorch: String,
     /// Threads of one tensor operation.
     pub threads: usize,
-    /// Whether f32 matrix products may have been rounded to TF32.
+    /// True if f32 matrix products may have been rounded to TF32.
     #[serde(default)]
     pub tf32: bool,
     /// Memory budget, MiB; 0 where the run was made before there was one.
@@ -93,7 +93,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Whether times taken in both can be compared.
+    /// True if times taken in both can be compared.
     pub fn keeps_time_with(&self, other: &Self) -> bool {
         (self.threads, self.tf32, &self.platform, &self.processor, &self.accelerator)
             == (other.threads, other.tf32, &other.platform, &other.processor, &other.accelerator)
@@ -144,12 +144,12 @@ impl Manifest {
         match stray {
             None => Ok(()),
             Some((key, dataset)) => Err(format!(
-                "{key} is of the data set `{dataset}`, which the manifest does not name; take its line out"
+                "{key} is of the data set `{dataset}`, which the manifest does not name; remove its line"
             )),
         }
     }
 
-    /// Whether the times of two methods can be compared.
+    /// True if the times of two methods can be compared.
     pub fn keep_time(&self, a: &str, b: &str) -> bool {
         let of = |label: &str| self.added_in.get(label).unwrap_or(&self.environment);
         of(a).keeps_time_with(of(b))

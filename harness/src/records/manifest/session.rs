@@ -29,7 +29,7 @@ fn portable(path: &Path) -> String {
     format!("{OUTSIDE}{}", path.file_name().unwrap_or_default().to_string_lossy())
 }
 
-/// What a place outside begins with.
+/// Beginning of a place outside the working folder.
 pub const OUTSIDE: &str = "…/";
 
 /// Arguments of this process, places outside by their last part.
@@ -48,7 +48,7 @@ fn masked(argument: &str) -> String {
     format!("{option}{}", if outside { portable(Path::new(bare)) } else { value.into() })
 }
 
-/// Where a config reads from: `model`, `encoder`, `benchmark`, and each data set by its name.
+/// Places that a config reads from: `model`, `encoder`, `benchmark`, and each data set by its name.
 pub fn places(config: &Config) -> BTreeMap<String, String> {
     let mut places = BTreeMap::from([
         ("model".to_string(), portable(&config.model.path)),

@@ -69,7 +69,7 @@ pub(crate) fn read<T: Send>(
     }
 }
 
-/// Whether the file at `path` was compressed by `gzip`.
+/// True if the file at `path` was compressed by `gzip`.
 fn is_compressed(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "gz")
 }
@@ -134,7 +134,7 @@ fn parse<T: Send>(
                 more => format!(" ({more} more lines are damaged)"),
             };
             return Err(InputError::new(format!(
-                "{}:{line}: damaged record ({error}); {unpack}take this line out to measure it again{more}",
+                "{}:{line}: damaged record ({error}); {unpack}remove this line to measure it again{more}",
                 path.display(),
             )));
         }
@@ -143,7 +143,7 @@ fn parse<T: Send>(
 
 pub(crate) fn read_error(path: &Path, error: &std::io::Error) -> anyhow::Error {
     let advice = if is_compressed(path) {
-        "; fetch it again, or take it away to measure its records again"
+        "; fetch it again, or move it away to measure its records again"
     } else {
         ""
     };
@@ -152,8 +152,8 @@ pub(crate) fn read_error(path: &Path, error: &std::io::Error) -> anyhow::Error {
 
 pub(crate) fn write_error(path: &Path, error: &std::io::Error) -> anyhow::Error {
     anyhow::anyhow!(
-        "{}: cannot be written ({error}); all that was measured before is kept: \
-         make room and run the same command again to continue",
+        "{}: cannot be written ({error}); all earlier measurements are kept: free some space and run \
+         the same command again to continue",
         path.display()
     )
 }
@@ -198,7 +198,8 @@ mod tests {
         lines[31] = "[]\n".into();
         insta::assert_snapshot!(
             parsed(&lines.concat()).unwrap_err(),
-            @"trials.jsonl:18: damaged record (EOF while parsing a value at line 1 column 8); take this line out to measure it again (2 more lines are damaged)"
+            @"trials.jsonl:18: damaged record (EOF while parsing a value at line 1 column 8); remove \
+             this line to measure it again (2 more lines are damaged)"
         );
     }
 }

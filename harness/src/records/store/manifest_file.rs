@@ -17,7 +17,7 @@ use std::path::Path;
 pub(super) fn check_same_run(folder: &Path, found: &Manifest, manifest: &Manifest) -> Result<()> {
     if found.format < FORMAT {
         return Err(InputError::new(format!(
-            "{}: written in format {}, which is read but no longer continued; use --out DIR",
+            "{}: written in format {}, which can be read but not continued; use --out DIR",
             folder.display(),
             found.format
         )));

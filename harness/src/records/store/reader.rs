@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 /// A run as its folder holds it.
 #[derive(Debug)]
 pub struct Run {
-    /// What it is.
+    /// Manifest of the run.
     pub manifest: Manifest,
-    /// What was measured, each once.
+    /// Records, each once.
     pub records: Vec<Record>,
-    /// What of the files is not among the records, a sentence each.
+    /// Parts of the files that are not among the records, a sentence each.
     pub left_out: Vec<String>,
 }
 
@@ -60,7 +60,10 @@ pub(super) fn read_records(folder: &Path) -> Result<(Vec<Record>, Vec<String>)> 
         }
         if let Some(first) = first {
             let twice = read - (records.len() - before);
-            left_out.push(format!("{name}: what was read before ({twice}, the first: {first})"));
+            let plural = if twice == 1 { "" } else { "s" };
+            left_out.push(format!(
+                "{name}: {twice} duplicate record{plural} skipped (the first: {first})"
+            ));
         }
     }
     Ok((records, left_out))

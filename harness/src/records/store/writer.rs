@@ -18,10 +18,10 @@ use std::time::Instant;
 #[derive(Debug)]
 pub struct Store {
     lines: Lines,
-    /// Of a shard: the file of the whole run, locked against anyone who would run all of it.
+    /// Records file of the whole run, of a shard: locked against a process that would run all of it.
     _whole: Option<File>,
     folder: PathBuf,
-    /// Its place among the sessions of the manifest; none in a folder that is thrown away.
+    /// Index of its session in the manifest; `None` in a temporary folder.
     session: Option<usize>,
     since: Instant,
     written: usize,
@@ -67,7 +67,7 @@ impl Store {
         Ok(Self { lines, _whole: None, folder, session: None, since, written: 0 })
     }
 
-    /// What `folder` holds of the run `manifest`; nothing, where there is none. Writes nothing.
+    /// Reads the records of the run `manifest` in `folder`; empty if there is none. Writes nothing.
     ///
     /// # Errors
     /// As [`Store::open`], but that another process may be writing it.

@@ -1,4 +1,4 @@
-//! What the paper claims, where a test can take it. A new claim is one entry.
+//! Claims of the paper that can be tested. A new claim is one entry.
 
 use crate::report::claims::Claim;
 use crate::report::claims::Test::{Less, More, Mostly, Uniform};
@@ -23,7 +23,7 @@ const SCORE: &str = "[plan-score]";
 const SCORES: &[Measure] = &[Score("EM"), Score("BM"), Score("LM"), Score("ROUGE")];
 const HARM: &[Measure] = &[UnrelatedRank, UnrelatedProbability];
 
-/// Of the patching experiment (paper, IV-A and IV-B).
+/// Claims of the patching experiment (paper, IV-A and IV-B).
 pub(crate) const PATCHING: &[Claim] = &[
     Claim("IV-A: MENT scores higher than the model", More(MENT, MODEL, SCORES)),
     Claim("IV-A: MENT scores higher than KN (step=1)", More(MENT, KN_1, SCORES)),
@@ -42,7 +42,7 @@ pub(crate) const PATCHING: &[Claim] = &[
     Claim("IV-B: KN (step=20) patches 1 to 10 neurons equally often", Uniform(KN_20)),
 ];
 
-/// Of the probing experiment (paper, IV-C).
+/// Claims of the probing experiment (paper, IV-C).
 pub(crate) const PROBING: &[Claim] = &[
     Claim("IV-C: KN (step=1) generalizes less, by rank", More(KN_1, STD, &[RelatedRank])),
     Claim("IV-C: KN (step=20) generalizes less, by rank", More(KN_20, STD, &[RelatedRank])),

@@ -12,7 +12,7 @@ use crate::table::{Better, Column, Format, Group, Row, Table, Verdict};
 /// Chance of confirming or contradicting any claim wrongly, over all claims of an experiment.
 const LEVEL: f64 = 0.05;
 
-/// What the paper says, and how it is put to the test.
+/// Claim of the paper, and its test.
 struct Claim(&'static str, Test);
 
 impl Claim {
@@ -20,13 +20,13 @@ impl Claim {
     const MODEL: &str = "";
 }
 
-/// How a claim is put to the test.
+/// Test of a claim.
 enum Test {
     /// An approach has more than another of every measure, in every data set.
     More(&'static str, &'static str, &'static [Measure]),
-    /// It has less.
+    /// An approach has less than another of every measure, in every data set.
     Less(&'static str, &'static str, &'static [Measure]),
-    /// Of a share, an approach has more than a half in every data set.
+    /// An approach has a share of more than a half in every data set.
     Mostly(&'static str, Measure),
     /// An approach patches each number of neurons equally often.
     Uniform(&'static str),
@@ -72,12 +72,12 @@ impl Evidence {
     }
 }
 
-/// What claims are put to.
+/// Measurements that claims are tested on.
 struct Grounds<'g> {
     measured: &'g Measured,
     repairs: &'g AllRepairs<'g>,
     identity: &'g Identity,
-    /// Whether the times of two approaches were taken on one machine.
+    /// Returns true if the times of two approaches were taken on one machine.
     same_clock: &'g dyn Fn(&str, &str) -> bool,
 }
 
@@ -144,7 +144,7 @@ fn notes(grounds: &Grounds<'_>, claims: &[Claim], probing: bool) -> Vec<String> 
              there are {FLIPPED} or more; corrected for the number of claims tested (Holm). n: the fewest \
              {cluster} of a test, each with the mean of its {units}"
         ),
-        "claims that no test can take (balanced, competitive, close, very few) are not listed"
+        "claims that cannot be tested (balanced, competitive, close, very few) are not listed"
             .into(),
     ];
     if probing {
@@ -170,7 +170,7 @@ fn notes(grounds: &Grounds<'_>, claims: &[Claim], probing: bool) -> Vec<String> 
     idle.dedup();
     if !idle.is_empty() {
         notes.push(format!(
-            "solved nothing and so edited nothing, which harms nothing and carries over to nothing: {}",
+            "solved nothing, so they edited nothing and had no effect elsewhere: {}",
             idle.join(", ")
         ));
     }

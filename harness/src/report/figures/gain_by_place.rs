@@ -1,4 +1,4 @@
-//! Whether neurons that are located first gain most.
+//! Figure of the gain of a patch by the neuron's place in the attribution order.
 
 use crate::edit::Patched;
 use crate::report::figures::panels::Panels;
@@ -16,9 +16,9 @@ pub(crate) fn build(repairs: &AllRepairs<'_>) -> Table {
         classes: &CLASSES,
         cell: Cell::Mean,
         format: Format::Three,
-        note: "mean change of ln(P target / P argmax), the second part of Equation 3, over the patches \
-               that were made, on errors that were skipped in the end too. Where patches are simulated, \
-               only the best of each round is made",
+        note: "mean change of ln(P target / P argmax), the second part of Equation 3, over all \
+         patches, also those of errors that were skipped in the end. Where patches are simulated, \
+         only the best of each round counts",
     };
     let observed = repairs.all.iter().flat_map(|repair| {
         let gain = |patched: &Patched| repair.observed(patched.candidate, patched.log_ratio_gain);

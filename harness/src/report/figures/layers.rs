@@ -1,4 +1,4 @@
-//! Which layers get patched.
+//! Figure of the layers that are patched.
 
 use crate::report::figures::panels::{Panel, Panels};
 use crate::report::measures::repairs::AllRepairs;
@@ -45,8 +45,8 @@ pub(crate) fn build(repairs: &AllRepairs<'_>) -> Table {
         rows: std::iter::once(counted).chain(layers).collect(),
         reference: None,
         notes: vec![
-            "layers from 0 at the input; of the edits that solved their error. A layer above the last \
-             that is named was never patched"
+            "edits that solved their error; layers are counted from 0 at the input. Layers above the \
+             last one listed were never patched"
                 .into(),
         ],
         deviations: Vec::new(),

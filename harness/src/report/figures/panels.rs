@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 const HEIGHT: u32 = 160;
 const TOP: u32 = 56;
-/// Of a line of text.
+/// Height of a line of text, in pixels.
 const LINE: u32 = 20;
 const INK: RGBColor = RGBColor(60, 60, 60);
 
@@ -17,11 +17,11 @@ const INK: RGBColor = RGBColor(60, 60, 60);
 pub(crate) struct Panels {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
-    /// What the bars stand over.
+    /// Label of the axis under the bars.
     pub(crate) across: &'static str,
-    /// What rows without a bar are said to be.
+    /// Text shown in rows without a bar.
     pub(crate) none: &'static str,
-    /// Of one panel, in pixels.
+    /// Width of one panel, in pixels.
     pub(crate) width: u32,
     pub(crate) format: Format,
     /// Heads of the columns.
@@ -33,13 +33,14 @@ pub(crate) struct Panels {
 
 /// A chart of the picture.
 pub(crate) struct Panel {
-    /// How many observations the bars are of.
+    /// Number of observations behind the bars.
     pub(crate) count: f64,
     pub(crate) bars: Vec<Option<f64>>,
 }
 
 impl Panels {
-    /// Of a table as [`ByClass`](crate::report::tables::by_class::ByClass) makes it, without its controls.
+    /// Makes the panels of a table of [`ByClass`](crate::report::tables::by_class::ByClass), without its
+    /// controls.
     pub(crate) fn of(
         table: &Table,
         title: &'static str,
@@ -113,7 +114,7 @@ impl Panels {
         })
     }
 
-    /// Of the values of a row: shares of the whole up to 1, where one is above a third.
+    /// Range of the values of a row: shares up to 1, if one is above a third.
     fn range(&self, row: &[Panel]) -> (f64, f64) {
         let bars = row.iter().flat_map(|panel| panel.bars.iter().flatten());
         let (low, high) =

@@ -1,4 +1,4 @@
-//! Where the time of an error goes, all data sets together.
+//! Figure of the time of an error by phase, all data sets together.
 
 use crate::records::manifest::Manifest;
 use crate::report::measures::costs::{Cost, Costs};
@@ -21,7 +21,7 @@ const PHASES: [Phase; 6] = [
 /// The phases of TimeCost, and TC.
 pub(crate) fn build(costs: &Costs, manifest: &Manifest) -> Table {
     let first = match manifest.format {
-        1 => "The first error of a run pays for what is made once",
+        1 => "The first error of a run includes one-time costs",
         _ => "Each method was warmed up on a repair that did not count",
     };
     let column =
@@ -40,8 +40,8 @@ pub(crate) fn build(costs: &Costs, manifest: &Manifest) -> Table {
         rows: costs.methods.iter().map(row).collect(),
         reference: None,
         notes: vec![format!(
-            "Trace: the sequence is run once a datum, and its first error bears it. Plan: candidates \
-             simulated. Apply: edits committed. {first}"
+            "Trace: the sequence is run once per datum, counted for its first error. Plan: \
+             candidates simulated. Apply: edits committed. {first}"
         )],
         deviations: Vec::new(),
     }
@@ -66,7 +66,7 @@ pub(crate) fn draw(table: &Table, folder: &Path) -> Result<Vec<PathBuf>> {
     plot::write(folder, table.name, size, |area| {
         let (head, body) = area.split_vertically(80);
         head.draw(&Text::new(
-            "Phases of TimeCost, mean of an LLM error",
+            "Phases of TimeCost, mean per LLM error",
             (14, 8),
             ("sans-serif", 18),
         ))?;

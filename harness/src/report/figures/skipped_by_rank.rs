@@ -1,4 +1,4 @@
-//! How far down the target may stand for an edit to lift it.
+//! Figure of the share of skipped errors by the rank of the target.
 
 use crate::report::figures::panels::Panels;
 use crate::report::measures::repairs::AllRepairs;

@@ -1,4 +1,4 @@
-//! What the length of a prompt costs.
+//! Figure of the time per error by the length of the prompt.
 
 use crate::report::figures::panels::Panels;
 use crate::report::measures::repairs::AllRepairs;
@@ -17,7 +17,7 @@ pub(crate) fn build(repairs: &AllRepairs<'_>) -> Table {
         classes: &CLASSES,
         cell: Cell::Mean,
         format: Format::Seconds,
-        note: "mean seconds of an error; of the errors of a datum the first bears the trace",
+        note: "mean seconds per error; the trace of a datum is counted for its first error",
     };
     let observed = repairs.all.iter().map(|repair| {
         let class = UP_TO.iter().filter(|length| repair.tokens > **length).count();

@@ -40,7 +40,7 @@ pub(crate) fn draw(table: &Table, folder: &Path) -> Result<Vec<PathBuf>> {
     })
 }
 
-/// What stands beside the point of a row.
+/// Sign beside the point of a row.
 fn sign(index: usize, competes: bool) -> String {
     if competes { (index + 1).to_string() } else { "×".into() }
 }
@@ -162,7 +162,7 @@ struct Frame {
 }
 
 impl Frame {
-    /// That of a point.
+    /// Box around a point.
     fn around((x, y): (i32, i32)) -> Self {
         Self { left: x - 4, top: y - 4, right: x + 4, bottom: y + 4 }
     }
@@ -175,7 +175,7 @@ impl Frame {
     }
 }
 
-/// What stands beside a point, or beside several.
+/// Label beside one or several points.
 struct Label {
     pixel: (i32, i32),
     point: (f64, f64),

@@ -11,8 +11,8 @@ use rayon::prelude::*;
 use std::collections::HashMap;
 
 const DRAWS: u64 = 1000;
-/// Of more clusters than this in a stratum several are drawn as one: the interval is the same to the chance
-/// of the draws, and its cost is bounded.
+/// Most rows of a stratum. Of more clusters, several are drawn as one: the interval is the same up to the
+/// chance of the draws, and its cost is bounded.
 const ROWS: usize = 2000;
 /// Share of the draws below an interval, and above it.
 const TAIL: f64 = 0.025;
@@ -42,8 +42,8 @@ impl Sums<'_> {
 }
 
 impl Clusters {
-    /// Of the rows of a frame with the text columns `stratum`, `cluster` and `method`: the sums of
-    /// `columns`, of those of `methods`.
+    /// Sums the `columns` of a frame with the text columns `stratum`, `cluster` and `method`, for each of
+    /// `methods`.
     pub(crate) fn of(frame: LazyFrame, methods: &[String], columns: &[&str]) -> Result<Self> {
         let keys = ["stratum", "cluster", "method"];
         let sums: Vec<Expr> = columns.iter().map(|name| col(*name).sum()).collect();
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!((full.low, full.high), (1.0, 1.0));
     }
 
-    /// Of 5000 clusters several are one row, and the interval is as it would be.
+    /// Several of 5000 clusters are one row, and the interval is unchanged.
     #[test]
     fn many_clusters_are_drawn_together() {
         let many = clusters(5000);

@@ -1,4 +1,4 @@
-//! Whether a record of a trial can be true.
+//! Consistency checks of the records of trials.
 
 use crate::edit::Outcome;
 use crate::records::{Change, ProbeTrial, Trial};

@@ -1,5 +1,5 @@
-//! What edits cost, by data set and method: the measures of RQ2 (paper, III-E). Several tables are
-//! made of them.
+//! Costs of edits, by data set and method: the measures of RQ2 (paper, III-E). Several tables are made of
+//! them.
 
 use crate::edit::Phases;
 use crate::records::Record;
@@ -82,15 +82,15 @@ pub(crate) const SKIPPED: Figure =
     Figure { interval: |c| c.confidence.skipped, ..Figure::new(|c| Some(c.skipped)) };
 /// Share of unrelated predictions that edits keep.
 pub(crate) const KEPT: Figure = Figure::new(|c| c.kept);
-/// How many errors there are.
+/// Number of errors.
 pub(crate) const ERRORS: Figure = Figure::new(|c| Some(c.errors));
 
 /// Costs by data set (and [`ALL`], where there are several) and method.
 pub(crate) struct Costs {
     pub(crate) datasets: Vec<&'static str>,
-    /// Those with trials, in the order of the tables.
+    /// Methods with trials, in the order of the tables.
     pub(crate) methods: Vec<String>,
-    /// Those that do not compete.
+    /// Methods that do not compete.
     controls: Vec<String>,
     found: HashMap<(String, String), Cost>,
     /// A row an error: that of [`trials`], with its NeuronCost as `nc`.
@@ -183,7 +183,7 @@ impl Costs {
         self.get(self.datasets.last()?, method)
     }
 
-    /// How many errors the means are of. Methods whose edits pile up may have met fewer.
+    /// Number of errors behind the means. Methods whose edits pile up may have met fewer.
     pub(crate) fn counted(&self) -> String {
         let most = |dataset: &&str| {
             let errors = self.methods.iter().filter_map(|method| self.get(dataset, method));

@@ -7,8 +7,7 @@ use anyhow::Result;
 use polars::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 
-/// What is measured. A value is the mean over a cluster: a datum with its errors, or a subtype with its
-/// cases.
+/// Measure. A value is the mean over a cluster: a datum with its errors, or a subtype with its cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Measure {
     /// A metric that is a mean over data, by its name in [`METRICS`].
@@ -23,11 +22,11 @@ pub(crate) enum Measure {
     Few,
     /// Mean absolute error of the target's rank on related samples.
     RelatedRank,
-    /// That of its probability.
+    /// Mean absolute error of the target's probability on related samples.
     RelatedProbability,
-    /// That on unrelated samples.
+    /// Mean absolute error of the target's rank on unrelated samples.
     UnrelatedRank,
-    /// That of its probability on unrelated samples.
+    /// Mean absolute error of the target's probability on unrelated samples.
     UnrelatedProbability,
 }
 
@@ -186,19 +185,19 @@ impl Measured {
         Ok(())
     }
 
-    /// Of `measure` under `approach` here and in `other`, under another label there: pairs of the clusters
-    /// in which both met as much, by scope.
+    /// Pairs of `measure` under `approach` here and, under another label, in `other`: of the clusters in
+    /// which both met as many errors, by scope.
     pub(crate) fn pairs(
         &self,
         other: &Self,
         measure: Measure,
         [approach, there]: [&str; 2],
     ) -> BTreeMap<&str, Vec<(f64, f64)>> {
-        pairs([self.clusters.get(approach), other.clusters.get(there)], measure)
+        pairs(self.clusters.get(approach), other.clusters.get(there), measure)
     }
 
-    /// What `approach` has more than `other` of `measure` in the clusters in which both met as much, by
-    /// scope; of unrelated probes besides in the clusters by probed subtype.
+    /// Differences of `measure`, `approach` less `other`, in the clusters in which both met as many errors,
+    /// by scope; for unrelated probes also in the clusters by probed subtype.
     pub(crate) fn differences(
         &self,
         measure: Measure,
@@ -206,13 +205,13 @@ impl Measured {
         other: &str,
     ) -> Vec<Vec<f64>> {
         let of = |from: &'_ HashMap<String, ClusterMeans>| -> Vec<Vec<f64>> {
-            let pairs = pairs([from.get(approach), from.get(other)], measure).into_values();
+            let pairs = pairs(from.get(approach), from.get(other), measure).into_values();
             pairs.map(|pairs| pairs.iter().map(|(own, other)| own - other).collect()).collect()
         };
         [of(&self.clusters), of(&self.probed)].concat()
     }
 
-    /// What `approach` has of `measure` more than `bound`, by scope.
+    /// Differences of `measure` under `approach` and `bound`, by scope.
     pub(crate) fn above(&self, measure: Measure, approach: &str, bound: f64) -> Vec<Vec<f64>> {
         let own = self.means(measure, approach);
         by_scope(own.map(|(key, mean)| (key, mean.value - bound))).into_values().collect()
@@ -227,7 +226,7 @@ impl Measured {
         (count > 0.0).then(|| sum / count)
     }
 
-    /// Whether `approach` solved nothing, and so edited nothing.
+    /// True if `approach` solved nothing, and so edited nothing.
     pub(crate) fn edits_nothing(&self, approach: &str) -> bool {
         let mut skipped = self.means(Measure::Skipped, approach).peekable();
         skipped.peek().is_some() && skipped.all(|(_, mean)| mean.value == 1.0)
@@ -246,7 +245,8 @@ impl Measured {
 
 /// Pairs of the means of `measure` in the clusters in which both met as much, by scope.
 fn pairs<'m>(
-    [one, other]: [Option<&'m ClusterMeans>; 2],
+    one: Option<&'m ClusterMeans>,
+    other: Option<&ClusterMeans>,
     measure: Measure,
 ) -> BTreeMap<&'m str, Vec<(f64, f64)>> {
     by_scope(one.into_iter().flatten().filter_map(|(key, means)| {

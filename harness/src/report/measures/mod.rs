@@ -1,4 +1,4 @@
-//! What tables are made of: records as frames, measures, confidence intervals and tests.
+//! Material of the tables: records as frames, measures, confidence intervals and tests.
 
 pub(crate) mod bootstrap;
 mod consistency;

@@ -8,16 +8,16 @@ use crate::records::view::{Prompts, TrialView};
 use crate::report::measures::costs::ALL;
 use std::collections::HashMap;
 
-/// What a method did about an error, or a case of a benchmark.
+/// Repair of an error, or of a case of a benchmark.
 pub(crate) struct ReportedRepair<'r> {
-    /// Its data set, or the type of its subtype.
+    /// Data set, or the type of the subtype.
     pub(crate) scope: &'r str,
     pub(crate) method: &'r str,
     /// Tokens before the one that is wrong.
     pub(crate) tokens: usize,
     /// Token id that was to come.
     pub(crate) target: u32,
-    /// Its rank before the edit.
+    /// Rank of the target before the edit.
     pub(crate) rank: u32,
     pub(crate) solved: bool,
     pub(crate) neurons: &'r [Patched],
@@ -43,7 +43,7 @@ pub(crate) struct Observed<'o> {
 pub(crate) struct AllRepairs<'r> {
     /// In the order of the tables.
     pub(crate) methods: Vec<&'r str>,
-    /// Those that do not compete, and edit nothing.
+    /// Methods that do not compete and edit nothing.
     pub(crate) controls: Vec<&'r str>,
     /// Data sets, or types; behind several of them [`ALL`].
     pub(crate) scopes: Vec<&'r str>,

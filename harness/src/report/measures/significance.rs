@@ -1,5 +1,4 @@
-//! How surprising a measurement would be if a claim did not hold: p-values, by the distributions of
-//! `statrs`.
+//! P-values of tests, by the distributions of `statrs`, and their correction.
 
 use statrs::distribution::{ChiSquared, ContinuousCDF, StudentsT};
 

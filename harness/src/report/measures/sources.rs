@@ -1,4 +1,4 @@
-//! What the tables of a run are made of, read off its records once.
+//! Sources of the tables of a run, computed from its records once.
 
 use crate::records::Record;
 use crate::records::manifest::Manifest;

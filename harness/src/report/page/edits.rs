@@ -18,18 +18,18 @@ pub(crate) struct PageEdits<'r> {
     edits: Vec<PageEdit<'r>>,
     #[serde(skip)]
     pub(crate) scopes: Vec<&'r str>,
-    /// How many there are in all.
+    /// Number of edits of the run.
     #[serde(skip)]
     pub(crate) all: usize,
 }
 
-/// What was prompted. Methods share it.
+/// Prompt, shared by methods.
 #[derive(Serialize)]
 struct PagePrompt<'r> {
     scope: &'r str,
     place: String,
     prompt: &'r str,
-    /// What should follow.
+    /// Text that should follow.
     gold: &'r str,
 }
 
@@ -40,7 +40,7 @@ struct PageEdit<'r> {
     method: usize,
     outcome: Outcome,
     target: PageToken<'r>,
-    /// Where the target stands in the gold, in UTF-16 units, if that is certain.
+    /// Place of the target in the gold text, in UTF-16 units, if it is certain.
     at: Option<[usize; 2]>,
     before: State<'r>,
     after: State<'r>,
@@ -129,7 +129,7 @@ impl<'r> PageEdits<'r> {
         own
     }
 
-    /// How many of them the page holds.
+    /// Number of edits on the page.
     pub(crate) fn held(&self) -> usize {
         self.edits.len()
     }

@@ -176,7 +176,7 @@ pub(crate) fn table(table: &Table) -> String {
     out + &list(&table.all_notes())
 }
 
-/// How a cell is emphasized.
+/// CSS class of a cell that is emphasized.
 fn class(table: &Table, row: &Row, column: usize) -> &'static str {
     match (table.is_best(row, column), table.beats_reference(row, column)) {
         (true, true) => " class=\"best beats\"",

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 pub(crate) struct ByClass {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
-    /// What is counted in the first column of each group.
+    /// Title of the first column of each group, which counts.
     pub(crate) counted: &'static str,
     pub(crate) classes: &'static [&'static str],
     pub(crate) cell: Cell,
@@ -17,7 +17,7 @@ pub(crate) struct ByClass {
     pub(crate) note: &'static str,
 }
 
-/// What a cell holds.
+/// Content of a cell.
 #[derive(Clone, Copy)]
 pub(crate) enum Cell {
     /// The mean of what is observed in the class.

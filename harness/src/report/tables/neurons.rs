@@ -1,4 +1,4 @@
-//! Which neurons get patched again and again.
+//! Table of the neurons that are patched most often.
 
 use crate::edit::Neuron;
 use crate::report::measures::repairs::AllRepairs;
@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// Neurons shown of an approach.
 const SHOWN: usize = 5;
 
-/// Those of an approach.
+/// Neurons of an approach.
 #[derive(Default)]
 struct NeuronUse {
-    /// How many there are.
+    /// Number of its edits.
     all: f64,
-    /// Of each neuron: the edits with it, and their targets.
+    /// Edits with each neuron, and their targets.
     neurons: BTreeMap<Neuron, (usize, HashSet<u32>)>,
 }
 
@@ -58,8 +58,8 @@ pub(crate) fn build(repairs: &AllRepairs<'_>) -> Table {
         rows: rows.collect(),
         reference: None,
         notes: vec![format!(
-            "up to {SHOWN} neurons an approach; share: of its edits that solved their error; targets: \
-             tokens that edits with the neuron put on top"
+            "up to {SHOWN} neurons per approach; share: of its edits that solved their error; \
+             targets: different tokens that edits with the neuron put on top"
         )],
         deviations: Vec::new(),
     }

@@ -51,33 +51,34 @@ pub(crate) fn build(
         }
         lines.extend(interval);
         lines.push(line(format!("{label} (paper)"), theirs));
-        lines.push(line(format!("{} (less the paper's)", own.label), difference));
+        lines.push(line(format!("{} (difference from the paper)", own.label), difference));
         lines
     });
     let rows: Vec<Row> = rows.collect();
     let has_time = columns.iter().any(|column| column.is_time);
     let has_intervals = table.rows.iter().any(|row| !row.intervals.is_empty());
     let mut notes = vec![match departures {
-        0 => "nothing departs from the paper: a reproduction".to_string(),
+        0 => "no departures from the paper: a reproduction".to_string(),
         some => format!(
-            "there are departures from the paper ({some}, of model, data and settings): no reproduction, \
-                 but an order of magnitude to look at"
+            "{some} departures from the paper (model, data and settings): not a reproduction; \
+             compare orders of magnitude only"
         ),
     }];
     if has_intervals {
         notes.push(
             "n: data of a score, errors or cases of a cost, repaired errors of #PatchedNeuron; 95 % CI: \
              confidence interval by the percentile bootstrap over data (in Table VI over the subtypes of \
-             each type, their samples taken as given); with as few as 16 data or 5 subtypes it is too \
-             narrow. None where there is one to draw from, or a draw has no such figure"
+             each type, their samples taken as given); with as few as 16 data or 5 subtypes it is \
+             too narrow. A dash: only one datum or subtype, or a draw without such a figure"
                 .into(),
         );
     }
     notes.extend(table.notes.iter().cloned());
     if has_time {
         notes.push(format!(
-            "TimeCost is a multiple of {BASE}'s where both were measured on one machine with the same \
-             threads; the paper's is from its rounded seconds; it has no interval"
+            "TimeCost is a multiple of {BASE}'s, where both were measured on one machine with the \
+             same number of threads; the paper's multiple is computed from its rounded seconds. It \
+             has no interval"
         ));
     }
     Some(Table {
@@ -94,7 +95,7 @@ pub(crate) fn build(
 
 /// A column that both have.
 struct Shared {
-    /// Its group among those of our table.
+    /// Index of its group in our table.
     group: usize,
     column: Column,
     ours: usize,
@@ -209,12 +210,12 @@ mod tests {
                 ["KN (step=1) (95 % CI, lower)", "8.500", "–"],
                 ["KN (step=1) (95 % CI, upper)", "9.250", "–"],
                 ["KN (step=1) (paper)", "10.853", "1.78×"],
-                ["KN (step=1) (less the paper's)", "-1.853", "0.22×"],
+                ["KN (step=1) (difference from the paper)", "-1.853", "0.22×"],
                 ["KN (step=20)", "8.000", "–"],
                 ["KN (step=20) (95 % CI, lower)", "7.500", "–"],
                 ["KN (step=20) (95 % CI, upper)", "8.250", "–"],
                 ["KN (step=20) (paper)", "10.236", "11.5×"],
-                ["KN (step=20) (less the paper's)", "-2.236", "–"],
+                ["KN (step=20) (difference from the paper)", "-2.236", "–"],
             ]
         );
         assert!(build(&table("phases", &groups, &rows), "x", ("model", 0), |_, _| true).is_none());

@@ -1,4 +1,4 @@
-//! What edits do to other data, where the config asks for it.
+//! Table of the side effects of edits on other data, if the config asks for it.
 
 use crate::report::measures::costs::{Costs, KEPT};
 use crate::table::{Better, Format, Table};
@@ -14,8 +14,8 @@ pub(crate) fn build(costs: &Costs) -> Option<Table> {
         rows: costs.rows(&[KEPT]),
         reference: None,
         notes: vec![
-            "Kept: share of next-token predictions after prompts of other data that an edit that \
-             solved its error leaves as they were"
+            "Kept: share of next-token predictions after prompts of other data that do not change \
+             under an edit that solved its error"
                 .into(),
         ],
         deviations: Vec::new(),

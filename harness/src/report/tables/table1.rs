@@ -53,12 +53,12 @@ pub(crate) fn build(material: &Material<'_>) -> Option<Table> {
             .collect(),
     };
     let mut notes = vec![
-        "of the inference division, the pairs that were prompted; an LLM error is a token of their \
+        "counted on the prompted pairs of the inference division; an LLM error is a token of their \
          outputs that the unedited model does not predict"
             .into(),
     ];
     if retrieval.contains(&None) {
-        notes.push("a dash: this run was made before these pairs were counted".into());
+        notes.push("a dash: the run was made before these pairs were counted".into());
     }
     Some(Table {
         name: "table1",

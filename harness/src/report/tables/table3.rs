@@ -121,10 +121,10 @@ pub(crate) fn build(scores: &DataFrame, order: &TableOrder) -> Result<Table> {
     })
 }
 
-/// Of one data set: by method, an interval a metric.
+/// Intervals of one data set: by method, one per metric.
 struct Intervals {
     scores: Vec<Vec<Option<Interval>>>,
-    /// Of the gains over the first method.
+    /// Intervals of the gains over the first method.
     gains: Vec<Vec<Option<Interval>>>,
 }
 

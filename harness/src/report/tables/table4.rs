@@ -22,8 +22,8 @@ pub(crate) fn build(costs: &Costs) -> Table {
              NC = skip·(quota+1) + (1−skip)·#Patched was checked. Distinct: a neuron patched several times \
              for one error counts once"
                 .into(),
-            "TC: wall time an LLM error, tracing and all steps, on the machine that made the run; \
-             attributions on a prompt met before count what they took then"
+            "TC: wall time per LLM error, tracing and all steps, on the machine that made the run; \
+             an attribution that was reused counts with the time it took the first time"
                 .into(),
         ],
         deviations: Vec::new(),

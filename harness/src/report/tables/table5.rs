@@ -23,7 +23,7 @@ pub(crate) fn build(costs: &Costs) -> Table {
         notes: std::iter::once(COUNTS.into())
             .chain(costs.methods.iter().filter_map(|method| {
                 let parallel = costs.over_all(method)?.parallel?;
-                Some(format!("{method}: {parallel:.1} parallel prompts an error on average"))
+                Some(format!("{method}: {parallel:.1} parallel prompts per error on average"))
             }))
             .collect(),
         deviations: Vec::new(),

@@ -30,7 +30,7 @@ fn cells(probes: &ProbeMeans, scope: &str, method: &str) -> Vec<Option<f64>> {
     vec![related.rank, related.probability, unrelated.rank, unrelated.probability, nc]
 }
 
-/// What edits nothing competes with nothing: it is as specific as can be.
+/// Row of a method. A method that edits nothing does not compete: its specificity is perfect.
 fn row(probes: &ProbeMeans, method: &String, cells: Vec<Option<f64>>) -> Row {
     let competes = !probes.controls.contains(method) && !skips_all(probes, method);
     Row { competes, ..Row::new(method, cells) }
@@ -50,7 +50,7 @@ pub(crate) fn build(probes: &ProbeMeans, identity: &Identity) -> Table {
             "MAE: mean over the probes of a type, then over types; {}. \
              Generalization: the target after the edit against the argmax before it, on the other \
              samples of the subtype. Specificity: the target after against before, on the samples of \
-             the other subtypes of the type. Skipped cases change nothing and count",
+             the other subtypes of the type. Skipped cases change nothing and are included",
             ranks(probes.read)
         ),
         format!(
@@ -72,7 +72,7 @@ pub(crate) fn build(probes: &ProbeMeans, identity: &Identity) -> Table {
     ];
     if seen.solved > 0 {
         notes.push(format!(
-            "in {} cases the target was predicted before any method; they are no errors and not counted",
+            "in {} cases the target was predicted before any edit; they are not errors and not counted",
             seen.solved
         ));
     }
@@ -82,7 +82,7 @@ pub(crate) fn build(probes: &ProbeMeans, identity: &Identity) -> Table {
     let idle: Vec<&str> = idle.map(String::as_str).collect();
     if !idle.is_empty() {
         notes.push(format!(
-            "no case is solved by {}: nothing is edited, so nothing is harmed, and they do not compete",
+            "no case is solved by {}, so nothing is edited and they do not compete",
             idle.join(", ")
         ));
     }
@@ -108,7 +108,7 @@ pub(crate) fn build(probes: &ProbeMeans, identity: &Identity) -> Table {
     }
 }
 
-/// How ranks were read, as a clause.
+/// Reading of ranks, as a clause.
 fn ranks(ReadRank { cap, rule }: ReadRank) -> String {
     match rule {
         RankRule::Clamp => format!("a rank counts as {cap} at most"),
@@ -116,7 +116,8 @@ fn ranks(ReadRank { cap, rule }: ReadRank) -> String {
     }
 }
 
-/// Who found no parallel prompts, and how often: methods of one share in one sentence.
+/// Notes on the methods that found no parallel prompts, and how often; methods with the same share are in one
+/// note.
 fn without_parallel_prompts(probes: &ProbeMeans) -> Vec<String> {
     let mut shares: Vec<(f64, Vec<&str>)> = Vec::new();
     for method in &probes.methods {
@@ -181,7 +182,7 @@ pub(crate) fn by_subtype(probes: &ProbeMeans) -> Table {
     }
 }
 
-/// What Table VI leaves out: signs, other references, what is on top, time.
+/// Other readings of Table VI: signed changes, other references, predictions of the target, time.
 pub(crate) fn readings(probes: &ProbeMeans) -> Table {
     let related = [
         column("rank to argmax now", Better::Lower, Format::Three),
@@ -226,7 +227,7 @@ pub(crate) fn readings(probes: &ProbeMeans) -> Table {
     };
     Table {
         name: "table6_readings",
-        title: "Table VI read otherwise.".into(),
+        title: "Other readings of Table VI.".into(),
         stub: "Approach",
         groups: vec![
             Group { title: "Generalization".into(), columns: related.into() },
@@ -236,8 +237,8 @@ pub(crate) fn readings(probes: &ProbeMeans) -> Table {
         rows: probes.methods.iter().map(|m| row(probes, m, of(m))).collect(),
         reference: None,
         notes: vec![
-            "to argmax now: against the original argmax token as it is after the edit. Changes are \
-             signed, of the target, after less before: a lower rank is a climb. Patches and neurons: of a \
+            "to argmax now: against the original argmax token as it is after the edit. Changes of \
+             the target are signed, after minus before: a negative change of rank is a rise. Patches and neurons: of a \
              solved case; a neuron patched several times counts once. No parallel: the share \
              of cases for which no parallel prompt was found"
                 .into(),

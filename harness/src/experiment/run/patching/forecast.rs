@@ -1,4 +1,4 @@
-//! How long the patching experiment will take.
+//! Forecast of the time that the patching experiment takes.
 
 use super::super::forecast::{Forecast, Work};
 use super::super::prepare::PreparedPrompt;
@@ -19,10 +19,10 @@ const PREDICTED: usize = 16;
 
 /// The prompts of one data set.
 struct ShareOfWork<'a> {
-    /// Its index in the config.
+    /// Index of the data set in the config.
     index: usize,
     prompts: Vec<&'a PreparedPrompt<'a>>,
-    /// Those that are predicted now.
+    /// Prompts that are predicted now.
     sample: Vec<&'a PreparedPrompt<'a>>,
 }
 
@@ -58,8 +58,9 @@ impl<'a> Patching<'a> {
             forecast.besides += open as f64 * a_prediction;
         }
         forecast.notes.push(format!(
-            "from one error of each data set, repaired by every method, and the errors of {PREDICTED} data \
-             of it and of those recorded; neurons of prompts met before are found sooner than that"
+            "measured on one error of each data set, repaired by every method; the number of errors \
+             is estimated from {PREDICTED} data of it and those recorded; attributions of prompts \
+             met before make later errors faster"
         ));
         Ok(forecast)
     }
@@ -74,7 +75,7 @@ impl<'a> Patching<'a> {
         ShareOfWork { index, prompts, sample }
     }
 
-    /// Whether every datum is predicted, and every error has met every method.
+    /// True if every datum is predicted and every error has met every method.
     fn is_done(&self, share: &ShareOfWork<'a>, there: &Done) -> bool {
         let name = self.config.dataset[share.index].name;
         share.prompts.iter().all(|prompt| {
@@ -92,7 +93,7 @@ impl<'a> Patching<'a> {
         done.datum(self.dataset(prompt), prompt.planned.datum)
     }
 
-    /// By method, the seconds of one repair; nothing where the sample has no error.
+    /// Seconds of one repair, by method; `None` where the sample has no error.
     fn time(
         &mut self,
         share: &ShareOfWork<'a>,

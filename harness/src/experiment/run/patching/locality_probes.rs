@@ -31,7 +31,7 @@ impl<'m> LocalityProbes<'m> {
         Self { data, probes: Probes::new(model, &ids, memory) }
     }
 
-    /// What `edit`, which puts `target` on top after `prompt`, does to the others.
+    /// Measures the effect of `edit`, which puts `target` on top after `prompt`, on the other prompts.
     pub(super) fn probe(
         &self,
         prompt: &PreparedPrompt<'_>,

@@ -28,11 +28,11 @@ pub(super) struct Patching<'a> {
     pub(super) config: &'a Config,
     pub(super) loaded: &'a Loaded,
     pub(super) methods: &'a [Box<dyn Method>],
-    /// Those of the whole run.
+    /// Prompts of the whole run.
     pub(super) prompts: &'a [PreparedPrompt<'a>],
-    /// Those that this process runs.
+    /// Prompts that this process runs.
     pub(super) own: Vec<&'a PreparedPrompt<'a>>,
-    /// By label, what ids of a method's trials begin with.
+    /// Prefix of the trial ids of a method, by label.
     pub(super) hashes: BTreeMap<String, String>,
     pub(super) parallel: ParallelData<'a>,
     pub(super) weights: Weights,
@@ -41,7 +41,7 @@ pub(super) struct Patching<'a> {
     pub(super) failed: FailedTrials,
 }
 
-/// What parallel prompts are found in.
+/// Pairs and embeddings in which parallel prompts are found.
 pub(super) struct ParallelData<'a> {
     /// One a data set; none where no method asks for such prompts.
     pub(super) corpora: &'a [Corpus<'a>],

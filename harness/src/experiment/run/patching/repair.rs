@@ -24,7 +24,7 @@ pub(super) struct DatumCourse<'m> {
     standing: Edit,
     /// Tokens at the gold positions; those of repaired errors are the gold ones.
     predicted: Vec<u32>,
-    /// Whether a trial was made, now or in an earlier process.
+    /// True if a trial was made, now or in an earlier process.
     began: bool,
     /// True where a trial had no result, so that the final prediction of the datum is not known.
     failed: bool,
@@ -140,7 +140,7 @@ impl<'a> Patching<'a> {
         Ok(())
     }
 
-    /// Whether something of a datum is left to do.
+    /// True if some work on a datum is left.
     fn is_open(&self, course: &DatumCourse<'_>, datum: &DatumRecord) -> bool {
         let (dataset, place) = (datum.dataset, datum.datum);
         let id = |position| self.id(course.method, (dataset, place), position);

@@ -32,7 +32,7 @@ pub struct Baseline {
 pub struct Seen {
     /// The token.
     pub token: String,
-    /// Its rank and probability, and the predicted token.
+    /// Rank and probability of the token, and the predicted token.
     pub observation: Observation,
 }
 

@@ -1,4 +1,4 @@
-//! How long the probing experiment will take.
+//! Forecast of the time that the probing experiment takes.
 
 use super::super::forecast::{Forecast, Work};
 use super::super::resume::Done;
@@ -12,8 +12,7 @@ use anyhow::Result;
 use std::collections::HashMap;
 
 impl Probing<'_> {
-    /// Has every method patch one case, in a folder that is thrown away. `there` is what the run has
-    /// measured.
+    /// Patches one case with every method, in a temporary folder. `there` holds the records of the run.
     pub(in super::super) fn forecast(mut self, there: &Done) -> Result<Forecast> {
         let own = self.own();
         let device = self.loaded.model.spec().device;
@@ -58,7 +57,7 @@ impl Probing<'_> {
         Ok(forecast)
     }
 
-    /// By method, the seconds of the first of `cases` that is not dropped.
+    /// Seconds of the first of `cases` that is not dropped, by method.
     fn time(
         &mut self,
         probes: &TypeProbes<'_>,

@@ -44,11 +44,11 @@ pub(super) struct Probing<'a> {
     pub(super) benchmark: &'a Benchmark,
     pub(super) loaded: &'a Loaded,
     pub(super) methods: &'a [Box<dyn Method>],
-    /// By label, what ids of a method's trials begin with.
+    /// Prefix of the trial ids of a method, by label.
     pub(super) hashes: BTreeMap<String, String>,
     pub(super) surroundings: Surroundings<'a>,
     pub(super) shard: Option<Shard>,
-    /// Nothing but these cases, by [`about_case`].
+    /// Names of the only cases to run, by [`about_case`].
     pub(super) only: Option<&'a HashSet<String>>,
     pub(super) weights: Weights,
     pub(super) store: Store,
@@ -58,7 +58,7 @@ pub(super) struct Probing<'a> {
 
 /// A case that is patched.
 struct OpenCase {
-    /// Its sample, and the index of its target.
+    /// Sample of the case, and the index of its target.
     at: (Place, usize),
     name: CaseName,
     case: Case,
@@ -142,8 +142,8 @@ impl Probing<'_> {
         Ok(())
     }
 
-    /// Has `method` repair the last case that it has not met yet, and drops the result. Whether there
-    /// was such a case.
+    /// Repairs the last case that `method` has not met yet and drops the result: warm-up, once per kind of
+    /// method. Returns false if there was no such case.
     fn warm_up(&self, method: &dyn Method, admitted: &[OpenCase]) -> Result<bool> {
         let is_missing = |open: &&OpenCase| !self.done.patched(&self.id(method, &open.name));
         let Some(last) = admitted.iter().rfind(is_missing) else { return Ok(false) };
@@ -163,12 +163,12 @@ impl Probing<'_> {
         }
     }
 
-    /// Whether there is something left to do about a case.
+    /// True if some work on a case is left.
     fn is_open(&self, case: (Place, usize)) -> bool {
         self.is_open_in(&self.done, case)
     }
 
-    /// Whether something about a case is not in `done`.
+    /// True if a record of the case is missing in `done`.
     fn is_open_in(&self, done: &Done, case: (Place, usize)) -> bool {
         let name = self.name(case);
         let mut methods = self.methods.iter().map(AsRef::as_ref);
@@ -226,8 +226,8 @@ impl Probing<'_> {
         Ok((!dropped).then_some(open))
     }
 
-    /// What `method` makes of `target` after the prompt of `open`, of which `traces` are: each is
-    /// made once, and counts for every method that would have made it.
+    /// Attempts to repair `target` after the prompt of `open` with `method`. `traces` are those of that
+    /// prompt: each is made once, and its time counts for every method that needs it.
     fn attempt(
         &self,
         method: &dyn Method,
@@ -294,7 +294,7 @@ impl Probing<'_> {
     }
 }
 
-/// What makes declared tokens the argmax, where the config asks for it.
+/// MENT that makes declared tokens the argmax, if the config asks for it.
 fn nudge(settings: &ProbingConfig, config: &Config, loaded: &Loaded) -> Option<Ment> {
     let wanted = settings.undeclared == Undeclared::Nudge;
     wanted.then(|| ment::MentMaker::new(config, loaded).make(MentConfig::default()))

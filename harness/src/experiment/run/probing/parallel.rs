@@ -13,7 +13,7 @@ use anyhow::Result;
 use std::collections::HashMap;
 use tch::Tensor;
 
-/// What parallel prompts are found in, for every sample.
+/// Data sets in which parallel prompts are found, for every sample.
 #[derive(Default)]
 pub(in crate::experiment::run) struct Surroundings<'a> {
     corpora: Vec<Corpus<'a>>,
@@ -55,7 +55,7 @@ impl<'a> Surroundings<'a> {
         Ok((Self { corpora, intents }, encoder.sha256))
     }
 
-    /// Those of the sample at `place`.
+    /// Returns the surroundings of the sample at `place`.
     pub(in crate::experiment::run) fn of(&self, place: Place) -> Around<'_> {
         let around = |corpus| {
             let query = self.intents[&place].shallow_clone();
@@ -66,7 +66,7 @@ impl<'a> Surroundings<'a> {
 }
 
 impl ParallelPrompts for Around<'_> {
-    /// Of the first data set, and where it has too few, of the next.
+    /// Finds prompts in the first data set, and where it has too few, in the next.
     fn find(&self, target: u32, count: usize, demonstrations: bool) -> Result<Vec<ParallelPrompt>> {
         let mut found = Vec::new();
         for corpus in &self.0 {

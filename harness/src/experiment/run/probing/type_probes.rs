@@ -15,7 +15,7 @@ use tch::Tensor;
 /// All cases of a type.
 pub(super) struct TypeProbes<'m> {
     cases: HashMap<(Place, usize), Case>,
-    /// Where a prompt stands in `probes`: targets of a sample mostly share one.
+    /// Row of each prompt in `probes`: targets of a sample mostly share one.
     rows: HashMap<Vec<u32>, usize>,
     probes: Probes<'m>,
 }
@@ -55,13 +55,13 @@ impl<'m> TypeProbes<'m> {
         &self.cases[&(place, target)]
     }
 
-    /// What the unedited model makes of each of `tokens` after the prompt of `case`.
+    /// Observations of each of `tokens` after the prompt of `case`, under the unedited model.
     pub(super) fn before(&self, case: &Case, tokens: &[u32]) -> Result<Vec<Observation>> {
         let rows = vec![self.rows[&case.prompt]; tokens.len()];
         observe_rows(self.probes.before(), &rows, tokens)
     }
 
-    /// What every prompt is followed by under `edit`, for [`TypeProbes::probe`].
+    /// Logits after every prompt under `edit`, for [`TypeProbes::probe`].
     pub(super) fn logits(&self, edit: &Edit) -> Tensor {
         self.probes.after(edit)
     }
@@ -107,7 +107,7 @@ impl<'m> TypeProbes<'m> {
     }
 }
 
-/// Of `logits` `[n,V]`, what those of each of `rows` say of the token beside it.
+/// Observations of `logits` `[n,V]`: of each of `rows`, for the token beside it.
 fn observe_rows(logits: &Tensor, rows: &[usize], tokens: &[u32]) -> Result<Vec<Observation>> {
     let whole = |values: Vec<i64>| Tensor::from_slice(&values).to_device(logits.device());
     let rows = whole(rows.iter().map(|&row| row as i64).collect());

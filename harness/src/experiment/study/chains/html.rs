@@ -10,7 +10,7 @@ use anyhow::Result;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// What the colours are.
+/// Colours of the page.
 const STYLE: &str = "\
 pre.chain { white-space: pre-wrap; border: 1px solid #ccc; padding: 0.6em 0.8em; margin: 0.3em 0; }
 .replaced { color: #c00000; text-decoration: line-through; }
@@ -77,7 +77,7 @@ fn chain(edited: &Edited, before: &[String]) -> String {
     out + "</pre>\n"
 }
 
-/// How a page calls a fate.
+/// CSS class of a fate.
 fn class(fate: Fate) -> &'static str {
     match fate {
         Fate::Replaced => "replaced",

@@ -1,23 +1,23 @@
-//! What became of a chain, line by line.
+//! Comparison of a chain before and after an edit, line by line.
 
 use crate::data::benchmark::first_error;
 
 /// A chain before and after an edit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Judged {
-    /// Whether the first line, which was edited, names the right API in full.
+    /// True if the first line, which was edited, names the right API in full.
     pub named: bool,
     /// Later lines that named the wrong API.
     pub dependent: usize,
-    /// Of those, the ones that name the right one now, and not the wrong one.
+    /// Number of those lines that name the right API now, and not the wrong one.
     pub followed: usize,
     /// Later lines that did not name it.
     pub independent: usize,
-    /// Of those, the ones that are as they were.
+    /// Number of those lines that are unchanged.
     pub unchanged: usize,
-    /// Whether the code was Python.
+    /// True if the code was Python before the edit.
     pub parsed: bool,
-    /// Whether it still is.
+    /// True if it is Python after the edit.
     pub parses: bool,
 }
 
@@ -46,7 +46,7 @@ pub fn judge([before, after]: [&str; 2], [wrong, right]: [&str; 2], code: &str) 
     judged
 }
 
-/// Whether `line` holds `name` as a whole word.
+/// True if `line` holds `name` as a whole word.
 pub(super) fn names(line: &str, name: &str) -> bool {
     let part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     line.match_indices(name).any(|(start, found)| {
@@ -55,7 +55,7 @@ pub(super) fn names(line: &str, name: &str) -> bool {
     })
 }
 
-/// Whether the code of a chain is there and is Python.
+/// True if the chain has code and it is Python.
 fn is_python(chain: &str, code: &str) -> bool {
     let code = chain.split_once(&format!("\n{code}\n")).map_or("", |(_, code)| code);
     !code.trim().is_empty() && first_error(code).is_ok_and(|error| error.is_none())

@@ -41,7 +41,7 @@ pub(super) fn write(whole: &Whole<'_>, tables: &[Table], folder: &Path) -> Resul
     Ok(path)
 }
 
-/// Whether the chain is as it was, under every method.
+/// True if the chain is unchanged under every method.
 fn failed_everywhere(whole: &Whole<'_>, case: &ChainCase) -> bool {
     let edited = |row| whole.edited(&row, &case.name).is_some_and(|edited| edited.chain.is_some());
     !whole.rows().into_iter().any(edited)

@@ -28,9 +28,9 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Chains {
-    /// What every prompt begins with: demonstrations of the form.
+    /// Beginning of every prompt: demonstrations of the form.
     pub preamble: String,
-    /// What follows it; holds `{question}`.
+    /// Text that follows it; holds `{question}`.
     pub form: String,
     /// Texts that end a chain.
     pub stop: Vec<String>,
@@ -38,7 +38,7 @@ pub struct Chains {
     pub tokens: Positive,
     /// The line behind which a chain is Python code.
     pub code: String,
-    /// How much of the right name is repaired, one row of the table each.
+    /// Extents of the repair, one row of the table each.
     pub repair: Vec<Extent>,
     /// Texts that should stay as they are; the default ones where it is left out.
     #[serde(default)]
@@ -50,18 +50,18 @@ pub struct Chains {
     pub controls: Vec<String>,
 }
 
-/// How much of the right name is repaired.
+/// Part of the right name that is repaired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Extent {
-    /// Its first wrong token; the model goes on by itself.
+    /// The first wrong token; the model continues by itself.
     Token,
     /// All of its wrong tokens.
     Name,
 }
 
 impl Extent {
-    /// As it is written behind a method's label.
+    /// Text shown after a method's label.
     pub fn label(self) -> &'static str {
         match self {
             Self::Token => "one token",
@@ -74,7 +74,7 @@ impl Extent {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChainCase {
-    /// Its name, for files and tables.
+    /// Name of the case, for files and tables.
     pub name: String,
     /// The library.
     pub library: String,

@@ -1,4 +1,4 @@
-//! What is measured of chains.
+//! Records of a study of chains.
 
 use super::Extent;
 use crate::edit::{Observation, Patched};
@@ -12,7 +12,7 @@ pub enum ChainStep {
     Before {
         /// The question.
         question: String,
-        /// What the model answers.
+        /// Chain that the model generates.
         chain: Chain,
     },
     /// A case under an edit.
@@ -22,14 +22,14 @@ pub enum ChainStep {
 /// A chain of thought.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Chain {
-    /// Its tokens as text.
+    /// Tokens as text.
     pub tokens: Vec<String>,
-    /// Whether it was cut off, and did not end by itself.
+    /// True if the chain was cut off and did not end by itself.
     pub cut: bool,
 }
 
 impl Chain {
-    /// Its text.
+    /// Returns the text of the chain.
     pub fn text(&self) -> String {
         self.tokens.concat()
     }
@@ -40,7 +40,7 @@ impl Chain {
 pub struct Edited {
     /// Label of the method.
     pub method: String,
-    /// How much was repaired.
+    /// Part of the name that was repaired.
     pub extent: Extent,
     /// Name of the case.
     pub case: String,
@@ -56,16 +56,16 @@ pub struct Edited {
     pub changed: Option<(usize, usize)>,
     /// Perplexity of the kept texts, before and after.
     pub perplexity: Option<(f64, f64)>,
-    /// What the repair took, as far as it was not known already.
+    /// Seconds of the repair, without parts that were known already.
     pub seconds: f64,
 }
 
 /// A repaired token.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RepairedChainToken {
-    /// What should be said.
+    /// Token that should be predicted, as text.
     pub target: String,
-    /// What was said.
+    /// Token that was predicted.
     pub was: String,
     /// Before.
     pub before: Observation,

@@ -109,7 +109,7 @@ struct ChainsCourse<'a> {
 }
 
 impl ChainsCourse<'_> {
-    /// What the model answers under `edit`.
+    /// Generates the model's answer under `edit`.
     fn chain(&self, question: &str, edit: &Edit) -> Result<Chain> {
         signal::check()?;
         let stops = Stops::new(self.chains.stop.clone());

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 const LINE: usize = 21;
 const TOP: usize = 92;
-/// Of a letter, on the wide side.
+/// Width of a letter, in pixels, rather too large than too small.
 const LETTER: usize = 9;
 const LEFT: usize = 16;
 

@@ -1,4 +1,4 @@
-//! How often chains follow an edit, and how often something else breaks.
+//! Table of how often chains follow an edit, and how often something else breaks.
 
 use super::judge::{Judged, judge};
 use super::{Extent, Whole};
@@ -34,7 +34,7 @@ pub(super) fn follow(whole: &Whole<'_>) -> Table {
             ],
         },
         Group {
-            title: "What depends on it".into(),
+            title: "Dependent lines".into(),
             columns: vec![
                 percent("named in full", Better::Higher),
                 percent("steps that follow", Better::Higher),
@@ -42,7 +42,7 @@ pub(super) fn follow(whole: &Whole<'_>) -> Table {
             ],
         },
         Group {
-            title: "What does not".into(),
+            title: "Other lines".into(),
             columns: vec![
                 percent("lines kept", Better::Higher),
                 percent("still Python", Better::Higher),
@@ -119,25 +119,25 @@ pub(super) fn follow(whole: &Whole<'_>) -> Table {
     }
 }
 
-/// How the table is read.
+/// Notes on reading the table.
 fn notes(whole: &Whole<'_>) -> Vec<String> {
     let mut notes = vec![
-            "one token: the first wrong token of the name is repaired, and the model goes on by itself; \
+            "one token: the first wrong token of the name is repaired, and the model continues by itself; \
              whole name: all of its wrong tokens are; patches: of repaired cases, one neuron may be \
              patched more than once"
                 .into(),
             "named in full: the first step, where the edit was made, says the right name; steps that \
-             follow: of the later lines that named the wrong API, those that name the right one now and \
-             not the wrong one; whole chains: cases where both are so. Where the repair failed, the \
-             chain is as it was, and counts"
+             follow: share of the later lines that named the wrong API that now name the right one \
+             instead; whole chains: cases where both hold. A chain whose repair failed is unchanged \
+             and counts"
                 .into(),
-            "lines kept: later lines that did not name the API and are as they were, by their place; \
-             still Python: code that was Python before and is after; other answers kept: chains of \
-             questions that the unedited model answers with the right name, the same to the letter; kept texts changed: \
+            "lines kept: later lines that did not name the API and are unchanged, compared by their \
+             place; still Python: code that was Python before and after; other answers kept: chains of \
+             questions that the unedited model answers with the right name, letter by letter; kept texts changed: \
              positions of unrelated texts at which another token is predicted. All of edited cases only"
                 .into(),
-            "every chain is written again from the question on, greedily, so the edit may also change \
-             what stands before its place"
+            "every chain is generated again from the question on, greedily, so the edit may also \
+             change text before its place"
                 .into(),
     ];
     let edited = whole.edited.iter().flat_map(|edited| edited.chain.iter().chain(&edited.controls));
@@ -153,7 +153,8 @@ fn notes(whole: &Whole<'_>) -> Vec<String> {
     let left_out = whole.left_out();
     if !left_out.is_empty() {
         notes.push(format!(
-            "not measured (yet), or left out as the unedited model does not say what they say: {}",
+            "not measured (yet), or left out because the unedited model does not answer as the case \
+             says: {}",
             left_out.join(", ")
         ));
     }
@@ -207,7 +208,7 @@ pub(super) fn by_case(whole: &Whole<'_>) -> Table {
         notes: vec![
             "dependent: later lines that named the wrong API; named: whether the first step says the right \
              name in full; followed: dependent lines that name the right API now and not the wrong one; \
-             kept: other lines that are as they were, a dash where the repair failed and nothing was edited"
+             kept: other lines that are unchanged, a dash where the repair failed and nothing was edited"
                 .into(),
         ],
         deviations: Vec::new(),
@@ -221,7 +222,7 @@ fn share(part: f64, of: f64) -> Option<f64> {
 
 fn departures(whole: &Whole<'_>) -> Vec<String> {
     let own = "the prompts, the model and the form of the chains are not the paper's, which shows one chain \
-               of a model that it does not name; the cases were chosen by what the unedited model says, \
-               before anything was edited";
+               of a model that it does not name; the cases were chosen by the unedited model's \
+               answers, before any edit";
     std::iter::once(own.to_string()).chain(whole.manifest.all_deviations()).collect()
 }

@@ -23,8 +23,8 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sequence {
-    /// How many errors are repaired, one after the other: the last wrong token of as many data, where most of
-    /// the right text stands before it.
+    /// Number of errors that are repaired, one after the other: the last wrong token of as many data, where
+    /// most of the right text stands before it.
     pub count: Positive,
     /// After how many of them the model is read.
     pub readings: Vec<Positive>,
@@ -56,25 +56,25 @@ pub enum SequenceStep {
         dataset: DatasetName,
         /// Index of the pair in its division.
         datum: usize,
-        /// Which token of the gold text is wrong.
+        /// Position of the wrong token in the gold text.
         position: usize,
-        /// What should be said.
+        /// Token that should be predicted, as text.
         target: String,
     },
-    /// What a method did about an error.
+    /// Attempt of a method on an error.
     Repaired(RepairStep),
-    /// What has become of the model.
+    /// State of the model after some errors.
     Read(DriftReading),
 }
 
-/// What a method did about an error, on top of all its edits before.
+/// Attempt of a method on an error, on top of all its edits before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RepairStep {
     /// Label of the method.
     pub method: String,
-    /// Which error, from 0.
+    /// Index of the error, from 0.
     pub error: usize,
-    /// How it ended.
+    /// Outcome of the attempt.
     pub outcome: Outcome,
     /// Before the edit.
     pub before: Observation,
@@ -82,7 +82,7 @@ pub struct RepairStep {
     pub after: Observation,
     /// Neurons in the order of patching; of a skipped one, those tried.
     pub neurons: Vec<Patched>,
-    /// What it took.
+    /// Seconds of the phases.
     pub seconds: f64,
 }
 
@@ -93,9 +93,9 @@ pub struct DriftReading {
     pub method: String,
     /// After how many errors.
     pub after: usize,
-    /// Of those, the ones that were repaired.
+    /// Number of those errors that were repaired.
     pub repaired: usize,
-    /// Of those, the ones that still are.
+    /// Number of those repairs that still hold.
     pub held: usize,
     /// Perplexity of the kept texts, unedited and now.
     pub perplexity: (f64, f64),
@@ -103,7 +103,7 @@ pub struct DriftReading {
     pub changed: (usize, usize),
 }
 
-/// What was measured.
+/// Steps of a study, by method.
 struct SequenceData<'a> {
     manifest: &'a Manifest,
     repaired: Vec<RepairStep>,
@@ -111,7 +111,7 @@ struct SequenceData<'a> {
 }
 
 impl SequenceData<'_> {
-    /// Of the errors that were still there when a method met them, the share that it had repaired by then.
+    /// Share of the errors still present when a method met them that it had repaired by then.
     fn repaired(&self, reading: &DriftReading) -> Option<f64> {
         let met = self.repaired.iter().filter(|step| {
             step.method == reading.method

@@ -16,11 +16,11 @@ const COLOURS: [RGBColor; 6] = [
     RGBColor(0, 131, 143),
 ];
 
-/// What a panel shows of a reading.
+/// Panel that shows one value of a reading.
 struct DriftPanel {
     title: &'static str,
     value: fn(&SequenceData<'_>, &DriftReading) -> Option<f64>,
-    /// Whether it is a share, from 0 to 1.
+    /// True if the value is a share, from 0 to 1.
     is_share: bool,
 }
 
@@ -65,7 +65,7 @@ pub(super) fn write(measured: &SequenceData<'_>, folder: &Path) -> Result<Vec<Pa
 }
 
 fn legend(measured: &SequenceData<'_>, area: &Area<'_>) -> Drawn {
-    let title = format!("Edits of {} that pile up", measured.manifest.identity.model());
+    let title = format!("Edits of {}, one on top of the other", measured.manifest.identity.model());
     area.draw(&Text::new(title, (14, 8), ("sans-serif", 18)))?;
     let mut x = 24;
     for (index, method) in measured.methods().enumerate() {

@@ -260,7 +260,7 @@ impl SequenceCourse<'_> {
         })
     }
 
-    /// Where the patch of an error is kept.
+    /// Path of the patch of an error.
     fn place(&self, label: &str, index: usize) -> PathBuf {
         let name = format!("{:04}.safetensors", index + 1);
         self.folder.join("patches").join(slug(label)).join(name)

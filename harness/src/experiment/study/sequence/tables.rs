@@ -1,4 +1,4 @@
-//! How a model drifts under edits that pile up.
+//! Table of the drift of a model under edits that pile up.
 
 use super::{RepairStep, SequenceData};
 use crate::edit::Outcome;
@@ -62,20 +62,20 @@ pub(super) fn drift(measured: &SequenceData<'_>) -> Table {
         Row::new(method, cells)
     });
     let mut notes = vec![
-        "repaired: of the errors so far that were still there when the method met them, on top of all its \
-         edits before, those that it repaired; still hold: of those, the ones whose target is still the \
-         most probable token; changed: positions of kept texts at which another token is predicted than \
-         without edits; perplexity: of the kept texts; patches: of a repaired error, one neuron may be \
+        "repaired: share of the errors so far, still present when the method met them on top of all \
+         its earlier edits, that it repaired; still hold: share of those whose target is still the \
+         most probable token; changed: positions of kept texts at which the prediction differs from \
+         that without edits; perplexity: of the kept texts; patches: of a repaired error, one neuron may be \
          patched more than once; solved before: errors that earlier edits had solved"
             .to_string(),
-        "the errors are the same for all methods: the last wrong token of each datum, prompted without \
-         demonstrations, the right tokens before it given"
+        "the errors are the same for all methods: the last wrong token of each datum, prompted \
+         without demonstrations, with the right tokens before it"
             .into(),
     ];
     notes.extend(unedited.map(|value| format!("perplexity without edits: {value:.3}")));
     Table {
         name: "drift",
-        title: format!("Edits of {} that pile up", measured.manifest.identity.model()),
+        title: format!("Edits of {}, one on top of the other", measured.manifest.identity.model()),
         stub: "Approach",
         groups,
         rows: rows.collect(),

@@ -9,7 +9,7 @@ use polars::prelude::*;
 use rayon::prelude::*;
 use std::collections::HashMap;
 
-/// Those over all types, drawn subtype by subtype within each type.
+/// Confidence intervals over all types, drawn subtype by subtype within each type.
 pub(crate) fn intervals(
     patches: &[&ProbeTrial],
     read: ReadRank,

@@ -9,12 +9,12 @@ use anyhow::Result;
 use polars::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 
-/// How ranks are read.
+/// Reading of ranks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReadRank {
     /// The largest rank that counts.
     pub(crate) cap: u32,
-    /// What becomes of larger ones.
+    /// Treatment of larger ranks.
     pub(crate) rule: RankRule,
 }
 
@@ -248,9 +248,9 @@ mod tests {
         }
     }
 
-    /// By hand, with ranks cut at 10. Related, type a: the target goes from rank 30 to 4, the argmax from
-    /// 1 to 3: |4 − 1| = 3, and |4 − 3| = 1 against the argmax now. Type b has two cases: |20→10 − 1| = 9,
-    /// and 0. So a has 3, b 4.5, and all of it 3.75.
+    /// Calculation by hand, with ranks clamped at 10. Related, type a: the target goes from rank 30 to 4, the
+    /// argmax from 1 to 3: |4 − 1| = 3, and |4 − 3| = 1 against the argmax now. Type b has two cases: |20→10
+    /// − 1| = 9, and 0. So a has 3, b 4.5, and all of it 3.75.
     #[test]
     fn means_are_those_of_a_calculation_by_hand() {
         let patches = [

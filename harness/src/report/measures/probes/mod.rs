@@ -1,5 +1,5 @@
-//! What probed edits come to: the measures of RQ3 (paper, III-E), by type, subtype and method. Several
-//! tables are made of them.
+//! Measures of RQ3 (paper, III-E) from probed edits, by type, subtype and method. Several tables are made of
+//! them.
 
 mod confidence;
 mod frames;
@@ -25,13 +25,13 @@ pub(crate) use crate::data::benchmark::OVERALL;
 /// count as the cap at most.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Probe {
-    /// Of ranks.
+    /// Distance of ranks.
     pub(crate) rank: Option<f64>,
-    /// Of probabilities.
+    /// Distance of probabilities.
     pub(crate) probability: Option<f64>,
-    /// Of ranks, to where the original argmax token is after the edit.
+    /// Distance of ranks, to the original argmax token as it is after the edit.
     pub(crate) rank_now: Option<f64>,
-    /// Of probabilities, likewise.
+    /// Distance of probabilities, likewise.
     pub(crate) probability_now: Option<f64>,
     /// Change of the target's rank, signed.
     pub(crate) rank_change: Option<f64>,
@@ -43,7 +43,7 @@ pub(crate) struct Probe {
     pub(crate) kept: Option<f64>,
 }
 
-/// What patching some cases took.
+/// Costs of patching some cases.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PatchingCosts {
     /// Cases that were errors.
@@ -70,18 +70,18 @@ pub(crate) struct ProbeMeans {
     pub(crate) subtypes: Vec<String>,
     /// In the order of the tables.
     pub(crate) methods: Vec<String>,
-    /// Those that do not compete.
+    /// Methods that do not compete.
     pub(crate) controls: Vec<String>,
-    /// How ranks were read.
+    /// Reading of ranks.
     pub(crate) read: ReadRank,
-    /// What was seen before any edit.
+    /// Cases before any edit.
     pub(crate) seen: SeenCases,
     related: Lookup,
     unrelated: Lookup,
     /// Rank error, probability error and number of unrelated probes, by probed subtype and method.
     probed: Lookup,
     patching: Lookup,
-    /// Of the measures of Table VI over all types, by method.
+    /// Confidence intervals of the measures of Table VI over all types, by method.
     intervals: HashMap<String, [Option<Interval>; 5]>,
 }
 
@@ -89,14 +89,14 @@ pub(crate) struct ProbeMeans {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SeenCases {
     pub(crate) cases: usize,
-    /// Where the model does not predict what is declared.
+    /// Cases where the model does not predict the declared token.
     pub(crate) undeclared: usize,
     pub(crate) dropped: usize,
-    /// Where MENT made the model predict what is declared.
+    /// Cases where MENT made the model predict the declared token.
     pub(crate) nudged: usize,
-    /// Where the target was on top before any method.
+    /// Cases where the target was on top before any method.
     pub(crate) solved: usize,
-    /// Of the whole benchmark; 0 where an older record does not say.
+    /// Cases of the whole benchmark; 0 where an older record does not say.
     pub(crate) planned: usize,
 }
 
@@ -141,8 +141,10 @@ impl ProbeMeans {
             add(&mut subtypes, &case.name.subtype);
         }
         let identity = &manifest.identity;
-        let reading =
-            manifest.probing.as_ref().context("the manifest does not say how ranks are read")?;
+        let reading = manifest
+            .probing
+            .as_ref()
+            .context("the manifest does not say how ranks are to be read")?;
         let read = ReadRank { cap: reading.rank_cap, rule: reading.rank_rule };
         seen.planned = reading.cases;
         let quotas = identity.quotas();
@@ -210,8 +212,8 @@ impl ProbeMeans {
         PatchingCosts { cases, nc, skipped, seconds, alone, patched, distinct }
     }
 
-    /// Of the measures of Table VI over all types: MAE of rank and probability on related and on
-    /// unrelated samples, and NeuronCost.
+    /// Confidence intervals of the measures of Table VI over all types: MAE of rank and probability on
+    /// related and on unrelated samples, and NeuronCost.
     pub(crate) fn intervals(&self, method: &str) -> [Option<Interval>; 5] {
         self.intervals.get(method).copied().unwrap_or_default()
     }
