@@ -12,10 +12,12 @@
 //! study                       edits that stay: chains of thought, many edits in sequence
 //! ```
 //!
-//! Data flows one way: [`config`] → [`experiment`] → [`records`] → [`report`]. Folders are rooms, and each uses
-//! only those below it: [`cli`], `bench`, [`experiment`], [`own_model`], [`report`], [`table`], [`records`],
-//! `method`, `engine`, [`edit`], `model`, [`metric`], [`config`], [`data`], [`system`]. Everything that touches
-//! libtorch stands behind the feature `torch`; without it the crate still reads configs, plans, and reports.
+//! Data flows one way: [`config`] → [`experiment`] → [`records`] → [`report`]. Folders are rooms, and each
+//! uses only those below it: [`cli`], `bench`, [`experiment`], [`own_model`], [`report`], [`table`],
+//! [`records`],
+//! `method`, `engine`, [`edit`], `model`, [`metric`], [`config`], [`data`], [`system`]. Everything that
+//! touches libtorch is behind the feature `torch`; without it the crate still reads configs, plans and
+//! reports.
 //!
 //! # Terms
 //!

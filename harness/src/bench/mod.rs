@@ -152,7 +152,7 @@ pub struct Bench {
 /// Measures, and writes `bench.json`, tables and plots into `settings.out`.
 ///
 /// # Errors
-/// If a model, the peer or the folder is not to be had.
+/// If a model, the peer or the folder is not available.
 pub fn bench(settings: &BenchSettings<'_>) -> Result<Bench> {
     for (_, folder) in &settings.models {
         if !folder.join("config.json").is_file() {

@@ -49,7 +49,7 @@ impl Peer {
         Ok(peer)
     }
 
-    /// One task done; the answer, of which `seconds` is the wall time of the work.
+    /// Runs one task; in the answer, `seconds` is the wall time of the work.
     pub(super) fn ask(&mut self, task: &str, mut request: Value) -> Result<Value> {
         request["task"] = json!(task);
         let requests = self.requests.as_mut().expect("open while the peer lives");

@@ -123,7 +123,7 @@ pub struct ConfigArgs {
     /// Another model than the config's: a Hugging Face folder.
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
-    /// Compute a model that brings Python code of its own (`auto_map` in config.json) as the plain
+    /// Compute a model that has Python code of its own (`auto_map` in config.json) as the plain
     /// architecture that its model_type names: model.plain_architecture.
     #[arg(long)]
     pub plain_architecture: bool,
@@ -192,7 +192,7 @@ pub struct StudyArgs {
     /// Another model than the config's: a Hugging Face folder.
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
-    /// Compute a model that brings Python code of its own (`auto_map` in config.json) as the plain
+    /// Compute a model that has Python code of its own (`auto_map` in config.json) as the plain
     /// architecture that its model_type names: model.plain_architecture.
     #[arg(long)]
     pub plain_architecture: bool,
@@ -257,7 +257,7 @@ pub struct PredictArgs {
 #[group(required = true, multiple = false)]
 pub struct PredictInput {
     /// The prompt: a text, or @FILE for the text in a file (without its last line end). A text that
-    /// begins with @ is written with @@.
+    /// begins with @ is given as @@.
     #[arg(long, value_name = "TEXT|@FILE")]
     pub prompt: Option<String>,
     /// The prompt as token ids, separated by commas.

@@ -16,7 +16,7 @@ pub struct ModelArgs {
     /// Threads of one tensor operation [default: OMP_NUM_THREADS, else all cores].
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
-    /// Compute a model that brings Python code of its own (`auto_map` in config.json) as the plain
+    /// Compute a model that has Python code of its own (`auto_map` in config.json) as the plain
     /// architecture that its model_type names.
     #[arg(long)]
     pub plain_architecture: bool,
@@ -29,7 +29,7 @@ pub struct PatchArgs {
     /// The model.
     pub model: ModelArgs,
     /// The text before the target, or @FILE for the text in a file (without its last line end). A
-    /// text that begins with @ is written with @@.
+    /// text that begins with @ is given as @@.
     #[arg(long, value_name = "TEXT|@FILE", required_unless_present = "revert")]
     pub prompt: Option<String>,
     /// The text that the model should write next, from its first character on, or @FILE.
@@ -41,10 +41,10 @@ pub struct PatchArgs {
     /// Set a key of the method, as in ment.quota=5.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Patches that are in place already; the new one goes on top of them.
+    /// Patches that are applied first; the new one is made on top of them.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub patch: Vec<PathBuf>,
-    /// Texts that should stay as they are, parted by lines `---`: side effects are measured on them
+    /// Texts that should not change, separated by lines `---`: side effects are measured on them
     /// [default: two dozen short ones of many kinds].
     #[arg(long, value_name = "FILE")]
     pub keep: Option<PathBuf>,
@@ -74,7 +74,7 @@ pub struct ApplyArgs {
     /// Patches, in the order they are applied.
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     pub patch: Vec<PathBuf>,
-    /// Texts that should stay as they are, parted by lines `---`: side effects are measured on them
+    /// Texts that should not change, separated by lines `---`: side effects are measured on them
     /// [default: two dozen short ones of many kinds].
     #[arg(long, value_name = "FILE")]
     pub keep: Option<PathBuf>,
@@ -90,7 +90,7 @@ pub struct GenerateArgs {
     /// The model.
     pub model: ModelArgs,
     /// The text to continue, or @FILE for the text in a file (without its last line end). A text that
-    /// begins with @ is written with @@.
+    /// begins with @ is given as @@.
     #[arg(long, value_name = "TEXT|@FILE")]
     pub prompt: String,
     /// Patches the model has meanwhile, in the order they are applied.
@@ -111,7 +111,7 @@ pub struct GenerateArgs {
     /// Random seed.
     #[arg(long, value_name = "N", default_value = "0")]
     pub seed: u64,
-    /// End before this text; \n stands for a line end. May be given several times.
+    /// End before this text; \n means a line end. May be given several times.
     #[arg(long, value_name = "TEXT")]
     pub stop: Vec<String>,
     /// Print JSON.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// `[[kn]]`: one setting of Knowledge Neurons (Dai et al. 2022), adapted to a generative model: its
 /// prompts are parallel ones, retrieved, that go on with the same token. The paper under study says
 /// little about the adaptation; each choice is a key here. The defaults are the original's code, where
-/// that says something, but for the share: `configs/calibration-kn.toml` compares them with others.
+/// where it has the setting, except the share: `configs/calibration-kn.toml` compares them with others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KnConfig {

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 /// `[[ment]]`: one setting of MENT, in three stages that combine freely. Its eight variants (paper, II)
 /// each change one of them: `[loc.-actv]` and `[loc.-rand]` are `locate.score`; `[est.-onehot]` and
 /// `[est.-switch]` are `estimate.virtual_distribution`, `[est.-pathway]` is `estimate.pathways`;
-/// `[plan-rank]`, `[plan-prob]` and `[plan-score]` are `plan`. The paper leaves several choices open; each is a key here,
-/// and the defaults are what the committed calibration supports (`configs/calibration.toml`).
+/// `[plan-rank]`, `[plan-prob]` and `[plan-score]` are `plan`. The paper leaves several choices open; each is
+/// a key here, and the defaults are what the committed calibration supports (`configs/calibration.toml`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MentConfig {
@@ -27,9 +27,10 @@ pub struct MentConfig {
     #[serde(skip_serializing_if = "Replan::is_default")]
     pub replan: Replan,
     /// True if a neuron may be patched more than once for one error; otherwise patches are neurons, as
-    /// the paper counts them.
-    #[serde(skip_serializing_if = "is_true")]
-    pub repeat: bool,
+    /// the paper counts them. `None` in manifests that were written before the key existed: then a neuron
+    /// could be patched again, except under `plan = "score"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<bool>,
     /// Fate of an edit when the next error of the same datum is repaired.
     pub across_errors: AcrossErrors,
 }
@@ -44,13 +45,18 @@ impl Default for MentConfig {
             estimate: Estimate::default(),
             plan: Plan::default(),
             replan: Replan::default(),
-            repeat: true,
+            repeat: Some(true),
             across_errors: AcrossErrors::default(),
         }
     }
 }
 
 impl MentConfig {
+    /// True if a neuron may be patched more than once for one error.
+    pub fn repeats(&self) -> bool {
+        self.repeat.unwrap_or(self.plan != Plan::Score)
+    }
+
     /// Rejects fixed neurons that a model of `layers` layers of `d_ff` neurons lacks.
     pub(crate) fn check_neurons(&self, layers: usize, d_ff: usize) -> Result<(), String> {
         let lacks = |(layer, index): &&(usize, usize)| *layer >= layers || *index >= d_ff;
@@ -111,7 +117,7 @@ impl MentConfig {
             Score::Fixed => locate.neurons.len().min(self.candidates.0),
             Score::InputTimesGradient | Score::Activation | Score::Random => self.candidates.0,
         };
-        if !self.repeat && self.quota.0 > located {
+        if self.repeat == Some(false) && self.quota.0 > located {
             return refuse(&format!(
                 "each neuron is patched at most once, so {located} located neurons cannot fill a quota of \
                  {}; raise candidates, lower quota or set repeat = true",
@@ -198,7 +204,7 @@ pub enum AttributedPositions {
     Last,
 }
 
-/// Layers in which neurons are looked for.
+/// Layers that are searched for neurons.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layers {
@@ -213,7 +219,7 @@ pub enum Layers {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Estimate {
-    /// The distribution in which the target leads.
+    /// Distribution in which the target leads.
     pub virtual_distribution: Virtual,
     /// Vector over the vocabulary that the pseudoinverse of the output head is applied to.
     pub distribution: Distribution,
@@ -286,7 +292,7 @@ pub enum PathwayRule {
     Contribution,
 }
 
-/// The distribution in which the target leads.
+/// Distribution in which the target leads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Virtual {
@@ -411,11 +417,6 @@ macro_rules! is_default {
 }
 
 is_default!(Combine, PathwayRule, Replan);
-
-/// True for a neuron that may be patched again, the rule before the key existed: manifests leave it out.
-fn is_true(repeat: &bool) -> bool {
-    *repeat
-}
 
 /// Edits across the errors of one datum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

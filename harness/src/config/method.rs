@@ -45,7 +45,7 @@ impl MethodKind {
         Self::ALL.into_iter().find(|kind| kind.key() == key)
     }
 
-    /// Returns whether it attributes on prompts that are parallel to the one at hand.
+    /// True if it attributes on prompts that are parallel to that of the error.
     pub fn needs_parallel_prompts(self) -> bool {
         match self {
             Self::NoEdit | Self::Ment => false,

@@ -68,7 +68,7 @@ pub struct ModelConfig {
     /// Folder for data computed from the weights and kept between runs; empty to keep none.
     #[serde(default = "oracle_cache")]
     pub cache: PathBuf,
-    /// Permission to compute a checkpoint that brings Python code of its own (`auto_map`) as the plain
+    /// Permission to compute a checkpoint that has Python code of its own (`auto_map`) as the plain
     /// architecture that its `model_type` names. Such a checkpoint is refused otherwise.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub plain_architecture: bool,
@@ -97,7 +97,7 @@ pub struct RetrievalConfig {
     pub encoder: PathBuf,
     /// Demonstrations in a prompt (paper, III-F: 3).
     pub demonstrations: usize,
-    /// The order they stand in; the paper does not say.
+    /// Order of the demonstrations; the paper does not state it.
     pub order: Order,
     /// Folder in which embeddings are kept between runs.
     pub cache: PathBuf,
@@ -137,7 +137,7 @@ pub struct Execution {
     /// are drawn evenly from the planned data of all data sets.
     pub unrelated_probes: usize,
     /// Memory for what is kept or run at once, over the weights, in MiB. It decides the size of
-    /// batches, not what is computed, and so is no part of a run's identity.
+    /// batches, not the results, and so is not part of a run's identity.
     pub memory_mib: Positive,
     /// Random seed, for methods that draw.
     pub seed: u64,
@@ -236,7 +236,7 @@ pub enum Division {
 }
 
 impl Config {
-    /// Rejects methods whose edits are no change of the weights, where edits have to stand.
+    /// Rejects methods whose edits do not change the weights, for uses that keep edits.
     pub(crate) fn check_edits_stand(&self) -> Result<(), String> {
         let last = |method: &&MethodConfig| matches!(method, MethodConfig::Kn(kn) if kn.positions == DoubledPositions::Last);
         self.methods.iter().find(last).map_or(Ok(()), |method| {
@@ -274,7 +274,7 @@ impl Config {
         Ok(config)
     }
 
-    /// A table of a model and methods, which is no experiment of its own.
+    /// Reads a table of a model and methods that is not an experiment.
     ///
     /// # Errors
     /// If something in it is wrong.
@@ -284,7 +284,7 @@ impl Config {
         Ok(config)
     }
 
-    /// True if some method attributes on prompts that are parallel to the one at hand.
+    /// True if some method attributes on prompts that are parallel to that of the error.
     pub fn needs_parallel_prompts(&self) -> bool {
         self.methods.iter().any(|method| method.kind().needs_parallel_prompts())
     }
@@ -308,7 +308,7 @@ impl Config {
     /// Leaves only the methods called `labels`.
     ///
     /// # Errors
-    /// If there is none of such a name.
+    /// If there is none of that name.
     pub fn keep_only(&mut self, labels: &[String]) -> Result<(), String> {
         if let Some(missing) = labels.iter().find(|label| !self.labels().any(|own| own == *label)) {
             let own: Vec<String> = self.labels().map(|label| format!("`{label}`")).collect();

@@ -4,8 +4,8 @@ use super::{Config, MethodKind};
 use toml::{Table, Value};
 
 /// Lays `line`, one line of TOML, over `config`: tables are merged, anything else is replaced. A value
-/// that is no TOML is text, so that nobody quotes twice in a shell. In a list of tables such as `[[ment]]`
-/// the key goes on with the label or name of one of them, or else means all of them.
+/// that is not TOML is text, so that no second quoting is needed in a shell. In a list of tables such as
+/// `[[ment]]` the key continues with the label or name of one of them, or else means all of them.
 ///
 /// # Errors
 /// If `line` is no key and value.

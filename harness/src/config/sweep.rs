@@ -10,7 +10,7 @@ use toml::{Table, Value};
 /// The key of a config that holds its sweep.
 const SWEEP: &str = "sweep";
 
-/// A config file with what the command line lays over it: one config, or with a `[sweep]` one a point.
+/// A config file with the settings of the command line: one config, or with a `[sweep]` one per point.
 #[derive(Clone, Debug)]
 pub struct Experiment {
     /// In the order of the grid: the last key changes fastest.
@@ -28,7 +28,7 @@ pub struct Experiment {
 pub struct Point {
     /// Settings of this point, `key = value`; empty without a `[sweep]`.
     pub settings: Vec<String>,
-    /// The whole config; or why it is none, which is no harm to the other points.
+    /// The whole config, or the error in it, which does not affect the other points.
     pub config: Result<Config, String>,
 }
 
@@ -36,7 +36,7 @@ impl Experiment {
     /// Reads the config at `path`, lays `lines` over it (see `set.rs`), and expands its sweep.
     ///
     /// # Errors
-    /// If the file is no config as it stands, or a line no setting; without a sweep also if both together
+    /// If the file is no config, or a line no setting; without a sweep also if both together
     /// are none.
     pub fn read(path: &Path, lines: &[String]) -> Result<Self> {
         let wrong = |message| InputError::new(format!("{}: {message}", path.display()));

@@ -98,7 +98,7 @@ impl<'m> Applied<'m> {
     }
 
     /// A view that autograd does not watch: graphs made before keep their gradients, as the
-    /// weights come back bit for bit before anyone asks for them.
+    /// weights are restored bit for bit before the gradients are used.
     fn column(&self, neuron: Neuron) -> Tensor {
         self.model.ffn_output_matrix(neuron.layer).data().select(1, neuron.index as i64)
     }

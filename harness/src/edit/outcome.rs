@@ -46,7 +46,7 @@ pub struct Patched {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Phases {
     /// Running the sequence and reading the prediction off. The errors of a datum share the run, and
-    /// the first one bears it; of the methods on a case of a benchmark each one bears it.
+    /// it counts for the first; on a case of a benchmark it counts for each method.
     pub trace: f64,
     /// Attribution.
     pub locate: f64,

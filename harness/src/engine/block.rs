@@ -28,7 +28,7 @@ pub fn block(
 }
 
 /// Runs block `layer` on `residual` `[B,T,D]` at the positions `at` of each sequence: all that
-/// the last block has to do where predictions are asked for there only.
+/// the last block has to do where only those predictions are needed.
 pub fn block_at(
     model: &dyn CausalLm,
     layer: usize,

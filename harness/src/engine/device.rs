@@ -18,7 +18,7 @@ pub const TORCH_VERSION: &str = "2.11.0";
 /// `cpu` or `cuda:N`.
 ///
 /// # Errors
-/// If the name is no device, or CUDA is not to be had.
+/// If the name is no device, or CUDA is not available.
 pub fn open(name: &str) -> Result<Device> {
     if name == "cpu" {
         return Ok(Device::Cpu);

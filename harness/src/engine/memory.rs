@@ -110,7 +110,7 @@ mod tests {
         }
     }
 
-    /// libtorch is asked for more memory than there is wherever a piece has more than two items.
+    /// Every piece of more than two items requests more memory from libtorch than there is.
     #[test]
     fn a_piece_that_runs_out_of_memory_is_halved() {
         let before = halvings();

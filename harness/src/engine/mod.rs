@@ -3,7 +3,8 @@
 //!
 //! [`decode`] lets a sequence grow; [`trace`] runs sequences once; [`replay`] runs edits on a trace;
 //! [`gradient`] asks a trace for gradients; [`integrated_gradients`] (of a [`prompt_end`]) and [`probe`]
-//! are what they are named after. [`memory`] keeps all of them within a budget, [`batches`] groups sequences of like length.
+//! are what they are named after. [`memory`] keeps all of them within a budget, [`batches`] groups sequences
+//! of like length.
 
 pub mod batches;
 pub mod block;

@@ -19,7 +19,7 @@ pub struct Replay<'m> {
     trace: Trace,
     candidates: Vec<Edit>,
     /// For each candidate, residuals `[B,T,D]` entering layers above its own. A commit at layer l
-    /// leaves those up to l as they are, and the candidate goes on from there.
+    /// keeps those up to l, and the candidate continues from there.
     states: Vec<BTreeMap<usize, Tensor>>,
     /// Layers at which states are kept.
     stations: Vec<usize>,

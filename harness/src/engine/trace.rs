@@ -136,7 +136,7 @@ impl Trace {
         self.map(Tensor::shallow_clone)
     }
 
-    /// A trace of the tensors that `of` makes of those of this one, without graphs.
+    /// A copy of the trace with each tensor replaced by `of` of it, without graphs.
     pub(super) fn map(&self, mut of: impl FnMut(&Tensor) -> Tensor) -> Self {
         Self {
             residual: self.residual.iter().map(&mut of).collect(),

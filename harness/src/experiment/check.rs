@@ -12,10 +12,10 @@ use anyhow::Result;
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// Data sets, plan and files of `config`; what it comes to, for the reader.
+/// Checks data sets, plan and files of `config`, and describes them for the reader.
 ///
 /// # Errors
-/// If something is missing, or makes no sense with the data at hand.
+/// If something is missing, or contradicts the data.
 pub fn check(config: &Config) -> Result<String> {
     let folder = &config.model.path;
     model(config)?;

@@ -1,4 +1,4 @@
-//! A config with a `[sweep]`: every point is a run of its own, in a folder that is called by its id. A
+//! A config with a `[sweep]`: every point is a separate run, in a folder named after its id. A
 //! point that fails stops no other.
 
 use crate::config::{Config, Point};

@@ -71,7 +71,7 @@ pub(crate) struct Attempt {
 
 impl<'a> Workbench<'a> {
     /// For one sequence at a time: a third of the memory for its trace, as much for a method, and the rest
-    /// for what is run beside them.
+    /// for anything that is run beside them.
     pub(crate) fn alone(config: &'a Config, loaded: &'a Loaded) -> Self {
         Self { config, loaded, memory: config.execution.memory() / 3 }
     }

@@ -52,7 +52,7 @@ pub struct RepairContext<'a> {
     pub seed: u64,
 }
 
-/// Ids of a prompt that goes on with a wanted token.
+/// Ids of a prompt that continues with a wanted token.
 pub type ParallelPrompt = Vec<u32>;
 
 /// Prompts of the datum's kind that go on with a wanted token.
@@ -83,7 +83,7 @@ pub struct Repair {
     pub located: Vec<Neuron>,
     /// Neurons in the order of patching; of a skipped error, those tried.
     pub neurons: Vec<Patched>,
-    /// Parallel prompts that were found, for a method that uses such.
+    /// Number of parallel prompts found, for a method that uses them.
     pub parallel: Option<usize>,
     /// The prediction under the edit; of a skipped error, under what was tried.
     pub after: Observation,

@@ -7,7 +7,7 @@ use super::{BleuCounts, broad_match, exact_match, longest_match, rouge_l_of_toke
 pub struct Scored<'a> {
     /// The gold token ids.
     pub gold: &'a [u32],
-    /// The predicted token ids, one a gold token.
+    /// The predicted token ids, one per gold token.
     pub predicted: &'a [u32],
     /// The words of the gold text.
     pub gold_words: &'a [String],
@@ -84,7 +84,7 @@ impl Metric {
         }
     }
 
-    /// The names of the columns that hold it: of a mean its own, of a corpus one a count.
+    /// Names of the columns that hold it: its own for a mean, one per count for a corpus metric.
     pub fn columns(&self) -> Vec<String> {
         match self.kind {
             Kind::Mean(_) => vec![self.name.into()],
@@ -94,7 +94,7 @@ impl Metric {
         }
     }
 
-    /// The values of one prediction, one a column.
+    /// Values of one prediction, one per column.
     pub fn values(&self, of: &Scored<'_>) -> Vec<f64> {
         match self.kind {
             Kind::Mean(score) => vec![score(of)],

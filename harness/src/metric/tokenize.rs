@@ -22,7 +22,7 @@ pub fn tokenize(text: &str) -> Vec<String> {
 const LINE_BREAKS: [char; 2] = ['\u{2028}', '\u{2029}'];
 
 static TOKENIZER: LazyLock<BaseTokenizer<BertVocab>> = LazyLock::new(|| {
-    // Basic tokenization asks the vocabulary for nothing but the special tokens, to keep them
+    // Basic tokenization uses only the special tokens of the vocabulary, to keep them
     // whole. Built by hand it has none, which `BertVocab`'s constructors do not allow.
     let vocab = BertVocab {
         values: HashMap::new(),

@@ -1,6 +1,6 @@
 //! Causal self-attention with rotary positions and grouped key/value heads, as both families
 //! have it, in the shapes that the engine asks for: all positions of a sequence, some positions of
-//! a sequence, and one token after a sequence whose keys and values are at hand.
+//! a sequence, and one token after a sequence whose keys and values are given.
 
 use super::Linear;
 use super::past::Past;
@@ -9,7 +9,7 @@ use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 
 /// cos and sin of every position, `[context, head_dim]`, for pairs (i, i + dim/2) of the first
-/// `dim` entries of a head. The entries after them stand still: cos 1, sin 0.
+/// `dim` entries of a head. The entries after them are not rotated: cos 1, sin 0.
 #[derive(Debug)]
 pub(crate) struct Rotary {
     cos: Tensor,

@@ -134,7 +134,7 @@ struct Network {
 }
 
 impl Network {
-    /// The model type is told before anything else, then what else `config.json` shows, then the headers.
+    /// Checks the model type first, then the rest of `config.json`, then the headers.
     fn open(path: &Path, options: Options) -> Result<Self> {
         let config = read_config(path)?;
         let wrong =

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 
-/// A sequence that branches: after a stem it goes on in several ways, which do not see each other.
+/// A sequence that branches: after a common stem it continues in several ways, which do not see each other.
 /// So prompts that begin alike are one sequence, and what they share is run once.
 #[derive(Debug)]
 pub struct Tree {

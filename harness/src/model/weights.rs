@@ -242,7 +242,7 @@ impl Checkpoint {
         let file = File::open(&path).map_err(|error| {
             InputError::new(format!("{}: cannot be opened: {error}", path.display()))
         })?;
-        // Safety: the usual one of mmap, that nobody rewrites the file while it is read; copies
+        // Safety: as always with mmap, no process may rewrite the file while it is read; copies
         // are made before `open` returns its tensors to anyone.
         let map = unsafe { Mmap::map(&file) }
             .with_context(|| format!("{}: cannot be mapped", path.display()))?;

@@ -1,4 +1,5 @@
-//! A user's own model: prediction, generation, and patches that are kept as files and written into checkpoints.
+//! A user's own model: prediction, generation, and patches that are kept as files and written into
+//! checkpoints.
 
 #[cfg(feature = "torch")]
 pub mod generate;

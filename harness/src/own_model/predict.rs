@@ -1,4 +1,4 @@
-//! `ment predict`: the next tokens after a prompt, the handle by which anyone checks a model.
+//! `ment predict`: the next tokens after a prompt, to check a model by hand.
 
 use crate::edit::Edit;
 use crate::engine::forward;

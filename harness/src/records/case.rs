@@ -23,7 +23,7 @@ impl std::fmt::Display for CaseName {
     }
 }
 
-/// A case before any method: what the model makes of it.
+/// A case before any edit, with the prediction of the model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CaseRecord {
     /// Name of the case.

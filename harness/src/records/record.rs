@@ -16,7 +16,7 @@ pub const FORMAT: u32 = 2;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Record {
-    /// A datum and what the unedited model makes of it.
+    /// A datum and the prediction of the unedited model.
     Datum(DatumRecord),
     /// One LLM error, repaired or skipped by one method.
     Trial(ErrorTrial),

@@ -27,7 +27,7 @@ pub struct Trial {
     pub after: Observation,
     /// Neurons patched, in order; of a skipped trial: those tried.
     pub neurons: Vec<Patched>,
-    /// Parallel prompts that were found, for a method that uses such.
+    /// Number of parallel prompts found, for a method that uses them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parallel: Option<usize>,
     /// Number of times a batch was cut in half because memory ran out.

@@ -1,4 +1,4 @@
-//! A trial of either experiment, as it is shown.
+//! View of a trial of either experiment, for display.
 
 use crate::data::dataset::DatasetName;
 use crate::edit::Outcome;

@@ -26,7 +26,7 @@ pub(crate) fn replace(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> 
 /// Writes `content` to the new file `path`.
 ///
 /// # Errors
-/// As [`replace`]; [`io::ErrorKind::AlreadyExists`] if there is such a file.
+/// Does what [`replace`] does; [`io::ErrorKind::AlreadyExists`] if there is such a file.
 #[cfg(feature = "torch")]
 pub(crate) fn write_new(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
     let mut file = beside(path)?;

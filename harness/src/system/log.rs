@@ -25,7 +25,7 @@ pub const NAME: &str = "log.jsonl";
 /// All progress bars of the process.
 pub(crate) static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
-/// The log of the run at hand.
+/// Log of the current run.
 static FILE: Mutex<Option<File>> = Mutex::new(None);
 
 /// Starts logging; once a process.

@@ -1,4 +1,4 @@
-//! A table as a LaTeX document of its own. What stands between `\begin{document}` and `\end{document}`
+//! A table as a complete LaTeX document. The part between `\begin{document}` and `\end{document}`
 //! goes into others that load the same packages.
 
 use crate::table::{Group, Table};

@@ -91,7 +91,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// A value as text; a dash where there is none.
+    /// Formats a value; a dash if there is none.
     pub fn text(self, value: Option<f64>) -> String {
         match (value, self) {
             (None, Self::Verdict) => "not run".into(),
@@ -157,7 +157,7 @@ pub struct Row {
     pub remark: Option<String>,
     /// Values; `None` where there is nothing to measure.
     pub cells: Vec<Option<f64>>,
-    /// Confidence intervals; one a cell, or none at all.
+    /// Confidence intervals; one per cell, or empty.
     pub intervals: Vec<Option<Interval>>,
     /// Number of data, errors or cases behind each cell; one per cell, or empty.
     pub counts: Vec<Option<f64>>,

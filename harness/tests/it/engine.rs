@@ -95,7 +95,8 @@ proptest! {
         }
     }
 
-    /// Candidates that are replaced after a commit, or taken out, count as if they had been so from the start.
+    /// Candidates that are replaced after a commit, or taken out, count as if they had been so from the
+    /// start.
     #[test]
     fn replay_with_other_candidates_equals_edited_weights(
         edits in prop::collection::vec(drawn(), 3..6),

@@ -132,7 +132,7 @@ fn what_means_nothing_is_refused() {
         (&["--temperature=-1"][..], "--temperature: -1 must be 0 or more"),
         (&["--temperature", "nan"], "--temperature: NaN must be 0 or more"),
         (&["--top-p", "0"], "--top-p: 0 must be above 0 and at most 1"),
-        (&["--top-p", "1.5"], "--top-p: 1.5 is not above 0"),
+        (&["--top-p", "1.5"], "--top-p: 1.5 must be above 0"),
         (&["--tokens", "0"], "invalid value '0'"),
         (&["--compare"], "--patch"),
         (&["--patch", "nowhere.safetensors"], "nowhere.safetensors: no patch"),

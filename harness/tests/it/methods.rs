@@ -69,9 +69,15 @@ fn every_method_runs_and_the_tables_hold_them_all() {
             assert!(!trial.texts.target.is_empty());
             assert_eq!(trial.parallel.is_some(), method.starts_with("KN"), "{method}");
             let distinct = trial.neurons.iter().map(|n| n.neuron).collect::<Vec<_>>();
-            if method == "[plan-score]" || method.starts_with("KN") {
-                let order: Vec<usize> = trial.neurons.iter().map(|n| n.candidate).collect();
+            let order: Vec<usize> = trial.neurons.iter().map(|n| n.candidate).collect();
+            if method.starts_with("KN") {
                 assert_eq!(order, (0..distinct.len()).collect::<Vec<_>>(), "{method}");
+            }
+            if method == "[plan-score]" {
+                assert!(
+                    order.iter().all(|&candidate| candidate == 0),
+                    "the best scored is patched"
+                );
             }
         }
     }

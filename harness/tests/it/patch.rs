@@ -127,7 +127,7 @@ fn a_patch_is_applied_and_taken_out() {
     assert_eq!(place.next("base", PROMPT), " a");
     let said =
         place.says(&["apply", "--model", "base", "--patch", "b.safetensors", "--out", "new"]);
-    assert!(said.contains("b.safetensors: 1 of 1 tokens of \" best\" are said"), "{said}");
+    assert!(said.contains("b.safetensors: 1 of 1 tokens of \" best\" are predicted"), "{said}");
     assert_eq!(place.next("new", PROMPT), " best");
     let virtually = ["generate", "--prompt", PROMPT, "--tokens", "9"];
     let with =
@@ -175,7 +175,7 @@ fn several_patches_are_one_stack_however_they_were_put_on_it() {
     let alone = stderr(apply("base", &["two.safetensors"], "x").code(2));
     assert!(alone.contains("which must come before it"), "{alone}");
     let twice = stderr(apply("both", &["one.safetensors"], "x").code(2));
-    assert!(twice.contains("it is there already"), "{twice}");
+    assert!(twice.contains("it is already applied"), "{twice}");
     let revert = |model, patch, out| ["patch", "--model", model, "--revert", patch, "--out", out];
     let below = place.refused(&revert("both", "one.safetensors", "x"));
     assert!(below.contains("was made on top of it; remove that one first"), "{below}");
@@ -431,7 +431,7 @@ fn smollm2_is_patched_and_written() {
     assert!(said.contains("the model now predicts the whole target"), "{said}");
     let written =
         place.says(&["apply", "--model", model, "--patch", "min.safetensors", "--out", "new"]);
-    assert!(written.contains("3 of 3 tokens of \"min(x\" are said"), "{written}");
+    assert!(written.contains("3 of 3 tokens of \"min(x\" are predicted"), "{written}");
     let text = place.says(&["generate", "--model", "new", "--prompt", prompt, "--tokens", "4"]);
     assert!(text.starts_with("min(x)"), "{text}");
 }

@@ -51,7 +51,8 @@ fn tables_and_pictures_are_written() {
             written.push(file.unwrap().file_name().to_string_lossy().into_owned());
         }
     }
-    for table in table_names().filter(|table| *table != "side_effects") {
+    for table in table_names().filter(|table| !["side_effects", "figure6_neurons"].contains(table))
+    {
         assert!(written.contains(&format!("{table}.md")), "{table}");
     }
     for table in written.iter().filter_map(|name| name.strip_suffix(".md")) {

@@ -397,7 +397,7 @@ fn an_unfinished_run_is_reported_as_such() {
     assert!(!stdout.contains("Δ MENT"), "{stdout}");
     fs::write(&path, "").unwrap();
     let assert = bench.ment(&["report", "out"]).assert().code(2);
-    assert!(bench::stderr(&assert, bench.folder.path()).contains("nothing was measured yet"));
+    assert!(bench::stderr(&assert, bench.folder.path()).contains("holds no measurements yet"));
 }
 
 #[test]

@@ -16,6 +16,7 @@ label = "MENT"
 [[kn]]
 label = "KN (step=20)"
 parallel.own = true
+positions = "all"
 
 [chains]
 preamble = ""
@@ -154,7 +155,7 @@ fn chains_are_measured_continued_and_reported() {
     apply.current_dir(folder.path()).args(["apply", "--patch", patch, "--out", "new", "--model"]);
     let said = apply.arg(golden("tiny")).assert().success();
     let stdout = String::from_utf8_lossy(&said.get_output().stdout).into_owned();
-    assert!(stdout.contains("1 of 1 tokens of \" best\" are said"), "{stdout}");
+    assert!(stdout.contains("1 of 1 tokens of \" best\" are predicted"), "{stdout}");
 }
 
 #[test]

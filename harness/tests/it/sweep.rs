@@ -24,7 +24,10 @@ fn the_command_line_has_the_last_word() {
     assert_eq!(methods.keys().collect::<Vec<_>>(), ["MENT"]);
     assert_eq!((&methods["MENT"]["quota"], &methods["MENT"]["plan"]), (&3.into(), &"rank".into()));
     for (wrong, says) in [
-        (["--only", "MEND"], "--only: no method is called `MEND`; there are `no edit`, `MENT`"),
+        (
+            ["--only", "MEND"],
+            "--only: no method is called `MEND`; the methods are `no edit`, `MENT`",
+        ),
         (["--set", "ment.quotta=3"], "did you mean `quota`?"),
         (["--set", "quota"], "is not KEY=VALUE"),
     ] {

@@ -5,7 +5,7 @@ use crate::own_model::patch::read;
 use anyhow::Result;
 use std::path::Path;
 
-/// The text that `given` stands for: `@FILE` is what the file holds, without byte-order mark and without
+/// Text that `given` means: `@FILE` is the content of the file, without byte-order mark and without
 /// its last line end; `@@` at the beginning stands for one `@`; anything else is a text.
 ///
 /// # Errors
@@ -43,6 +43,6 @@ mod tests {
         assert_eq!(text("a@b").unwrap(), "a@b");
         let error = text("@nowhere.txt").unwrap_err().to_string();
         assert!(error.contains("nowhere.txt: cannot be read"), "{error}");
-        assert!(error.contains("written with @@"), "{error}");
+        assert!(error.contains("begins with @, write @@"), "{error}");
     }
 }

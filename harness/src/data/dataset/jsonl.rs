@@ -1,4 +1,4 @@
-//! A data set of one's own: a folder of JSON Lines, with a card (`README.md`) beside them for people.
+//! A data set of the user's own: a folder of JSON Lines, with a card (`README.md`) for people.
 //!
 //! Every `*.jsonl` file of the folder is read, by name. A line is an object: `input` and `output` are texts;
 //! `division` is `retrieval` or `inference`, and may be left out in files called `retrieval.jsonl` and
@@ -171,8 +171,8 @@ mod tests {
         insta::assert_snapshot!(error(""), @"DIR: no line of the inference division; demonstrations \
          come from the retrieval division, and the inference division is prompted");
         insta::assert_snapshot!(error_of(own, &[("data.jsonl", retrieval)]), @"DIR/data.jsonl, line 1: no `division`; write \"retrieval\" or \"inference\", or call the file retrieval.jsonl or inference.jsonl");
-        insta::assert_snapshot!(error_of(own, &[("data.json", "[]")]), @"DIR: no *.jsonl file, which the data set `own` is read from; the formats that are known by name are fimax, conala, spoc");
+        insta::assert_snapshot!(error_of(own, &[("data.json", "[]")]), @"DIR: no *.jsonl file for the data set `own`; the data sets with a format of their own are fimax, conala, spoc");
         let mistyped = |from: &Path| "conalla".parse::<DatasetName>().unwrap().load(from);
-        insta::assert_snapshot!(error_of(mistyped, &[("data.json", "[]")]), @"DIR: no *.jsonl file, which the data set `conalla` is read from; the formats that are known by name are fimax, conala, spoc (did you mean `conala`?)");
+        insta::assert_snapshot!(error_of(mistyped, &[("data.json", "[]")]), @"DIR: no *.jsonl file for the data set `conalla`; the data sets with a format of their own are fimax, conala, spoc (did you mean `conala`?)");
     }
 }

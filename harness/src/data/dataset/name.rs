@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DatasetName(&'static str);
 
-/// Names that stand for something else where a run lists what it read.
+/// Names with another meaning where a run lists the files that it read.
 const TAKEN: [&str; 4] = ["model", "tokenizer", "encoder", "benchmark"];
 
 impl DatasetName {
@@ -123,10 +123,10 @@ mod tests {
     fn what_is_no_name_is_refused() {
         for name in ["", "SPoC", "my data", "a/b", "é"] {
             let error = name.parse::<DatasetName>().unwrap_err().to_string();
-            assert!(error.contains("is no name of a data set"), "{error}");
+            assert!(error.contains("cannot name a data set; use"), "{error}");
         }
         let error = "model".parse::<DatasetName>().unwrap_err().to_string();
-        assert!(error.contains("cannot be called `model`"), "{error}");
+        assert!(error.contains("`model` is reserved"), "{error}");
         assert!(serde_json::from_str::<DatasetName>("\"a b\"").is_err());
     }
 }

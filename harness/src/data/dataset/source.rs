@@ -40,7 +40,7 @@ impl Layout {
         self.folders.iter().map(move |folder| from.join(folder).components().collect())
     }
 
-    /// Finds `file`, reads it and has `parse` turn it into pairs, of which there must be one.
+    /// Finds `file`, reads it and parses it into pairs; at least one is needed.
     pub(super) fn load(
         &self,
         from: &Path,

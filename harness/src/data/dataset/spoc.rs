@@ -1,4 +1,4 @@
-//! SPoC (section III-C-3): lines of pseudocode and the C++ they stand for.
+//! SPoC (section III-C-3): lines of pseudocode and the C++ that they describe.
 //!
 //! Tab-separated files with the header `text code workerid probid subid line indent` and no
 //! quoting: a quotation mark is part of the code. The input is `text` and the output `code`; lines

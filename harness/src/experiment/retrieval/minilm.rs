@@ -123,7 +123,7 @@ pub struct MiniLm {
     pub sha256: String,
 }
 
-/// Files beside the weights that shape an embedding.
+/// Files besides the weights that determine an embedding.
 const SHAPING: [&str; 3] = ["config.json", "sentence_bert_config.json", "tokenizer.json"];
 
 /// The hash of [`MiniLm::sha256`] of what is in the folder `path` now.
@@ -193,7 +193,7 @@ impl MiniLm {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// Unit-length embeddings `[N, width]` on the CPU; `progress` is told of texts done, and an
+    /// Unit-length embeddings `[N, width]` on the CPU; `progress` receives the number of texts done, and an
     /// error from it ends the work.
     pub fn embed(&self, texts: &[&str], progress: &dyn Fn(u64) -> Result<()>) -> Result<Tensor> {
         let ids = texts.iter().map(|text| self.ids(text)).collect::<Result<Vec<_>>>()?;

@@ -18,7 +18,7 @@ const CHUNK: usize = 512;
 pub const COPIES: usize = 8;
 
 /// Unit-length embeddings `[N, width]` of `texts`, read from `cache` where they were computed
-/// before (keyed by the content of encoder and texts). `progress` is told of texts done.
+/// before (keyed by the content of encoder and texts). `progress` receives the number of texts done.
 pub fn embed(
     encoder: &MiniLm,
     texts: &[&str],

@@ -1,4 +1,4 @@
-//! `ment run --dry-run`: what a run comes to, from what is recorded and a short probe. Nothing is written.
+//! `ment run --dry-run`: forecast of a run, from its records and a short probe. Writes nothing.
 
 use crate::table::{Better, Column, Format, Group, Row, Table};
 

@@ -46,7 +46,7 @@ pub struct RunOptions<'a> {
     pub device: &'a str,
     /// Threads of one tensor operation.
     pub threads: Option<NonZeroUsize>,
-    /// The part of the run that this process does; all of it, where there is none.
+    /// The part of the run that this process does; `None` for all of it.
     pub shard: Option<Shard>,
     /// The folder of the run.
     pub out: &'a Path,

@@ -71,7 +71,7 @@ pub(super) struct ParallelIndex<'c> {
 }
 
 impl ParallelIndex<'_> {
-    /// Demonstrations of the pair at `place`, nearest first: neither itself nor the datum at hand.
+    /// Demonstrations of the pair at `place`, nearest first, without itself and the datum of the error.
     fn demonstrations(&self, place: usize) -> Result<Vec<usize>> {
         let wanted = self.corpus.config.retrieval.demonstrations;
         if wanted == 0 {

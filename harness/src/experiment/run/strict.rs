@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use sha2::{Digest, Sha256};
 use tch::{Kind, Tensor};
 
-/// The hash of the matrices that edits may touch; nothing, where nobody asked for it.
+/// Hash of the matrices that edits may touch; `None` unless `execution.strict` is set.
 pub(super) struct Weights(Option<String>);
 
 impl Weights {

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-/// Runs the study into `folder`, or goes on with it.
+/// Runs the study into `folder`, or continues it.
 ///
 /// # Errors
 /// If the input is at fault, the user stops it, or writing fails. What was measured is kept.

@@ -23,7 +23,7 @@ pub enum CheckOutcome {
     Fails,
     /// The check could not be made; the text says why.
     NotChecked,
-    /// Nothing is promised; the text says what was found.
+    /// The check promises nothing; the text says what was found.
     Told,
 }
 
@@ -39,7 +39,7 @@ pub struct Check {
 }
 
 impl Check {
-    /// `found` lists what is wrong, of which the first three are told; `of` says what was looked at.
+    /// `found` lists the faults, the first three of which are shown; `of` describes what was checked.
     fn of(what: &'static str, of: String, found: &[String]) -> Self {
         if found.is_empty() {
             return Self { what, outcome: CheckOutcome::Holds, text: of };
@@ -108,7 +108,7 @@ impl Places {
     /// The config of the run of `manifest`, which holds everything but the places.
     ///
     /// # Errors
-    /// If a place is not known, or the config of an older version is none any more.
+    /// If a place is unknown, or the config was written by an incompatible version.
     #[cfg(feature = "torch")]
     fn config(&self, manifest: &Manifest) -> Result<crate::config::Config> {
         let place = |name: &str| Ok(self.of(manifest, name)?.display().to_string());
@@ -133,7 +133,7 @@ pub fn verify(run: &Run, folder: &Path, places: &Places) -> Result<Vec<Check>> {
     Ok(checks)
 }
 
-/// Runs `count` trials of `run` again, chosen by `seed`, and compares them: once as they were
+/// Runs `count` trials of `run` again, chosen by `seed`, and compares them: once with the original batches
 /// run, and once in less memory, so in smaller batches.
 ///
 /// # Errors

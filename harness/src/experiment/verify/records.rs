@@ -64,7 +64,7 @@ fn ids(run: &Run) -> Check {
     Check::of(WHAT, format!("{count} trials"), &found)
 }
 
-/// The same tokens are the same text, of which BLEU and ROUGE are computed.
+/// The same tokens must have the same text, from which BLEU and ROUGE are computed.
 fn texts(run: &Run) -> Check {
     let mut known: HashMap<&[u32], &str> = HashMap::new();
     let (mut count, mut found) = (0, Vec::new());
@@ -135,7 +135,7 @@ impl<'r> RecordIndex<'r> {
         Check::of("errors", format!("{count} trials of {} data", self.data.len()), &found)
     }
 
-    /// Every patch is of its case, and met what the unedited model makes of it.
+    /// Every patch belongs to its case and met the prediction of the unedited model.
     fn patches(&self, run: &Run) -> Check {
         let (mut count, mut found) = (0, Vec::new());
         for record in &run.records {

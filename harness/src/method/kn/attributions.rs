@@ -134,7 +134,7 @@ mod tests {
     use tch::Tensor;
 
     /// With 200 steps of 3 layers each prompt has its own pass: the scores are those of one pass of all,
-    /// and the very same whatever was attributed before, or was thrown out meanwhile.
+    /// and is the same whatever was attributed before or removed from the cache.
     #[test]
     fn a_prompt_with_many_steps_has_its_own_pass() {
         tch::set_num_threads(1);

@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::rc::Rc;
 use tch::Device;
 
-/// Values by their keys, with the bytes and the seconds that each takes. Those not asked for longest
+/// Values by their keys, with the bytes and the seconds of each. The least recently used
 /// make room.
 pub(super) struct SizedCache<K: Hash + Eq, V> {
     values: LruCache<K, CacheEntry<V>>,
@@ -66,7 +66,7 @@ mod tests {
     use std::cell::Cell;
     use tch::Device;
 
-    /// With room for two: the one not asked for longest is made again, and what takes more than all
+    /// With room for two: the least recently used one is computed again, and a value larger than all
     /// the room is kept alone.
     #[test]
     fn what_was_not_asked_for_longest_makes_room() {

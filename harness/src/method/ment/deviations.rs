@@ -17,7 +17,7 @@ pub(super) fn list(config: &MentConfig) -> Vec<String> {
         estimate,
         plan,
         replan,
-        repeat,
+        repeat: _, // by `repeats`
         across_errors,
     } = config;
     let mut found = self::locate(locate);
@@ -34,7 +34,7 @@ pub(super) fn list(config: &MentConfig) -> Vec<String> {
     if *replan == Replan::Once {
         found.push("candidates are simulated once and patched in the order of their gains".into());
     }
-    if *repeat {
+    if config.repeats() {
         found.push("a neuron may be patched more than once, and each patch counts".into());
     }
     if quota.0 != 10 {

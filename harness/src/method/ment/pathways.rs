@@ -12,7 +12,8 @@ use tch::{Kind, Tensor};
 pub(super) struct Pathways {
     /// Share of the entries that are edited.
     share: f64,
-    /// Contribution of each entry of the FFN output, `[D]`, by layer; empty under a rule that does not need it.
+    /// Contribution of each entry of the FFN output, `[D]`, by layer; empty under a rule that does not need
+    /// it.
     contributions: BTreeMap<usize, Tensor>,
 }
 

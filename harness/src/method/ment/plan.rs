@@ -1,4 +1,4 @@
-//! Step 3 (II-C): which of the located neurons are patched, in which order.
+//! Step 3 (II-C): choice and order of the located neurons to patch.
 
 use super::super::in_order::{Patches, patch};
 use super::super::observe::{Simulated, log_ratio, observe_candidates};
@@ -75,7 +75,9 @@ fn given(
     config: &MentConfig,
 ) -> Result<Patches> {
     let places: Vec<(usize, usize)> = match order.first() {
-        Some(&first) if config.repeat => (0..config.quota.0).map(|round| (first, round)).collect(),
+        Some(&first) if config.repeats() => {
+            (0..config.quota.0).map(|round| (first, round)).collect()
+        }
         _ => order.iter().take(config.quota.0).map(|&index| (index, 0)).collect(),
     };
     let columns: Vec<ColumnDelta> =
@@ -155,7 +157,7 @@ fn simulated(
         if now.target_rank > 1 && neurons.len() < quota {
             let clock = Clock::start(device);
             simulation.commit(row);
-            if !config.repeat {
+            if !config.repeats() {
                 simulation.remove(row);
                 rows.remove(row);
             } else if candidates.again != 1.0 {

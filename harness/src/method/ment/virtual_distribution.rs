@@ -30,7 +30,7 @@ pub fn raise_to_top(values: &Tensor, target: u32) -> Tensor {
 }
 
 /// `values` `[V]` with those of `target` and `argmax` in each other's place: `[est.-switch]`. An
-/// argmax beyond `values` (a row that takes no part) leaves them as they are.
+/// argmax beyond `values` (a row that is left out) leaves them unchanged.
 pub(super) fn switch(values: &Tensor, target: u32, argmax: u32) -> Tensor {
     if i64::from(argmax) >= values.size()[0] {
         return values.copy();

@@ -3,7 +3,7 @@
 //! `torch.save` writes a zip archive (since torch 1.6): `NAME/data.pkl` is a pickle of the state
 //! dict in which each storage is a key, and `NAME/data/KEY` holds the storage's bytes, stored
 //! plainly. So a tensor is a range of the file, and a caller can map the file and view the bytes.
-//! A file may come from anyone: nothing in it is executed, and all it claims is checked.
+//! A file may come from an untrusted source: nothing in it is executed, and every claim is checked.
 
 mod checksums;
 mod vm;

@@ -13,7 +13,7 @@ use super::StoredDtype;
 /// Most dimensions a tensor may have.
 const MAX_RANK: usize = 16;
 
-/// A run of elements in an archive entry of its own.
+/// A run of elements in a separate archive entry.
 #[derive(Clone, Copy)]
 pub(super) struct Storage<'a> {
     /// The entry's name under `data/`.

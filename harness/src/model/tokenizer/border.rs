@@ -23,7 +23,7 @@ impl Tokenizer {
     /// they are not those of both cut together.
     ///
     /// # Errors
-    /// If the two meet within a token, and this tokenizer cannot cut the target by itself.
+    /// If the border lies within a token, and this tokenizer cannot tokenize the target by itself.
     pub fn encode_after(&self, prompt: &str, target: &str) -> Result<(Joint, Option<Border>)> {
         let (alone, joint) = (self.encode(prompt)?, self.encode(&format!("{prompt}{target}"))?);
         if let Some(gold) = joint.strip_prefix(&alone[..]) {

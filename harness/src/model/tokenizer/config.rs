@@ -2,7 +2,7 @@
 //!
 //! Versions of `transformers` differ here. Before version 5, `add_bos_token` of this file decides for
 //! several classes whether a text begins with the begin-of-sequence token; since then the template in
-//! `tokenizer.json` does. So where the two disagree, nobody can tell which ids the model was trained on,
+//! `tokenizer.json` does. Where the two disagree, it is unknown which ids the model was trained on,
 //! and the folder is refused.
 
 use crate::error::InputError;

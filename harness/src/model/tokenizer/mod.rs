@@ -63,7 +63,7 @@ pub struct Joint {
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json` of the folder `path`, and what `tokenizer_config.json` says besides.
+    /// Reads `tokenizer.json` of the folder `path`, and the additional settings of `tokenizer_config.json`.
     ///
     /// # Errors
     /// If a file is broken, or the two disagree on the ids of a text.

@@ -157,7 +157,7 @@ fn other_keys_that_change_ids_are_honoured_or_refused() {
         let tokenizer = load(&tiny_json(), &config).unwrap();
         assert!(tokenizer.encode("def add").is_ok());
         let error = tokenizer.encode("def [PAD]").unwrap_err().to_string();
-        assert!(error.contains("\"[PAD]\", which is a token by tokenizer_config.json"), "{error}");
+        assert!(error.contains("\"[PAD]\", which is a token in tokenizer_config.json"), "{error}");
     }
     let code = json!({"auto_map": {"AutoTokenizer": ["tokenization_own.Own", null]}});
     assert!(load(&tiny_json(), &code).unwrap().own_code.is_some());

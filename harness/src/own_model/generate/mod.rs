@@ -33,7 +33,7 @@ pub enum Ended {
     Stop,
     /// The model ended it.
     EndOfSequence,
-    /// The tokens that were asked for are there.
+    /// The requested number of tokens is reached.
     Length,
     /// The model's context is full.
     Context,

@@ -1,5 +1,5 @@
-//! A checkpoint with patches in its weights: a copy of its folder in which nothing but their columns
-//! differs. What the columns were, and the patches themselves, lie beside the weights in a folder of
+//! A checkpoint with patches in its weights: a copy of its folder in which only their columns
+//! differ. The original columns and the patches themselves lie beside the weights in a folder of
 //! their own, so that any patch can be taken out again, to the last bit.
 
 use super::columns::Columns;
@@ -240,7 +240,7 @@ fn write_history(
     fs::write(folder.join(HISTORY), text).with_context(failed)
 }
 
-/// Copies all files of `from`, links followed, but for its history, folders of tools (`.git`, `.cache`), and
+/// Copies all files of `from`, links followed, except its history, folders of tools (`.git`, `.cache`), and
 /// weights that are not among `weights`; the names of such weights.
 fn copy_folder(from: &Path, to: &Path, weights: &[String]) -> Result<Vec<String>> {
     let mut left_out = Vec::new();

@@ -93,7 +93,7 @@ pub struct RepairedToken {
     pub before: Observation,
     /// The prediction after.
     pub after: Observation,
-    /// Neurons in the order of patching; one may stand there more than once.
+    /// Neurons in the order of patching; a neuron may occur more than once.
     pub neurons: Vec<Patched>,
 }
 
@@ -111,7 +111,7 @@ pub struct PatchColumn {
 pub struct Patch {
     /// Description of the patch.
     pub card: Card,
-    /// In the order of patching; a neuron may stand there more than once.
+    /// Columns in the order of patching; a neuron may occur more than once.
     pub columns: Vec<PatchColumn>,
 }
 
@@ -283,7 +283,7 @@ fn id(bytes: &[u8]) -> String {
 
 /// Error for a path to write to that exists already.
 pub(crate) fn is_there(path: &Path) -> anyhow::Error {
-    InputError::new(format!("{}: is there already; choose another --out", path.display()))
+    InputError::new(format!("{}: already exists; choose another --out", path.display()))
 }
 
 #[cfg(test)]
@@ -325,7 +325,7 @@ pub(super) mod tests {
         let read = PatchFile::read(&one).unwrap();
         assert_eq!((read.patch, read.id), (patch.clone(), id));
         let error = patch.write(&one).unwrap_err().to_string();
-        assert!(error.contains("is there already"), "{error}");
+        assert!(error.contains("already exists"), "{error}");
     }
 
     proptest! {

@@ -18,7 +18,7 @@ pub struct Free {
     pub text: String,
     /// True where it begins with the target.
     pub says_target: bool,
-    /// The word that the end of the target begins, where the model goes on within it.
+    /// The word that the end of the target begins, if the model continues within it.
     pub longer_word: Option<String>,
 }
 

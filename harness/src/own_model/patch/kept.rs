@@ -47,7 +47,7 @@ pub struct Drift {
 }
 
 impl KeptTexts {
-    /// The texts of the file `path`, parted by lines `---`; those of this project, where there is none.
+    /// Reads the texts of the file `path`, separated by lines `---`; without a path, those of this project.
     ///
     /// # Errors
     /// If the file cannot be read, or one of its texts has fewer than two tokens, or more than the

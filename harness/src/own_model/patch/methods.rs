@@ -31,7 +31,7 @@ pub fn one(label: &str, set: &[String]) -> Result<Config> {
     let mut kept = known.clone();
     kept.keep_only(&[label.to_string()])
         .map_err(|error| InputError::new(format!("--method: {error}")))?;
-    // Before the lines are laid over them, so that no other method is asked what it makes of them.
+    // Before the lines are applied, so that they are not applied to other methods.
     for kind in MethodKind::ALL.map(MethodKind::key) {
         if let Some(entries) = table.get_mut(kind).and_then(toml::Value::as_array_mut) {
             entries.retain(|entry| is_called(entry, label));
@@ -73,7 +73,7 @@ mod tests {
         let config = one("kn", &[]).unwrap();
         assert!(matches!(&config.methods[..], [MethodConfig::Kn(kn)] if kn.parallel.own));
         let error = one("rome", &[]).unwrap_err().to_string();
-        assert!(error.contains("no method is called `rome`; there are"), "{error}");
+        assert!(error.contains("no method is called `rome`; the methods are"), "{error}");
         let error = one("ment", &["model.dtype=bf16".into()]).unwrap_err().to_string();
         assert!(error.contains("only keys of its method"), "{error}");
         let error = one("ment", &["ment.quotas=3".into()]).unwrap_err().to_string();

@@ -2,8 +2,8 @@
 //! as a file; `ment apply` writes a checkpoint that holds such files.
 //!
 //! [`repair`] makes an edit, [`mod@file`] is the edit as a file, [`stack`] is several of them on one
-//! checkpoint, [`checkpoint`] writes them into a copy of its folder, [`free`] asks the model what it says now, and [`kept`]
-//! measures side effects.
+//! checkpoint, [`checkpoint`] writes them into a copy of its folder, [`free`] asks the model what it says
+//! now, and [`kept`] measures side effects.
 
 pub mod advice;
 pub mod checkpoint;

@@ -156,7 +156,7 @@ pub fn drift(drift: &Drift, texts: usize) -> String {
     out
 }
 
-/// Returns whether side effects are so large that a user must be told.
+/// True if side effects are so large that the user must be warned.
 pub fn is_large(drift: &Drift) -> bool {
     let Drift { perplexity_before, perplexity_after, changed, positions } = *drift;
     perplexity_after > LARGE.0 * perplexity_before || changed as f64 > LARGE.1 * positions as f64
@@ -171,7 +171,7 @@ pub fn held(file: &PatchFile, held: &PatchTest) -> String {
         (false, false) => ": it does not hold as it was made".into(),
     };
     format!(
-        "{}: {tokens} of {of} tokens of {:?} are said{lost}\n",
+        "{}: {tokens} of {of} tokens of {:?} are predicted{lost}\n",
         file.name(),
         file.patch.card.target
     )

@@ -112,7 +112,7 @@ impl Task {
         Self { prompt: prompt.clone(), target: target.clone(), ids, border: None }
     }
 
-    /// Prompt and target without its last token, whose own prediction nobody needs, `[T]`.
+    /// Prompt and target without its last token, whose own prediction is not needed, `[T]`.
     pub(crate) fn sequence(&self, device: tch::Device) -> Tensor {
         let Joint { prompt, gold } = &self.ids;
         let ids = prompt.iter().chain(&gold[..gold.len() - 1]).map(|&id| i64::from(id));

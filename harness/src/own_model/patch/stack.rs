@@ -18,7 +18,7 @@ impl Stack {
     /// `files` on the checkpoint `base`.
     ///
     /// # Errors
-    /// If one of them is of another checkpoint, stands there twice, or lacks one that it was made after.
+    /// If one of them is of another checkpoint, occurs twice, or lacks one that it was made on top of.
     pub fn new(base: &str, files: Vec<PatchFile>) -> Result<Self> {
         for (place, file) in files.iter().enumerate() {
             let (card, below) = (&file.patch.card, &files[..place]);
@@ -145,7 +145,7 @@ mod tests {
         assert!(Stack::new("base", vec![a.clone(), b.clone()]).is_ok());
         assert!(refused(vec![b.clone()]).contains("had patch a…, which must come before it"));
         assert!(refused(vec![b, a.clone()]).contains("must come before it"));
-        assert!(refused(vec![a.clone(), a]).contains("is there already, as a"));
+        assert!(refused(vec![a.clone(), a]).contains("is already applied, as a"));
         assert!(refused(vec![file("c", "other", &[], &[(1, 2)])]).contains("another checkpoint"));
     }
 

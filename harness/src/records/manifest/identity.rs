@@ -131,7 +131,7 @@ impl Identity {
     /// if that is known.
     ///
     /// # Errors
-    /// If a place is not known, or the config of an older version is none any more.
+    /// If a place is unknown, or the config was written by an incompatible version.
     pub fn config(
         &self,
         place: impl Fn(&str) -> Result<String>,
@@ -230,7 +230,7 @@ impl Identity {
 }
 
 /// A short hash of `config`, 16 hex digits, that no order of keys changes, no place on disk and nothing else
-/// that is no part of what a run is, but for what is `set` on purpose: lines of `key = value`.
+/// that is not part of the identity; except keys that are `set` on purpose, as lines of `key = value`.
 pub fn id(config: &Config, set: &[String]) -> String {
     let is_set = |key: &str| {
         let keys = set.iter().filter_map(|line| line.split('=').next());
@@ -246,14 +246,14 @@ pub fn id(config: &Config, set: &[String]) -> String {
 /// Keys that say where something lies, or what it is for.
 const PLACES: [&str; 5] = ["path", "from", "encoder", "cache", "description"];
 
-/// Keys besides that change no record.
+/// Other keys that change no record.
 const NOT_IDENTITY: [&str; 5] = ["memory_mib", "cases", "rank_cap", "rank_rule", "strict"];
 
 /// Adds to the settings of a method the keys that manifests leave out and whose default is another one
 /// now: a run made before `repeat` or `positions` existed was made with these values.
 fn add_absent(kind: &str, settings: &mut Map<String, Value>) {
     if kind == MethodKind::Ment.key() {
-        settings.entry("repeat").or_insert(true.into());
+        settings.entry("repeat").or_insert(Value::Null);
     } else if kind == MethodKind::Kn.key() {
         settings.entry("positions").or_insert("all".into());
     }

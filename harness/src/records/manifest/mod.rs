@@ -30,7 +30,7 @@ pub struct Manifest {
     /// that the command was run in, only the last part.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub places: BTreeMap<String, String>,
-    /// The config file, word by word, as it was when the run was begun.
+    /// The config file, verbatim, as it was when the run was begun.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub config: String,
     /// Pairs that demonstrations and parallel prompts are retrieved from, by name of the data set.
@@ -101,7 +101,7 @@ impl Environment {
 }
 
 impl Manifest {
-    /// This manifest with what `before`, that of the run it continues, knows besides: its methods
+    /// This manifest combined with `before`, that of the run it continues: its methods
     /// follow in the tables, and where it was begun.
     pub fn continuing(&self, before: &Self) -> Self {
         let mut whole = self.clone();

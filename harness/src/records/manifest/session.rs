@@ -20,7 +20,7 @@ pub struct Session {
     pub peak_mib: Option<u64>,
 }
 
-/// A path within the folder that the command is run in as it is; of any other the last part.
+/// A path inside the working folder is kept; of any other path, only the last part.
 fn portable(path: &Path) -> String {
     let within = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
     if path.components().all(within) {

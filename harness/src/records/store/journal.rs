@@ -1,5 +1,5 @@
-//! The folder of a study: `study.json`, what it is, and `steps.jsonl`, a line a measurement. The same command
-//! continues it.
+//! The folder of a study: its manifest `study.json`, and `steps.jsonl`, one line per measurement. The same
+//! command continues it.
 
 use super::lines::{self, Lines};
 use super::manifest_file;

@@ -1,4 +1,4 @@
-//! JSON Lines: a file that grows by a line a measurement, each on disk before the next is made.
+//! JSON Lines: a file that grows by one line per measurement, each on disk before the next is made.
 
 use crate::error::InputError;
 use anyhow::{Context, Result};
@@ -54,7 +54,7 @@ impl Lines {
     }
 }
 
-/// The values of the file at `path`, one a line, each read by `one`, and whether half a line follows.
+/// Values of the file at `path`, one per line, each parsed by `one`, and true if half a line follows.
 ///
 /// # Errors
 /// If the file cannot be read, or a line is damaged.

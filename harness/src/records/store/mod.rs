@@ -1,6 +1,6 @@
 //! The folder of a run: `manifest.json` and `trials.jsonl`. Records are appended and flushed as
 //! they are measured; a folder is continued where it was left, and never overwritten. Shards of a
-//! run write files of their own beside it, `trials.1-of-2.jsonl`; what is in all of them counts. Any
+//! run write separate files beside it, `trials.1-of-2.jsonl`; the records of all of them count. Any
 //! of them may be compressed by `gzip`, and is then read as it was.
 
 pub mod journal;

@@ -58,7 +58,7 @@ impl Store {
         Ok((store, records))
     }
 
-    /// An empty run in `folder`, which is thrown away: nobody asks who made it, and it has no log.
+    /// An empty run in a temporary `folder`, without session and log.
     #[cfg(feature = "torch")]
     pub(crate) fn scratch(folder: &Path, manifest: &Manifest) -> Result<Self> {
         manifest_file::write(&folder.join(MANIFEST), manifest)?;

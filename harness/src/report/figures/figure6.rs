@@ -9,7 +9,7 @@ use crate::table::{Format, Table};
 pub(crate) const NAME: &str = "figure6";
 pub(crate) const NEURONS: &str = "figure6_neurons";
 
-/// Neurons an edit may have; the last stands for all above the paper's quota.
+/// Numbers of patches of an edit; the last class holds all above the paper's quota.
 const COUNTS: [&str; 11] = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", ">10"];
 
 /// Share of the edits that solved their error, by number of patches.

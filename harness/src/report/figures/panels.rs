@@ -1,4 +1,4 @@
-//! A picture of small bar charts: a row an approach, a column a data set. Ink alone tells, no colour.
+//! A picture of small bar charts: one row per approach, one column per data set. Black and white only.
 
 use crate::table::plot::{self, Area, Drawn};
 use crate::table::{Format, Table};

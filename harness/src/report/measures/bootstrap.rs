@@ -17,7 +17,7 @@ const ROWS: usize = 2000;
 /// Share of the draws below an interval, and above it.
 const TAIL: f64 = 0.025;
 
-/// Sums of what figures are made of: a row a cluster, the columns of all methods side by side.
+/// Sums that figures are computed from: one row per cluster, the columns of all methods side by side.
 pub(crate) struct Clusters {
     /// Columns of a method.
     columns: usize,
@@ -188,7 +188,7 @@ mod tests {
         assert!((half.high + half.low - 1.0).abs() < 0.1 * expected, "{half:?}");
     }
 
-    /// Both methods are drawn on the same clusters: their difference is as certain as they are alike.
+    /// Both methods are drawn on the same clusters, so equal methods have a difference without spread.
     #[test]
     fn methods_are_drawn_on_the_same_clusters() {
         let twice = clusters(50).intervals(|sums| {

@@ -27,8 +27,8 @@ pub(crate) fn check_trial(trial: &Trial, quota: Option<f64>) -> Result<()> {
     Ok(())
 }
 
-/// Checks besides that the edit of a skipped trial, which is empty, changes no probe, and that every list of
-/// probes is whole.
+/// Does the checks of [`check_trial`], and checks that the empty edit of a skipped trial changes no probe,
+/// and that every list of probes is whole.
 ///
 /// # Errors
 /// As [`check_trial`].

@@ -33,7 +33,7 @@ pub(crate) struct Cost {
     pub(crate) phases: Phases,
     /// Share of unrelated predictions that edits keep, where they were probed.
     pub(crate) kept: Option<f64>,
-    /// Parallel prompts, of a method that uses such.
+    /// Parallel prompts, of a method that uses them.
     pub(crate) parallel: Option<f64>,
     confidence: Confidence,
 }

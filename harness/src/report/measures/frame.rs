@@ -36,8 +36,10 @@ impl TableOrder {
 }
 
 /// One row an error that a method had to do with: dataset, its datum as `cluster`, method, 1,
-/// skipped (0/1), solved (0/1), patched and distinct (patches and neurons, null where skipped), seconds by phase, the share of unrelated predictions kept (null where none was
-/// probed), and the number of parallel prompts (null where the method uses none). Errors that an earlier edit had solved already cost nothing and are no row.
+/// skipped (0/1), solved (0/1), patched and distinct (patches and neurons, null where skipped), seconds by
+/// phase, the share of unrelated predictions kept (null where none was probed), and the number of parallel
+/// prompts (null where the method uses none). Errors that an earlier edit had solved already cost nothing and
+/// are no row.
 pub(crate) fn trials(records: &[Record]) -> Result<DataFrame> {
     let trials: Vec<&ErrorTrial> = records
         .iter()

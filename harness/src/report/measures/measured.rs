@@ -120,7 +120,7 @@ impl Measured {
         self.add(frame, "cluster", &columns)
     }
 
-    /// Takes in what probed edits come to, subtype by subtype.
+    /// Adds the means of probed edits, subtype by subtype.
     fn add_probes(&mut self, probes: &ProbeMeans) {
         for method in &probes.methods {
             for subtype in &probes.subtypes {

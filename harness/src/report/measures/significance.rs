@@ -55,7 +55,7 @@ fn t_test(differences: &[f64]) -> Option<f64> {
 }
 
 /// `p` corrected for their number (Holm 1979), in their order: the k-th smallest of m times m - k + 1, and
-/// none smaller than one before it. Those that were not tested count for nothing.
+/// none smaller than one before it. Those without a test are not counted.
 pub(crate) fn holm(p: &[Option<f64>]) -> Vec<Option<f64>> {
     let mut order: Vec<(usize, f64)> =
         p.iter().enumerate().filter_map(|(index, p)| Some((index, (*p)?))).collect();

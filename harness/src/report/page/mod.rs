@@ -58,7 +58,7 @@ pub(crate) fn write(
     Ok(path)
 }
 
-/// A page that needs nothing else, with rules of style besides those that all pages have.
+/// A self-contained page, with style rules added to those of all pages.
 pub(crate) fn page(title: &str, style: &str, body: &str, scripts: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
@@ -69,7 +69,7 @@ pub(crate) fn page(title: &str, style: &str, body: &str, scripts: &str) -> Strin
     )
 }
 
-/// The edits as data, and what shows them; nothing where there is none.
+/// The edits as data, and the script that shows them; empty if there are none.
 fn scripts(edits: &PageEdits<'_>) -> Result<String> {
     if edits.held() == 0 {
         return Ok(String::new());

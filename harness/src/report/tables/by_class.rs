@@ -1,11 +1,11 @@
-//! Tables over classes: a column group a data set, a column a class, a row an approach.
+//! Tables over classes: one column group per data set, one column per class, one row per approach.
 
 use crate::report::measures::costs::ALL;
 use crate::report::measures::repairs::{AllRepairs, Observed};
 use crate::table::{Better, Column, Format, Group, Row, Table};
 use std::collections::HashMap;
 
-/// Such a table, but for its rows.
+/// Such a table without its rows.
 pub(crate) struct ByClass {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,

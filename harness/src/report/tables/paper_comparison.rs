@@ -1,5 +1,5 @@
-//! A table beside the paper's: below each row of ours that the paper has, of how many data or errors its
-//! cells are, their confidence intervals, the paper's figures, and the differences.
+//! A comparison of a table with the paper's: below each row of ours that the paper has, the number of data or
+//! errors its cells are, their confidence intervals, the paper's figures, and the differences.
 
 use crate::data::paper::{Published, published};
 use crate::table::{Column, Format, Group, Interval, Row, Table};
@@ -7,8 +7,10 @@ use crate::table::{Column, Format, Group, Interval, Row, Table};
 /// The approach whose TimeCost is 1: seconds of two machines cannot be compared.
 const BASE: &str = "MENT";
 
-/// The table called `name`; `None` where the paper has no such table, or none of its approaches. `model` labels the unedited model;
-/// `departures` says how many there are; `same_clock` says whether the times of two approaches were taken on one machine.
+/// The table called `name`; `None` where the paper has no such table, or none of its approaches. `model`
+/// labels the unedited model;
+/// `departures` says how many there are; `same_clock` says whether the times of two approaches were taken on
+/// one machine.
 pub(crate) fn build(
     table: &Table,
     name: &'static str,

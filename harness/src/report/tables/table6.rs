@@ -13,7 +13,7 @@ const RANK: Column = column("MAE rank", Better::Lower, Format::Three);
 const PROBABILITY: Column = column("MAE prob", Better::Lower, Format::Three);
 const NC: Column = column("Avg. NC", Better::Lower, Format::Three);
 
-/// The five of them where they stand side by side, as [`cells`] gives them.
+/// The five measures side by side, in the order of [`cells`].
 const MEASURES: [Column; 5] = [
     column("G rank", Better::Lower, Format::Three),
     column("G prob", Better::Lower, Format::Three),

@@ -43,7 +43,7 @@ pub(super) struct Patching<'a> {
 
 /// Pairs and embeddings in which parallel prompts are found.
 pub(super) struct ParallelData<'a> {
-    /// One a data set; none where no method asks for such prompts.
+    /// One per data set; empty if no method needs such prompts.
     pub(super) corpora: &'a [Corpus<'a>],
     /// Embeddings of the planned data of each data set, `[N, width]`.
     pub(super) queries: Vec<Tensor>,

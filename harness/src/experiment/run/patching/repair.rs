@@ -20,7 +20,7 @@ use tch::Tensor;
 /// A method on its way through the errors of a datum.
 pub(super) struct DatumCourse<'m> {
     method: &'m dyn Method,
-    /// The edits that stand, where they pile up.
+    /// Edits so far, if they pile up.
     standing: Edit,
     /// Tokens at the gold positions; those of repaired errors are the gold ones.
     predicted: Vec<u32>,
@@ -215,7 +215,7 @@ impl<'a> Patching<'a> {
         Ok(seen.iter().map(|o| o.argmax).collect())
     }
 
-    /// The tokens of a trial as text, for whoever reads the record.
+    /// The tokens of a trial as text, for readers of the record.
     fn texts(&self, trial: &Trial) -> Result<Texts> {
         let text = |id: u32| self.loaded.tokenizer.token(id);
         Ok(Texts {

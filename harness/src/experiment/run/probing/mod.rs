@@ -180,7 +180,7 @@ impl Probing<'_> {
         }
     }
 
-    /// Records what the unedited model makes of a case; `None` where the case is dropped. Where the
+    /// Records the prediction of the unedited model on a case; `None` if the case is dropped. Where the
     /// declared token is not predicted, `nudge` makes it so, if it can.
     fn admit(
         &mut self,

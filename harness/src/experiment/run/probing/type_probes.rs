@@ -67,8 +67,9 @@ impl<'m> TypeProbes<'m> {
     }
 
     /// The case at `place` with its `target`-th target, which `edit` patches: what the samples of
-    /// `benchmark` beside it make of the edit, where the logits were those of `before`. A related sample is asked for the target
-    /// after its own prompt for it; an unrelated one after its prompt for its own first target.
+    /// `benchmark` beside it make of the edit, where the logits were those of `before`. A related sample is
+    /// asked for the target after its own prompt for it; an unrelated one after its prompt for its own first
+    /// target.
     pub(super) fn probe(
         &self,
         benchmark: &Benchmark,

@@ -40,12 +40,12 @@ pub struct Chains {
     pub code: String,
     /// Extents of the repair, one row of the table each.
     pub repair: Vec<Extent>,
-    /// Texts that should stay as they are; the default ones where it is left out.
+    /// Texts that should not change; the default ones if left out.
     #[serde(default)]
     pub keep: Option<PathBuf>,
     /// `[[chains.case]]`
     pub case: Vec<ChainCase>,
-    /// Questions that the model is right about, whose chains should stay as they are.
+    /// Questions that the model answers correctly, whose chains should not change.
     #[serde(default)]
     pub controls: Vec<String>,
 }

@@ -20,7 +20,7 @@ use anyhow::Result;
 use std::path::Path;
 use std::time::Instant;
 
-/// Runs the study of `chains` into `folder`, or goes on with it.
+/// Runs the study of `chains` into `folder`, or continues it.
 ///
 /// # Errors
 /// If the unedited model says what no case says it does, the folder is of another study, or the user
@@ -122,7 +122,7 @@ impl ChainsCourse<'_> {
         Ok(Chain { tokens, cut })
     }
 
-    /// The cases of which the model says what they say, each with its tasks.
+    /// Cases that the unedited model answers as they say, each with its tasks.
     ///
     /// # Errors
     /// If there is none.

@@ -103,7 +103,7 @@ fn style(fate: Fate) -> &'static str {
     }
 }
 
-/// The text of the pieces but for those of the fate `without`, line by line.
+/// Text of the pieces, except those of the fate `without`, line by line.
 fn lines(pieces: &[Piece], without: Fate) -> Vec<Vec<(Fate, String)>> {
     let mut lines = vec![Vec::new()];
     for Piece { fate, text } in pieces.iter().filter(|piece| piece.fate != without) {

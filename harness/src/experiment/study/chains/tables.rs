@@ -6,7 +6,7 @@ use crate::table::{Better, Column, Format, Group, Row, Table};
 
 impl Whole<'_> {
     /// The chain of a case under a row's edit, judged; of a failed repair the unedited chain is judged,
-    /// which is what the model goes on saying.
+    /// which the model continues to say.
     pub(super) fn judged(&self, row: &(String, Extent), case: &super::ChainCase) -> Option<Judged> {
         let before = self.before(&case.question)?.text();
         let edited = self.edited(row, &case.name)?;

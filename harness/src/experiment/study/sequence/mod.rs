@@ -28,7 +28,7 @@ pub struct Sequence {
     pub count: Positive,
     /// After how many of them the model is read.
     pub readings: Vec<Positive>,
-    /// Texts that should stay as they are; the default ones where it is left out.
+    /// Texts that should not change; the default ones if left out.
     #[serde(default)]
     pub keep: Option<PathBuf>,
 }

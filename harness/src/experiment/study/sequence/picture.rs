@@ -138,7 +138,7 @@ fn number(value: f64) -> String {
     }
 }
 
-/// A mark of its own for each method, around a point.
+/// A distinct mark for each method, around a point.
 fn mark(index: usize, colour: RGBColor) -> Polygon<(i32, i32)> {
     let corners: &[(i32, i32)] = match index % 4 {
         0 => &[(-4, -4), (4, -4), (4, 4), (-4, 4)],

@@ -35,7 +35,7 @@ struct LastError {
     task: Task,
 }
 
-/// Runs the study into `folder`, or goes on with it.
+/// Runs the study into `folder`, or continues it.
 ///
 /// # Errors
 /// If the data hold too few errors, the folder is of another study, or the user stops.

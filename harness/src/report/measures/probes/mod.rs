@@ -39,7 +39,7 @@ pub(crate) struct Probe {
     pub(crate) probability_change: Option<f64>,
     /// Share of probes where the target is the argmax after the edit.
     pub(crate) target_on_top: Option<f64>,
-    /// Share of probes whose argmax the edit leaves as it was.
+    /// Share of probes whose argmax the edit does not change.
     pub(crate) kept: Option<f64>,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct PatchingCosts {
     pub(crate) skipped: Option<f64>,
     /// TimeCost, seconds.
     pub(crate) seconds: Option<f64>,
-    /// Share of cases without a parallel prompt; none where a method asks for no such.
+    /// Share of cases without a parallel prompt; `None` for a method that uses none.
     pub(crate) alone: Option<f64>,
     /// Patches of a solved case.
     pub(crate) patched: Option<f64>,
