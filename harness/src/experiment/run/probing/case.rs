@@ -70,29 +70,32 @@ mod tests {
     use serde::Deserialize;
     use std::path::Path;
 
-    /// A line of `scripts/goldens/codegen_tokenizer/cases.json`.
+    /// A line of a golden of `scripts/goldens/codegen_tokenizer`.
     #[derive(Deserialize)]
     struct Golden(String, usize, String, usize, u32, u32);
 
-    /// All 450 cases, by the rule, as `transformers` tokenizes them for CodeGen.
+    /// All 450 cases of both versions of the benchmark, as `transformers` tokenizes them for CodeGen.
     #[test]
     fn codegens_tokens_decide_where_transformers_finds_them() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let folder = root.join("scripts/goldens/codegen_tokenizer");
         let tokenizer = Tokenizer::load(&folder).unwrap();
-        let goldens = std::fs::read(folder.join("cases.json")).unwrap();
-        let goldens: Vec<Golden> = serde_json::from_slice(&goldens).unwrap();
-        let benchmark = Benchmark::load(&root.join("benchmark/gs450")).unwrap();
-        assert_eq!(goldens.len(), benchmark.cases());
-        let settings = ProbingConfig::new("benchmark/gs450".into());
-        for Golden(name, sample, target, tokens, argmax_id, target_id) in goldens {
-            let subtype = benchmark.subtypes.iter().position(|s| s.name == name).unwrap();
-            let place = Place { subtype, sample: sample - 1 };
-            let text = super::super::text(&benchmark, place, &settings);
-            let argmax = &benchmark.subtypes[subtype].argmax;
-            let case = Case::new(&tokenizer, &text, argmax, &target).unwrap().unwrap();
-            let found = (case.prompt.len(), case.argmax, case.target);
-            assert_eq!(found, (tokens, argmax_id, target_id), "{name} {sample} {target:?}");
+        for (version, file) in [("gs450", "cases.json"), ("gs450-2", "cases-2.json")] {
+            let goldens = std::fs::read(folder.join(file)).unwrap();
+            let goldens: Vec<Golden> = serde_json::from_slice(&goldens).unwrap();
+            let benchmark = Benchmark::load(&root.join("benchmark").join(version)).unwrap();
+            assert_eq!(goldens.len(), benchmark.cases());
+            let settings = ProbingConfig::new(version.into());
+            for Golden(name, sample, target, tokens, argmax_id, target_id) in goldens {
+                let subtype = benchmark.subtypes.iter().position(|s| s.name == name).unwrap();
+                let place = Place { subtype, sample: sample - 1 };
+                let text = super::super::text(&benchmark, place, &settings);
+                let argmax = &benchmark.subtypes[subtype].argmax;
+                let case = Case::new(&tokenizer, &text, argmax, &target).unwrap().unwrap();
+                let found = (case.prompt.len(), case.argmax, case.target);
+                let wanted = (tokens, argmax_id, target_id);
+                assert_eq!(found, wanted, "{version}: {name} {sample} {target:?}");
+            }
         }
     }
 }
