@@ -68,7 +68,8 @@ fn subtypes_share_the_demonstrations_of_their_type() {
     let folder = tempfile::tempdir().unwrap();
     let own = "[[subtype.demonstration]]\ninput = \"one\"\noutput = \"x = 1\"\n";
     let shared = "[[demonstration]]\ninput = \"one\"\noutput = \"x = 1\"\n";
-    let benchmark = load(folder.path(), INDEX, &(shared.to_string() + &TYPE.replace(own, ""))).unwrap();
+    let benchmark =
+        load(folder.path(), INDEX, &(shared.to_string() + &TYPE.replace(own, ""))).unwrap();
     assert_eq!(benchmark.subtypes[0].demonstrations[0].input, "one");
     // A subtype's own demonstrations come instead of the shared ones.
     let other = shared.replace("one", "another").replace("x = 1", "x = 4");

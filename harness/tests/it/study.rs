@@ -232,7 +232,7 @@ fn studies_that_mean_nothing_are_refused() {
         ),
         (
             without(SEQUENCE, "\"MENT, coefficient 1\"", "\"ment\""),
-            "labels of methods must differ in their letters and digits",
+            "labels of methods must differ in letters and digits",
         ),
         (without(SEQUENCE, "count = 5", "count = 5000"), "fewer than sequence.count = 5000"),
         (without(SEQUENCE, "[[ment]]", "[[mint]]"), "mint"),
