@@ -58,6 +58,7 @@ impl MentConfig {
     }
 
     /// Rejects fixed neurons that a model of `layers` layers of `d_ff` neurons lacks.
+    #[cfg(feature = "torch")]
     pub(crate) fn check_neurons(&self, layers: usize, d_ff: usize) -> Result<(), String> {
         let lacks = |(layer, index): &&(usize, usize)| *layer >= layers || *index >= d_ff;
         self.locate.neurons.iter().find(lacks).map_or(Ok(()), |(layer, index)| {

@@ -30,6 +30,7 @@ mod odd_folders;
 mod patch;
 #[cfg(feature = "torch")]
 mod patch_shown;
+#[cfg(feature = "torch")]
 mod planning;
 #[cfg(feature = "torch")]
 mod predict;

@@ -156,13 +156,14 @@ fn notes(grounds: &Grounds<'_>, claims: &[Claim], probing: bool) -> Vec<String> 
                 .into(),
         );
     } else {
-        notes.push(format!(
+        notes.push(
             "scores: EM, BM, LM and ROUGE on every data set; BLEU is one number a corpus, its intervals \
              are beside Table III. Most: more than a half on every data set. Equally often: a chi-square \
              test over all edits, n of them, as if they were independent, which can contradict the claim \
              but not confirm it. Neurons: patches are counted, also where one neuron is patched several \
              times"
-        ));
+                .into(),
+        );
     }
     let mut idle: Vec<&str> = claims.iter().flat_map(|Claim(_, test)| test.approaches()).collect();
     idle.retain(|approach| grounds.measured.edits_nothing(approach));
