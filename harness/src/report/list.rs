@@ -8,7 +8,7 @@ use crate::report::figures::{
 };
 use crate::report::measures::Material;
 use crate::report::tables::{
-    neurons, paper_comparison, side_effects, table1, table3, table4, table5, table6,
+    neurons, paper_comparison, sensitivity, side_effects, table1, table3, table4, table5, table6,
 };
 use crate::table::Table;
 use anyhow::Result;
@@ -71,6 +71,7 @@ const ENTRIES: &[TableEntry] = &[
     beside("beside_table4", "table4"),
     beside("beside_table5", "table5"),
     beside("beside_table6", "table6"),
+    table("sensitivity", sensitivity::build),
     table("claims", |of| Ok(claims::build(of))),
     table("skipped_by_rank", |of| Ok(of.repairs().map(skipped_by_rank::build)))
         .drawn(|table, folder| skipped_by_rank::picture(table).draw(folder)),

@@ -95,6 +95,21 @@ fn settings_choose_neurons_as_they_say() {
         assert!((row(label)[1] - mean(label, Trial::distinct_neurons)).abs() < 1e-9, "{label}");
     }
     assert!(bench.path("out/figure6_neurons.csv").is_file(), "neurons are patched again");
+
+    // Settings beside the first: value, and difference from its value.
+    let table = read("sensitivity.csv");
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows.len(), 1 + SETTINGS.len(), "{table}");
+    assert_eq!(
+        rows[0][..4],
+        ["Setting", "SkipAction Rate value", "SkipAction Rate difference", "SkipAction Rate lower"]
+    );
+    let number = |row: usize, cell: usize| rows[row][cell].parse::<f64>().unwrap();
+    for row in 2..rows.len() {
+        assert!((number(row, 2) - (number(row, 1) - number(1, 1))).abs() < 1e-12, "{table}");
+        assert!((number(row, 5) - mean(rows[row][0], |t| t.neurons.len())).abs() < 1e-9, "{table}");
+        assert!(number(row, 3) <= number(row, 2) && number(row, 2) <= number(row, 4), "{table}");
+    }
 }
 
 #[test]

@@ -73,6 +73,11 @@ impl Identity {
         self.methods.get(label).is_some_and(|settings| settings["kind"] == MethodKind::NoEdit.key())
     }
 
+    /// True if the method `label` is MENT, under whatever settings.
+    pub fn is_ment(&self, label: &str) -> bool {
+        self.methods.get(label).is_some_and(|settings| settings["kind"] == MethodKind::Ment.key())
+    }
+
     /// The labels of the methods whose edits stay within a datum (`across_errors = "keep"`).
     pub fn keeping(&self) -> impl Iterator<Item = &str> {
         let keeping = self.settings_of_all().filter(|own| own["across_errors"] == "keep");

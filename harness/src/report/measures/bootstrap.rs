@@ -105,6 +105,46 @@ impl Clusters {
         (0..drawn[0].len()).map(interval).collect()
     }
 
+    /// What `figures` are of all clusters, each once.
+    pub(crate) fn whole<T>(&self, figures: impl FnOnce(&Sums<'_>) -> T) -> T {
+        let sum = |rows: &Vec<f64>| {
+            let mut sums = vec![0.0; self.width];
+            for row in rows.chunks(self.width.max(1)) {
+                sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+            }
+            sums
+        };
+        let strata: Vec<Vec<f64>> = self.strata.iter().map(sum).collect();
+        figures(&Sums { columns: self.columns, strata: &strata })
+    }
+
+    /// Confidence intervals of the figures of each of `methods` and of their differences from those of
+    /// the method `reference`, drawn on the same clusters. `figures` are those of a method in a draw, always
+    /// equally many.
+    pub(crate) fn compared(
+        &self,
+        methods: usize,
+        reference: Option<usize>,
+        figures: impl Fn(&Sums<'_>, usize) -> Vec<Option<f64>> + Sync,
+    ) -> (Vec<Vec<Option<Interval>>>, Vec<Vec<Option<Interval>>>) {
+        let found = self.intervals(|sums| {
+            let own: Vec<Vec<Option<f64>>> =
+                (0..methods).map(|method| figures(sums, method)).collect();
+            let base = reference.map(|reference| own[reference].clone());
+            let difference = |own: &Vec<Option<f64>>| -> Vec<Option<f64>> {
+                let base = base.iter().flatten().chain(std::iter::repeat(&None));
+                own.iter().zip(base).map(|(own, base)| Some((*own)? - (*base)?)).collect()
+            };
+            let differences: Vec<Vec<Option<f64>>> = own.iter().map(difference).collect();
+            own.into_iter().chain(differences).flatten().collect()
+        });
+        let count = (found.len() / methods.max(1) / 2).max(1);
+        let mut of_methods: Vec<Vec<Option<Interval>>> =
+            found.chunks(count).map(<[Option<Interval>]>::to_vec).collect();
+        let differences = of_methods.split_off(methods.min(of_methods.len()));
+        (of_methods, differences)
+    }
+
     /// The sums of one draw. The same number draws the same clusters.
     fn draw(&self, number: u64) -> Vec<Vec<f64>> {
         let mut random = ChaCha8Rng::seed_from_u64(number);
@@ -196,6 +236,23 @@ mod tests {
             vec![Some(full - half)]
         });
         assert_eq!(twice[0].map(|i| (i.low, i.high)), Some((0.0, 0.0)));
+    }
+
+    /// The difference of a method from itself is zero, and from another one it varies with the draws.
+    #[test]
+    fn differences_are_those_of_a_draw() {
+        let share = |sums: &super::Sums<'_>, method: usize| {
+            vec![sums.of(method).next().and_then(|sums| ratio(sums[0], sums[1]))]
+        };
+        let clusters = clusters(400);
+        assert_eq!(clusters.whole(|sums| share(sums, 0)), [Some(0.5)]);
+        let (own, differences) = clusters.compared(2, Some(1), share);
+        let half = own[0][0].unwrap();
+        let less = differences[0][0].unwrap();
+        assert!((less.low - (half.low - 1.0)).abs() < 1e-12, "{less:?} is not {half:?} less 1");
+        assert_eq!(differences[1][0].map(|i| (i.low, i.high)), Some((0.0, 0.0)));
+        let (_, without) = clusters.compared(2, None, share);
+        assert_eq!(without, [[None], [None]]);
     }
 
     #[test]

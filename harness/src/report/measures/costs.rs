@@ -4,13 +4,25 @@
 use crate::edit::Phases;
 use crate::records::Record;
 use crate::records::manifest::Identity;
-use crate::report::measures::bootstrap::{Clusters, ratio};
+use crate::report::measures::bootstrap::{Clusters, Sums, ratio};
 use crate::report::measures::consistency::check_trial;
 use crate::report::measures::frame::{TableOrder, lookup, trials};
 use crate::table::{Better, Column, Format, Group, Interval, Row};
 use anyhow::{Result, ensure};
 use polars::prelude::*;
 use std::collections::HashMap;
+
+/// Figures that settings are compared by, with the direction of better values.
+pub(crate) const HEADLINE: [(&str, Better, Format); 5] = [
+    ("SkipAction Rate", Better::Lower, Format::Percent),
+    ("#PatchedNeuron", Better::Lower, Format::Three),
+    ("distinct neurons", Better::Lower, Format::Three),
+    ("NeuronCost", Better::Lower, Format::Three),
+    ("Kept", Better::Higher, Format::Percent),
+];
+
+/// A method, its figures, and the confidence intervals of their differences from another method's.
+pub(crate) type Differences = (String, Vec<Option<f64>>, Vec<Option<Interval>>);
 
 /// All data sets together.
 pub(crate) const ALL: &str = "All";
@@ -192,6 +204,41 @@ impl Costs {
         };
         let counts: Vec<String> = self.datasets.iter().map(most).collect();
         format!("LLM errors: {}", counts.join(", "))
+    }
+
+    /// The figures of [`HEADLINE`] of each method over all data, and the confidence intervals of their
+    /// differences from those of `reference`, drawn datum by datum within each data set.
+    ///
+    /// # Errors
+    /// If the frame lacks a column.
+    pub(crate) fn against(&self, reference: &str) -> Result<Vec<Differences>> {
+        let columns =
+            ["errors", "nc", "skipped", "solved", "patched", "distinct", "kept", "probed"];
+        let probed = col("kept").is_not_null().cast(DataType::Float64).alias("probed");
+        let frame =
+            self.frame.clone().lazy().with_columns([col("dataset").alias("stratum"), probed]);
+        let place = self.methods.iter().position(|method| method == reference);
+        let clusters = Clusters::of(frame, &self.methods, &columns)?;
+        let figures = |sums: &Sums<'_>, method: usize| -> Vec<Option<f64>> {
+            let mut all = [0.0; 8];
+            for stratum in sums.of(method) {
+                all.iter_mut().zip(stratum).for_each(|(sum, value)| *sum += value);
+            }
+            let [errors, nc, skipped, solved, patched, distinct, kept, probed] = all;
+            vec![
+                ratio(skipped, errors),
+                ratio(patched, solved),
+                ratio(distinct, solved),
+                ratio(nc, errors),
+                ratio(kept, probed),
+            ]
+        };
+        let all = 0..self.methods.len();
+        let own: Vec<Vec<Option<f64>>> =
+            clusters.whole(|sums| all.map(|method| figures(sums, method)).collect());
+        let (_, intervals) = clusters.compared(self.methods.len(), place, figures);
+        let both = self.methods.iter().zip(own).zip(intervals);
+        Ok(both.map(|((method, values), intervals)| (method.clone(), values, intervals)).collect())
     }
 
     /// A column group: one figure, a column a data set.

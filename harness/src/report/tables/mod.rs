@@ -3,6 +3,7 @@
 pub(crate) mod by_class;
 pub(crate) mod neurons;
 pub(crate) mod paper_comparison;
+pub(crate) mod sensitivity;
 pub(crate) mod side_effects;
 pub(crate) mod table1;
 pub(crate) mod table3;

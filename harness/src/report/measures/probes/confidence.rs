@@ -9,13 +9,18 @@ use polars::prelude::*;
 use rayon::prelude::*;
 use std::collections::HashMap;
 
-/// Confidence intervals over all types, drawn subtype by subtype within each type.
+/// Confidence intervals of the measures of Table VI of a method.
+pub(crate) type ProbeIntervals = [Option<Interval>; 5];
+
+/// Confidence intervals over all types, drawn subtype by subtype within each type, by method: of the
+/// measures, and of their differences from those of the method `reference`.
 pub(crate) fn intervals(
     patches: &[&ProbeTrial],
     read: ReadRank,
     costs: &DataFrame,
     methods: &[String],
-) -> Result<HashMap<String, [Option<Interval>; 5]>> {
+    reference: Option<&str>,
+) -> Result<HashMap<String, [ProbeIntervals; 2]>> {
     let names = [
         "G ranks",
         "G rank",
@@ -51,19 +56,20 @@ pub(crate) fn intervals(
     let columns: Vec<Column> = names[..8].iter().enumerate().map(column).collect();
     let frame = costs.hstack(&columns)?.lazy();
     let frame = frame.rename(["type", "subtype"], ["stratum", "cluster"], true);
-    let found = Clusters::of(frame, methods, &names)?.intervals(|sums| {
-        let figures = |method: usize| -> Vec<Option<f64>> {
-            // Means of a type, and then over types; a draw that lacks one has no such figure.
-            let types: Vec<[Option<f64>; 5]> = sums.of(method).map(measures).collect();
-            let over_types = |figure: usize| {
-                let known: Option<Vec<f64>> = types.iter().map(|of| of[figure]).collect();
-                known.and_then(|known| ratio(known.iter().sum(), known.len() as f64))
-            };
-            (0..5).map(over_types).collect()
+    let reference = reference.and_then(|label| methods.iter().position(|own| own == label));
+    let clusters = Clusters::of(frame, methods, &names)?;
+    let (own, differences) = clusters.compared(methods.len(), reference, |sums, method| {
+        // Means of a type, and then over types; a draw that lacks one has no such figure.
+        let types: Vec<[Option<f64>; 5]> = sums.of(method).map(measures).collect();
+        let over_types = |figure: usize| {
+            let known: Option<Vec<f64>> = types.iter().map(|of| of[figure]).collect();
+            known.and_then(|known| ratio(known.iter().sum(), known.len() as f64))
         };
-        (0..methods.len()).flat_map(figures).collect()
+        (0..5).map(over_types).collect()
     });
-    Ok(methods.iter().cloned().zip(found.as_chunks().0.iter().copied()).collect())
+    let five = |found: Vec<Option<Interval>>| found.try_into().unwrap_or_default();
+    let both = own.into_iter().zip(differences).map(|(own, other)| [five(own), five(other)]);
+    Ok(methods.iter().cloned().zip(both).collect())
 }
 
 /// The measures of a type, from its sums.

@@ -9,12 +9,11 @@ use crate::records::manifest::Manifest;
 use crate::records::{CaseName, CaseRecord, ProbeTrial, Record};
 use crate::report::measures::consistency::check_probe_trial;
 use crate::report::measures::frame::Lookup;
-use crate::report::measures::probes::confidence::intervals;
+use crate::report::measures::probes::confidence::{ProbeIntervals, intervals};
 pub(crate) use crate::report::measures::probes::frames::ReadRank;
 use crate::report::measures::probes::frames::{
     ProbeRow, by_probed, means, patch_frame, probe_frame, rows,
 };
-use crate::table::Interval;
 use anyhow::{Context, Result};
 use std::collections::{HashMap, HashSet};
 
@@ -81,8 +80,9 @@ pub(crate) struct ProbeMeans {
     /// Rank error, probability error and number of unrelated probes, by probed subtype and method.
     probed: Lookup,
     patching: Lookup,
-    /// Confidence intervals of the measures of Table VI over all types, by method.
-    intervals: HashMap<String, [Option<Interval>; 5]>,
+    /// Confidence intervals of the measures of Table VI over all types, and of their differences from the
+    /// first MENT's, by method.
+    intervals: HashMap<String, [ProbeIntervals; 2]>,
 }
 
 /// Cases before any edit.
@@ -171,7 +171,8 @@ impl ProbeMeans {
             means(&probe_frame(&rows)?, &PROBE)
         };
         let costs = patch_frame(&patches, &quotas)?;
-        let intervals = intervals(&patches, read, &costs, &methods)?;
+        let reference = identity.first_ment();
+        let intervals = intervals(&patches, read, &costs, &methods, reference.as_deref())?;
         Ok(Some(Self {
             scopes: types.into_iter().chain([OVERALL.to_string()]).collect(),
             subtypes,
@@ -214,8 +215,13 @@ impl ProbeMeans {
 
     /// Confidence intervals of the measures of Table VI over all types: MAE of rank and probability on
     /// related and on unrelated samples, and NeuronCost.
-    pub(crate) fn intervals(&self, method: &str) -> [Option<Interval>; 5] {
-        self.intervals.get(method).copied().unwrap_or_default()
+    pub(crate) fn intervals(&self, method: &str) -> ProbeIntervals {
+        self.intervals.get(method).copied().unwrap_or_default()[0]
+    }
+
+    /// Confidence intervals of the differences of these measures from those of the first MENT.
+    pub(crate) fn differences(&self, method: &str) -> ProbeIntervals {
+        self.intervals.get(method).copied().unwrap_or_default()[1]
     }
 }
 
