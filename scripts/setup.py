@@ -2,7 +2,7 @@
 """Make a clone ready to build and run: libtorch, the tools and the models, all pinned by hash.
 
 Needs Python 3.9 or newer with pip, and nothing else. Every download goes through pip, so pip's own
-settings say from where. A artifact that is ready is left alone; any other is made in a scratch folder
+settings say from where. An artifact that is ready is left alone; any other is made in a scratch folder
 and renamed into place, so an interrupted run leaves nothing half made.
 
 MENT_CACHE may name a folder outside the clone: wheels and finished artifacts are then kept there, the
@@ -85,7 +85,7 @@ def clear(path):
 
 
 def make(artifact, home, scratch):
-    """Download and build a artifact, and rename it to `home`."""
+    """Download and build an artifact, and rename it to `home`."""
     free_mb = shutil.disk_usage(scratch).free // 10**6
     if free_mb < artifact.disk_mb:
         where = CACHE or ROOT
@@ -103,7 +103,7 @@ def make(artifact, home, scratch):
 
 
 def ensure(artifact, scratch):
-    """Put a artifact in place, and before it those that it needs."""
+    """Put an artifact in place, and before it those that it needs."""
     if artifact.ready:
         return
     for name in artifact.needs:
