@@ -79,9 +79,9 @@ impl KnConfig {
 pub enum DoubledPositions {
     /// The last position of each prompt, as in the original's code. Such an edit is no change of the
     /// weights, so it cannot be kept as a patch.
-    #[default]
     Last,
     /// Every position: the column is added to itself. The only choice before this key existed.
+    #[default]
     All,
 }
 

@@ -32,8 +32,8 @@ fn config(methods: &str) -> String {
 fn everything() -> String {
     let mut methods = String::from(
         "[[no_edit]]\n[[kn]]\nlabel = \"KN (step=1)\"\nsteps = 1\nshare = 0.1\nthreshold = 0.1\n\
-         [[kn]]\nlabel = \"KN everywhere\"\nsteps = 4\nshare = 0.1\nthreshold = 0.02\nparallel.own = true\n\
-         positions = \"all\"\n[[kn]]\nsteps = 4\nlabel = \"KN\"\nshare = 0.1\nthreshold = 0.02\nparallel.own = true\n[[ment]]\n",
+         [[kn]]\nlabel = \"KN at the end\"\nsteps = 4\nshare = 0.1\nthreshold = 0.02\nparallel.own = true\n\
+         positions = \"last\"\n[[kn]]\nsteps = 4\nlabel = \"KN\"\nshare = 0.1\nthreshold = 0.02\nparallel.own = true\n[[ment]]\n",
     );
     for (label, departure) in VARIANTS {
         methods += &format!("[[ment]]\nlabel = {label:?}\n{departure}\n");
