@@ -59,12 +59,15 @@ fn counted(
     by_class.table(repairs, observed)
 }
 
-/// The figure of `table`.
+/// The figure of `table`, by patches or by distinct neurons.
 pub(crate) fn picture(table: &Table) -> Panels {
-    Panels::of(
-        table,
-        "Proportions of #PatchedNeuron among edits",
-        "neurons patched by an edit; n edits",
-        "no edit",
-    )
+    let (title, across) = if table.name == NEURONS {
+        (
+            "Proportions of the number of distinct neurons among edits",
+            "neurons of an edit, each counted once; n edits",
+        )
+    } else {
+        ("Proportions of #PatchedNeuron among edits", "patches of an edit; n edits")
+    };
+    Panels::of(table, title, across, "no edit")
 }

@@ -71,7 +71,7 @@ fn table(
     };
     Some(Table {
         name: "sensitivity",
-        title: format!("Sensitivity: settings of MENT against {reference}."),
+        title: format!("Sensitivity: settings of MENT compared with `{reference}`."),
         stub: "Setting",
         groups: known.iter().map(group).collect(),
         rows: found.iter().map(row).collect(),
