@@ -70,6 +70,10 @@ verify *args: build
 calibrate *args: build
     cargo run --quiet -- run configs/calibration.toml "$@"
 
+# The same settings on a benchmark that no table reports.
+calibrate-probing *args: build
+    cargo run --quiet -- run configs/calibration-probing.toml "$@"
+
 # Those of Knowledge Neurons.
 calibrate-kn *args: build
     cargo run --quiet -- run configs/calibration-kn.toml "$@"
