@@ -4,6 +4,7 @@ use ment::config::Quantity;
 use ment::edit::{Applied, ColumnDelta, Edit, Neuron, Reach};
 use ment::engine::block::{block, contribution};
 use ment::engine::forward::{logits, logits_with_weights_edited};
+use ment::engine::gradient::gradients;
 use ment::engine::integrated_gradients::{PathPoint, integrated_gradients};
 use ment::engine::probe::Probes;
 use ment::engine::prompt_end::PromptEnd;
@@ -315,4 +316,41 @@ fn integrated_gradients_are_complete() {
     let change = whole - without;
     assert!(change.abs() > 1e-6, "nothing to explain: {change:.2e}");
     assert!((sum - change).abs() < 1e-3 * change.abs(), "{sum:.6e} is not {change:.6e}");
+}
+
+/// The gradient of a logit with respect to the FFN output at the last position, along a direction, is the
+/// difference of the logit under two small edits of that position only.
+#[test]
+fn output_gradients_are_directional_derivatives() {
+    for family in FAMILIES {
+        let model = model(family);
+        let model = model.as_ref();
+        let ids = ids(8, 5, model);
+        let trace = Trace::new(model, &Sequences::one(&ids), Edit::none());
+        let mut along = Vec::new();
+        gradients(model, &trace, (7, 3), Quantity::Logit, 0, |of| {
+            let active = of.post_activation.select(1, -1).squeeze_dim(0);
+            let index = i64::try_from(active.abs().argmax(0, false)).unwrap();
+            let neuron = Neuron { layer: of.layer, index: index as usize };
+            let phase = Tensor::arange(model.spec().d_model as i64, (Kind::Float, Device::Cpu));
+            let delta = (phase * 0.7).sin() * 0.01;
+            let change = active.double_value(&[index]) * &delta;
+            let gradient = of.output_gradient.select(1, -1).squeeze_dim(0);
+            along.push((neuron, delta, (gradient * change).sum(Kind::Float).double_value(&[])));
+        });
+        assert_eq!(along.len(), model.spec().layers);
+        for (neuron, delta, expected) in along {
+            let logit = |sign: f64| {
+                let delta = &delta * sign;
+                let edit = Edit(vec![ColumnDelta { neuron, delta, reach: Reach::End }]);
+                logits_with_weights_edited(model, &ids, &edit).double_value(&[3])
+            };
+            let found = (logit(1.0) - logit(-1.0)) / 2.0;
+            let bound = 0.02 * expected.abs() + 2e-5;
+            assert!(
+                (found - expected).abs() < bound,
+                "{family}, {neuron:?}: {found} and {expected}"
+            );
+        }
+    }
 }
