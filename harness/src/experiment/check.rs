@@ -1,6 +1,6 @@
 //! `ment check`: what a config asks for, and whether it can be had, before any model is loaded.
 
-use crate::config::{Config, KnConfig, MethodConfig};
+use crate::config::{Config, KnConfig, MethodConfig, ProbingConfig};
 use crate::data::benchmark::{Benchmark, Place};
 use crate::data::dataset::Dataset;
 use crate::data::paper;
@@ -23,7 +23,7 @@ pub fn check(config: &Config) -> Result<String> {
     let probed = config
         .probing
         .as_ref()
-        .map(|settings| anyhow::Ok((settings, Benchmark::load(&settings.from)?)))
+        .map(|settings| anyhow::Ok((settings, probed(settings)?)))
         .transpose()?;
     if config.needs_encoder() {
         encoder(&config.retrieval.encoder)?;
@@ -87,6 +87,23 @@ pub(crate) fn loadable(config: &Config, device: tch::Device) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The benchmark of `[probing]`.
+///
+/// # Errors
+/// If it cannot be read, or has fewer demonstrations than the config asks for.
+pub(crate) fn probed(settings: &ProbingConfig) -> Result<Benchmark> {
+    let benchmark = Benchmark::load(&settings.from)?;
+    let known = benchmark.subtypes.iter().map(|subtype| subtype.demonstrations.len()).min();
+    let (known, wanted) = (known.unwrap_or(0), settings.demonstrations.unwrap_or(0));
+    if wanted > known {
+        return Err(InputError::new(format!(
+            "probing.demonstrations = {wanted}, and the benchmark {} has {known}",
+            settings.from.display()
+        )));
+    }
+    Ok(benchmark)
 }
 
 /// Checks that the sentence encoder can be loaded, as far as its configs and headers tell; without libtorch,

@@ -209,6 +209,16 @@ fn a_run_goes_on_with_more_cases_and_methods() {
 }
 
 #[test]
+fn more_demonstrations_than_there_are_are_refused() {
+    let bench = tiny();
+    bench.config(&config("demonstrations = 9\n", "[[ment]]\n"));
+    let assert = bench.ment(&["check", "config.toml"]).assert().code(2).stdout("");
+    let message = bench::stderr(&assert, bench.folder.path());
+    assert!(message.contains("probing.demonstrations = 9, and the benchmark"), "{message}");
+    assert_eq!(message, bench.refused());
+}
+
+#[test]
 fn a_limit_is_refused() {
     let bench = tiny();
     let sample = crate::support::root().join("benchmark/conala/sample");

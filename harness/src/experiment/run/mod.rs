@@ -20,7 +20,6 @@ use self::probing::{Probing, Surroundings};
 use self::resume::Done;
 use self::strict::Weights;
 use crate::config::{Config, ProbingConfig, Shard};
-use crate::data::benchmark::Benchmark;
 use crate::data::dataset::{Dataset, SourceFile};
 use crate::engine::device;
 use crate::experiment::check;
@@ -171,7 +170,7 @@ fn probe(
     place: &RunOptions<'_>,
     purpose: Purpose,
 ) -> Result<Option<Forecast>> {
-    let benchmark = Benchmark::load(&settings.from)?;
+    let benchmark = check::probed(settings)?;
     let datasets = check::datasets(config)?;
     let loaded = load(config, device)?;
     let (surroundings, encoder) = if config.needs_parallel_prompts() {
