@@ -105,7 +105,7 @@ impl Clusters {
         (0..drawn[0].len()).map(interval).collect()
     }
 
-    /// What `figures` are of all clusters, each once.
+    /// Figures of all clusters, each counted once.
     pub(crate) fn whole<T>(&self, figures: impl FnOnce(&Sums<'_>) -> T) -> T {
         let sum = |rows: &Vec<f64>| {
             let mut sums = vec![0.0; self.width];
