@@ -104,16 +104,17 @@ fn settings_choose_neurons_as_they_say() {
         rows[0][..4],
         ["Setting", "SkipAction Rate value", "SkipAction Rate difference", "SkipAction Rate lower"]
     );
-    let number = |row: usize, cell: usize| rows[row][cell].parse::<f64>().unwrap();
-    for row in 2..rows.len() {
-        assert!((number(row, 2) - (number(row, 1) - number(1, 1))).abs() < 1e-12, "{table}");
-        let patches = mean(rows[row][0], |t| t.neurons.len());
+    let number = |row: &[&str], cell: usize| row[cell].parse::<f64>().unwrap();
+    let first = number(&rows[1], 1);
+    for row in &rows[2..] {
+        assert!((number(row, 2) - (number(row, 1) - first)).abs() < 1e-12, "{table}");
         // A setting that solves nothing has no patches, and a single datum has no interval.
-        match rows[row][5] {
+        let patches = mean(row[0], |t| t.neurons.len());
+        match row[5] {
             "" => assert!(patches.is_nan(), "{table}"),
             _ => assert!((number(row, 5) - patches).abs() < 1e-9, "{table}"),
         }
-        if !rows[row][3].is_empty() {
+        if !row[3].is_empty() {
             let (low, difference, high) = (number(row, 3), number(row, 2), number(row, 4));
             assert!(low <= difference && difference <= high, "{table}");
         }

@@ -17,6 +17,9 @@ const ROWS: usize = 2000;
 /// Share of the draws below an interval, and above it.
 const TAIL: f64 = 0.025;
 
+/// Confidence intervals of the figures of each method.
+pub(crate) type FigureIntervals = Vec<Vec<Option<Interval>>>;
+
 /// Sums that figures are computed from: one row per cluster, the columns of all methods side by side.
 pub(crate) struct Clusters {
     /// Columns of a method.
@@ -126,7 +129,7 @@ impl Clusters {
         methods: usize,
         reference: Option<usize>,
         figures: impl Fn(&Sums<'_>, usize) -> Vec<Option<f64>> + Sync,
-    ) -> (Vec<Vec<Option<Interval>>>, Vec<Vec<Option<Interval>>>) {
+    ) -> (FigureIntervals, FigureIntervals) {
         let found = self.intervals(|sums| {
             let own: Vec<Vec<Option<f64>>> =
                 (0..methods).map(|method| figures(sums, method)).collect();
@@ -139,7 +142,7 @@ impl Clusters {
             own.into_iter().chain(differences).flatten().collect()
         });
         let count = (found.len() / methods.max(1) / 2).max(1);
-        let mut of_methods: Vec<Vec<Option<Interval>>> =
+        let mut of_methods: FigureIntervals =
             found.chunks(count).map(<[Option<Interval>]>::to_vec).collect();
         let differences = of_methods.split_off(methods.min(of_methods.len()));
         (of_methods, differences)
