@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// `[[kn]]`: one setting of Knowledge Neurons (Dai et al. 2022), adapted to a generative model: its
 /// prompts are parallel ones, retrieved, that go on with the same token. The paper under study says
 /// little about the adaptation; each choice is a key here. The defaults are the original's code, where
-/// where it has the setting, except the share: `configs/calibration-kn.toml` compares them with others.
+/// it has the setting, except the share: `configs/calibration-kn.toml` compares them with others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KnConfig {
@@ -79,9 +79,9 @@ impl KnConfig {
 pub enum DoubledPositions {
     /// The last position of each prompt, as in the original's code. Such an edit is no change of the
     /// weights, so it cannot be kept as a patch.
+    #[default]
     Last,
     /// Every position: the column is added to itself. The only choice before this key existed.
-    #[default]
     All,
 }
 

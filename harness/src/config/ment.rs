@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 /// each change one of them: `[loc.-actv]` and `[loc.-rand]` are `locate.score`; `[est.-onehot]` and
 /// `[est.-switch]` are `estimate.virtual_distribution`, `[est.-pathway]` is `estimate.pathways`;
 /// `[plan-rank]`, `[plan-prob]` and `[plan-score]` are `plan`. The paper leaves several choices open; each is
-/// a key here, and the defaults are what the committed calibration supports (`configs/calibration.toml`).
+/// a key here. The defaults are the setting `paper` of the committed calibration (`configs/calibration.toml`):
+/// nearest to the paper's figures, and each neuron is patched at most once, as the paper counts them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MentConfig {
@@ -45,7 +46,7 @@ impl Default for MentConfig {
             estimate: Estimate::default(),
             plan: Plan::default(),
             replan: Replan::default(),
-            repeat: Some(true),
+            repeat: Some(false),
             across_errors: AcrossErrors::default(),
         }
     }
@@ -257,7 +258,7 @@ impl Default for Estimate {
             virtual_distribution: Virtual::default(),
             distribution: Distribution::default(),
             normalize: Normalize::default(),
-            coefficient: Coefficient(0.25),
+            coefficient: Coefficient(1.0),
             combine: Combine::default(),
             input_side: false,
             depth: Depth::default(),
