@@ -415,6 +415,16 @@ from = "benchmark/conala/sample"
         assert_eq!(config.dataset[0].query.0, "# {input}\n");
     }
 
+    /// The default is the setting that the calibration chose, by its label there.
+    #[test]
+    fn the_default_is_the_setting_paper_of_the_calibration() {
+        let calibration = include_str!("../../../configs/calibration.toml");
+        let methods = Config::parse(calibration).unwrap().methods;
+        let chosen = methods.iter().find(|method| method.label() == "1, once").unwrap();
+        let renamed = MentConfig { label: "1, once".into(), ..MentConfig::default() };
+        assert_eq!(*chosen, MethodConfig::Ment(renamed));
+    }
+
     /// Every kind is read from its key, written to it, and has a row.
     #[test]
     fn every_kind_of_method_is_listed() {

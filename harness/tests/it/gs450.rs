@@ -55,7 +55,7 @@ fn is_checked_without_a_model() {
         String::from_utf8_lossy(&assert.get_output().stdout).into_owned()
     };
     insta::assert_snapshot!(check(VERSIONS[1]));
-    assert_eq!(check(VERSIONS[0]).replace("1.0.0", "2.0.0"), check(VERSIONS[1]));
+    assert_eq!(check(VERSIONS[0]).replace("1.0.0", "2.0.1"), check(VERSIONS[1]));
 }
 
 /// Demonstrations of a type serve the subtypes that have none of their own.

@@ -7,19 +7,13 @@ use std::collections::BTreeMap;
 
 /// Settings that differ in the choice of neurons, with steps so small that one patch seldom suffices.
 const SETTINGS: [(&str, &str); 7] = [
-    ("once", "repeat = false\n"),
-    ("again", ""),
-    ("planned", "repeat = false\nreplan = \"once\"\n"),
-    ("best", "replan = \"once\"\n"),
-    ("mean", "estimate.combine = \"average\"\n"),
-    (
-        "fixed",
-        "repeat = false\nquota = 3\nlocate.score = \"fixed\"\nlocate.neurons = [[1, 5], [0, 2], [2, 7]]\n",
-    ),
-    (
-        "pathways",
-        "repeat = false\nestimate.pathways = 0.25\nestimate.pathway_rule = \"contribution\"\n",
-    ),
+    ("once", ""),
+    ("again", "repeat = true\n"),
+    ("planned", "replan = \"once\"\n"),
+    ("best", "repeat = true\nreplan = \"once\"\n"),
+    ("mean", "repeat = true\nestimate.combine = \"average\"\n"),
+    ("fixed", "quota = 3\nlocate.score = \"fixed\"\nlocate.neurons = [[1, 5], [0, 2], [2, 7]]\n"),
+    ("pathways", "estimate.pathways = 0.25\nestimate.pathway_rule = \"contribution\"\n"),
 ];
 
 fn config(settings: &[(&str, &str)]) -> String {

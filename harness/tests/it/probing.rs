@@ -165,7 +165,7 @@ fn what_methods_share_changes_none_of_them() {
     let methods = [
         of("MENT", ""),
         of("one-hot", "estimate.virtual_distribution = \"one_hot\""),
-        of("three", "candidates = 3"),
+        of("three", "candidates = 3\nquota = 3"),
         of("activation", "locate.score = \"activation\""),
         of("score", "plan = \"score\""),
         "[[no_edit]]\n".to_string(),

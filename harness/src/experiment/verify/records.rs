@@ -147,8 +147,8 @@ impl<'r> RecordIndex<'r> {
             };
             let nudged = case.nudged == Some(true);
             let met = nudged
-                || (case.before.target_rank, case.before.argmax)
-                    == (trial.before.target_rank, trial.before.argmax);
+                || case.before.argmax == trial.before.argmax
+                    && same_rank(case.before.target_rank, trial.before.target_rank);
             if case.dropped || case.target != trial.target || !met || !probes.is_whole() {
                 found.push(format!("{}: not of its case, or not whole", trial.id));
             }
@@ -189,5 +189,23 @@ impl<'r> RecordIndex<'r> {
             }
         }
         Check::of("predictions", format!("{count} predictions"), &found)
+    }
+}
+
+/// True if two passes gave a target the same rank. On a GPU, passes over batches of different sizes round
+/// differently, which may move a target by a place among thousands of tokens of nearly no probability. So ranks
+/// may differ by 1 %: the first hundred, which the tables distinguish, not at all.
+fn same_rank(one: u32, other: u32) -> bool {
+    one.abs_diff(other) <= one.min(other) / 100
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same_rank;
+
+    #[test]
+    fn only_a_high_rank_may_be_off_by_rounding() {
+        assert!(same_rank(7, 7) && same_rank(6178, 6179) && same_rank(12_729, 12_728));
+        assert!(!same_rank(7, 8) && !same_rank(99, 100) && !same_rank(6178, 6300));
     }
 }

@@ -64,7 +64,25 @@ fn is_called(entry: &toml::Value, label: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::one;
-    use crate::config::MethodConfig;
+    use crate::config::{Config, MentConfig, MethodConfig};
+
+    /// `ment` is the setting that the calibration chose for repairs, by its label there; `paper` that of the
+    /// experiments.
+    #[test]
+    fn the_settings_are_those_of_the_calibration() {
+        let calibration = include_str!("../../../../configs/calibration.toml");
+        let calibrated: Config = toml::from_str(calibration).unwrap();
+        let chosen = |label: &str| {
+            let found = calibrated.methods.iter().find(|method| method.label() == label);
+            let Some(MethodConfig::Ment(ment)) = found else { panic!("{label} is not MENT") };
+            ment.clone()
+        };
+        for (method, label) in [("ment", "0.25, again, last, upper half"), ("paper", "1, once")] {
+            let config = one(method, &[]).unwrap();
+            let own = MentConfig { label: method.into(), ..chosen(label) };
+            assert_eq!(config.methods, [MethodConfig::Ment(own)]);
+        }
+    }
 
     #[test]
     fn methods_are_chosen_by_name_and_set_by_lines() {

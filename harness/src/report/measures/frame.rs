@@ -2,6 +2,7 @@
 
 use crate::data::dataset::DatasetName;
 use crate::edit::Outcome;
+use crate::records::manifest::Identity;
 use crate::records::{ErrorTrial, Record};
 use anyhow::Result;
 use polars::prelude::*;
@@ -14,9 +15,9 @@ pub(crate) struct TableOrder {
 }
 
 impl TableOrder {
-    /// Data sets in the paper's order; the unedited model first, then methods as in `known`, and any
-    /// others as recorded.
-    pub(crate) fn of<'k>(records: &[Record], known: impl Iterator<Item = &'k str>) -> Self {
+    /// Data sets in the paper's order; the unedited model of `identity` first, then its methods, and any
+    /// others as recorded. A shard that continues another may record a method before the model.
+    pub(crate) fn of(records: &[Record], identity: &Identity) -> Self {
         let mut order = Self { datasets: Vec::new(), methods: Vec::new() };
         for record in records {
             let Record::Prediction(prediction) = record else { continue };
@@ -28,9 +29,10 @@ impl TableOrder {
             }
         }
         order.datasets.sort();
-        let known: HashMap<&str, usize> = known.zip(1..).collect();
+        let known = std::iter::once(identity.model()).chain(identity.labels());
+        let known: HashMap<&str, usize> = known.zip(0..).collect();
         let place = |method: &String| known.get(method.as_str()).copied().unwrap_or(usize::MAX);
-        order.methods.get_mut(1..).unwrap_or_default().sort_by_key(place);
+        order.methods.sort_by_key(place);
         order
     }
 }
@@ -103,4 +105,35 @@ pub(crate) fn lookup(frame: &DataFrame, columns: &[&str]) -> Result<Lookup> {
         found.insert(key, values);
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TableOrder;
+    use crate::records::manifest::Identity;
+    use crate::records::{PredictionRecord, Record};
+
+    /// A shard that continues another one records methods of data whose model row stands in a later file.
+    #[test]
+    fn the_unedited_model_comes_first_wherever_it_is_recorded() {
+        let identity: Identity = serde_json::from_value(serde_json::json!({
+            "config": { "model": { "label": "model" } },
+            "methods": { "KN": {}, "MENT": {} },
+            "device": "cpu",
+            "contents": {},
+        }))
+        .unwrap();
+        let record = |method: &str| {
+            Record::Prediction(PredictionRecord {
+                dataset: "conala".parse().unwrap(),
+                datum: 0,
+                method: method.into(),
+                predicted: Vec::new(),
+                predicted_text: String::new(),
+            })
+        };
+        let records = ["MENT", "KN", "model", "older"].map(record);
+        let order = TableOrder::of(&records, &identity);
+        assert_eq!(order.methods, ["model", "KN", "MENT", "older"]);
+    }
 }

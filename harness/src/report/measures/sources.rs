@@ -24,7 +24,7 @@ impl<'r> Sources<'r> {
     /// # Errors
     /// If the records contradict each other.
     pub(crate) fn of(records: &'r [Record], manifest: &'r Manifest) -> Result<Self> {
-        let order = TableOrder::of(records, manifest.identity.labels());
+        let order = TableOrder::of(records, &manifest.identity);
         let predicted = !order.methods.is_empty();
         let (scores, (costs, repairs)) = rayon::join(
             || predicted.then(|| scores(records)).transpose(),
