@@ -19,7 +19,7 @@ fn run(name: &str) -> TempDir {
 fn printed(folder: &TempDir) -> String {
     let assert = ment().arg("report").arg(folder.path()).assert().success();
     let stdout = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
-    stdout.split("\nwritten:").next().unwrap().to_string()
+    stdout.split("\nfolder ").next().unwrap().to_string()
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn a_run_repairs_errors_and_prints_table_three() {
     let bench = Bench::tiny();
     let assert = bench.run("out").success();
     let stdout = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
-    for part in ["Table III", "CoNaLa", "tiny", "+ MENT", "Δ MENT", "table3.md", "trials.jsonl"] {
+    for part in ["Table III", "CoNaLa", "tiny", "+ MENT", "Δ MENT", "out/report.html"] {
         assert!(stdout.contains(part), "{part} is not in\n{stdout}");
     }
     let records = bench.records("out");

@@ -160,8 +160,7 @@ pub fn study(args: &StudyArgs) -> Result<()> {
 fn report_study(folder: &Path) -> Result<()> {
     let (tables, files) = crate::experiment::study::report(folder)?;
     print_tables(tables.iter());
-    println!("written:");
-    list(&files);
+    print_closing(folder, &files);
     Ok(())
 }
 
@@ -198,11 +197,22 @@ pub fn report(folder: &Path, wanted: &[String]) -> Result<()> {
     for deviation in &report.deviations {
         println!("· {deviation}");
     }
-    println!("\nwritten:");
-    list(&report.files);
-    println!("from:");
-    list(&crate::records::store::record_files(folder)?);
+    print_closing(folder, &report.files);
+    let folder = folder.display();
+    println!("next    `ment verify {folder}` checks it; `ment report {folder} OTHER` compares it");
     Ok(())
+}
+
+/// The lines after the tables: where everything is, and the page to open. The files are not listed, because
+/// their names would push the tables off the screen.
+fn print_closing(folder: &Path, files: &[PathBuf]) {
+    let folder = folder.display();
+    println!("\nfolder  {folder} ({} files beside the records)", files.len());
+    if let Some(page) =
+        files.iter().find(|file| file.extension().is_some_and(|kind| kind == "html"))
+    {
+        println!("page    {}", page.display());
+    }
 }
 
 fn list(files: &[PathBuf]) {
