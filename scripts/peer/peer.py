@@ -199,16 +199,18 @@ class Peer:
     def plan(self, predict, ids, logits, neurons, columns: list[Column], request: Json) -> Json:
         """Tries all, commits the best, until the target is the argmax or the quota is spent."""
         target, argmax, chosen = request["target"], logits.argmax().item(), []
+        left = list(zip(neurons, columns))  # each neuron is patched at most once
         with ExitStack() as committed:
             while rank(logits, target) > 1 and len(chosen) < request["quota"]:
                 tried = []
-                for column in columns:
+                for _, column in left:
                     with edited([column]):
                         tried.append(predict(ids)[0].clone())
                 standings = [standing(after, target, argmax) for after in tried]
                 best = standings.index(min(standings))
-                committed.enter_context(edited([columns[best]]))
-                chosen.append(neurons[best])
+                neuron, column = left.pop(best)
+                committed.enter_context(edited([column]))
+                chosen.append(neuron)
                 logits = tried[best]
         answer = {"argmax": argmax, "candidates": neurons, "neurons": chosen, "rounds": len(chosen)}
         answer |= {"rank": rank(logits, target), "probability": probability(logits, target)}

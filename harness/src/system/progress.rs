@@ -1,8 +1,13 @@
-//! Progress bars with an ETA, on stderr; hidden when stderr is no terminal.
+//! Progress on stderr with an ETA: a bar in a terminal, elsewhere a line every half minute.
 
 use crate::system::log::BARS;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle, WeakProgressBar};
+use std::io::{self, IsTerminal};
+use std::thread;
 use std::time::Duration;
+
+/// Time between two lines where stderr is no terminal.
+const BETWEEN_LINES: Duration = Duration::from_secs(30);
 
 /// A bar over `length` items of `what`.
 pub(crate) fn bar(what: &str, length: usize) -> ProgressBar {
@@ -13,5 +18,49 @@ pub(crate) fn bar(what: &str, length: usize) -> ProgressBar {
     let bar = BARS.add(ProgressBar::new(length as u64));
     let bar = bar.with_style(style).with_prefix(what.to_string());
     bar.enable_steady_tick(Duration::from_millis(200));
+    if !io::stderr().is_terminal() {
+        print_lines(bar.downgrade());
+    }
     bar
+}
+
+/// Prints the state of `bar` from time to time until it ends, for logs of jobs without a terminal.
+fn print_lines(bar: WeakProgressBar) {
+    thread::spawn(move || {
+        loop {
+            thread::sleep(BETWEEN_LINES);
+            match bar.upgrade() {
+                Some(bar) if !bar.is_finished() => eprintln!("{}", line(&bar)),
+                _ => break,
+            }
+        }
+    });
+}
+
+/// The state of `bar` as a line.
+fn line(bar: &ProgressBar) -> String {
+    let (done, length) = (bar.position(), bar.length().unwrap_or_default());
+    let elapsed = HumanDuration(bar.elapsed());
+    let rest = match done {
+        0 => String::new(),
+        _ => format!(", ETA {}", HumanDuration(bar.eta())),
+    };
+    format!("{}: {done} of {length} after {elapsed}{rest}; {}", bar.prefix(), bar.message())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::line;
+    use indicatif::ProgressBar;
+
+    #[test]
+    fn a_line_says_what_is_done_and_what_is_at_hand() {
+        let bar = ProgressBar::hidden().with_prefix("repair").with_message("MENT on conala 3");
+        bar.set_length(396);
+        let start = "repair: 0 of 396 after 0 seconds; MENT on conala 3";
+        assert_eq!(line(&bar), start);
+        bar.inc(34);
+        let after = line(&bar);
+        assert!(after.starts_with("repair: 34 of 396 after 0 seconds, ETA "), "{after}");
+    }
 }
