@@ -20,7 +20,7 @@ SOLVED = 0.95
 
 def table(run, name):
     """The rows of a table by label, each a dictionary from heading to number."""
-    with open(run / f"{name}.csv", newline="", encoding="utf-8") as file:
+    with open(run / f"tables/{name}.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     label = next(iter(rows[0]))
     number = lambda cell: float(cell) if cell else None

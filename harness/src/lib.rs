@@ -45,7 +45,7 @@
 //! ```no_run
 //! let run = ment::records::store::read("results/patching".as_ref())?;
 //! for table in ment::report::tables(&run.records, &run.manifest)? {
-//!     println!("{}", table.terminal(100));
+//!     println!("{}", table.terminal(100, false));
 //! }
 //! # anyhow::Ok(())
 //! ```

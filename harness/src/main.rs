@@ -25,6 +25,8 @@ fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<()> {
     match command {
+        Command::Init { dir } => ment::cli::command::init(&dir),
+        Command::Models { what } => ment::cli::command::models(what.as_ref()),
         Command::Run(args) => ment::cli::command::run(args),
         Command::Check(args) => ment::cli::command::check(&args),
         Command::Report { run, other: Some(other), out, .. } => {

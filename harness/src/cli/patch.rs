@@ -7,8 +7,8 @@ use std::path::PathBuf;
 /// Folder of a model, and the device it runs on.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// Model, a Hugging Face folder.
-    #[arg(long, value_name = "DIR", default_value = ".models/smollm2-135m-instruct")]
+    /// Model: a folder in Hugging Face layout, a name of `ment models`, or an id of the Hugging Face hub.
+    #[arg(long, value_name = "MODEL", default_value = "smollm2-135m")]
     pub model: PathBuf,
     /// Device: cpu or cuda:N.
     #[arg(long, default_value = "cpu")]

@@ -1,5 +1,7 @@
-//! Data sets, the benchmark of generalization and specificity, and the figures of the paper.
+//! What a run reads: data sets, the benchmark of generalization and specificity, models, and the figures of
+//! the paper.
 
 pub mod benchmark;
 pub mod dataset;
+pub mod model_folder;
 pub(crate) mod paper;

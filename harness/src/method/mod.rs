@@ -99,6 +99,11 @@ pub trait Method {
     fn kind(&self) -> MethodKind;
     /// True if edits pile up within a datum.
     fn keeps_edits(&self) -> bool;
+    /// True if a repair takes many times as long as one by other methods. Slow methods are run last, so that
+    /// the results of the others are there early.
+    fn is_slow(&self) -> bool {
+        false
+    }
     /// True if it back-propagates through the datum's own sequence; graphs are then kept.
     fn differentiates_the_datum(&self) -> bool;
     /// Tries to make the target of `error` the argmax.

@@ -4,7 +4,7 @@ use crate::records::Record;
 use crate::records::manifest::Manifest;
 use crate::report::claims;
 use crate::report::figures::{
-    figure6, gain_by_place, layers, phases, skipped_by_rank, time_by_length, tradeoff,
+    comparison, figure6, gain_by_place, layers, phases, skipped_by_rank, time_by_length, tradeoff,
 };
 use crate::report::measures::Material;
 use crate::report::tables::{
@@ -67,10 +67,10 @@ const ENTRIES: &[TableEntry] = &[
     table("table6_subtypes", |of| Ok(of.sources.probes.as_ref().map(table6::by_subtype))),
     table("table6_readings", |of| Ok(of.sources.probes.as_ref().map(table6::readings))),
     beside("beside_table1", "table1"),
-    beside("beside_table3", "table3"),
-    beside("beside_table4", "table4"),
-    beside("beside_table5", "table5"),
-    beside("beside_table6", "table6"),
+    beside("beside_table3", "table3").drawn(comparison::by_group),
+    beside("beside_table4", "table4").drawn(comparison::by_group),
+    beside("beside_table5", "table5").drawn(comparison::by_group),
+    beside("beside_table6", "table6").drawn(comparison::by_column),
     table("sensitivity", sensitivity::build),
     table("claims", |of| Ok(claims::build(of))),
     table("skipped_by_rank", |of| Ok(of.repairs().map(skipped_by_rank::build)))

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 /// Writes `content` to `path`, in place of what is there. Nobody ever reads half of it.
@@ -11,6 +11,31 @@ use tempfile::NamedTempFile;
 /// If the folder does not exist or cannot be written; the error names the file.
 pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
     replace(path, content).with_context(|| format!("{}: cannot be written", path.display()))
+}
+
+/// Writes `content` to the file `name` in the folder `part` of a run, makes that folder, and returns the file.
+/// Earlier versions wrote all files beside the records: one of this name, which would be out of date, is
+/// removed there.
+///
+/// # Errors
+/// If a folder cannot be made or written.
+pub(crate) fn write_part(
+    run: &Path,
+    part: &str,
+    name: &str,
+    content: impl AsRef<[u8]>,
+) -> Result<PathBuf> {
+    let folder = run.join(part);
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("{}: cannot be made", folder.display()))?;
+    let path = folder.join(name);
+    write(&path, content)?;
+    match std::fs::remove_file(run.join(name)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{}: cannot be removed", run.join(name).display()))
+        }
+        _ => Ok(path),
+    }
 }
 
 /// Does what [`write()`] does, for callers with a message of their own.
@@ -65,7 +90,7 @@ fn beside(path: &Path) -> io::Result<NamedTempFile> {
 
 #[cfg(test)]
 mod tests {
-    use super::write;
+    use super::{write, write_part};
 
     #[test]
     fn a_file_is_replaced_and_nothing_is_left_beside_it() {
@@ -76,5 +101,15 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "b");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         write(&folder.path().join("none/table.md"), "a").unwrap_err();
+    }
+
+    #[test]
+    fn a_file_of_the_old_layout_gives_way() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("table.md"), "old").unwrap();
+        let path = write_part(folder.path(), "tables", "table.md", "new").unwrap();
+        assert_eq!(path, folder.path().join("tables/table.md"));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
+        assert!(!folder.path().join("table.md").exists());
     }
 }

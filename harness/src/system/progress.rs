@@ -24,6 +24,39 @@ pub(crate) fn bar(what: &str, length: usize) -> ProgressBar {
     bar
 }
 
+/// Lines of text in the terminal, above the bars that are made after them. They go when this is dropped.
+pub(crate) struct Lines(Vec<ProgressBar>);
+
+impl Lines {
+    /// `count` empty lines; none where stderr is no terminal.
+    pub(crate) fn new(count: usize) -> Option<Self> {
+        if !io::stderr().is_terminal() {
+            return None;
+        }
+        let style = ProgressStyle::with_template("{msg}").expect("the template is well-formed");
+        let line = |_| BARS.add(ProgressBar::new(0).with_style(style.clone()));
+        Some(Self((0..count).map(line).collect()))
+    }
+
+    /// Columns of the terminal.
+    pub(crate) fn width(&self) -> usize {
+        terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| width.0.into())
+    }
+
+    /// Replaces the text of all lines.
+    pub(crate) fn show(&self, lines: &[String]) {
+        for (bar, line) in self.0.iter().zip(lines) {
+            bar.set_message(line.clone());
+        }
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.0.iter().for_each(ProgressBar::finish_and_clear);
+    }
+}
+
 /// Prints the state of `bar` from time to time until it ends, for logs of jobs without a terminal.
 fn print_lines(bar: WeakProgressBar) {
     thread::spawn(move || {

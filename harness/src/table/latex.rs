@@ -1,6 +1,7 @@
 //! A table as a complete LaTeX document. The part between `\begin{document}` and `\end{document}`
 //! goes into others that load the same packages.
 
+use crate::table::export::paper_label;
 use crate::table::{Group, Table};
 use std::fmt::Write as _;
 
@@ -68,7 +69,7 @@ fn rows(table: &Table) -> String {
     for row in &table.rows {
         out.push_str(&escape(&row.head()));
         for column in 0..row.cells.len() {
-            let text = escape(&table.text(row, column));
+            let text = escape(&(table.text(row, column) + &table.interval_text(row, column)));
             let grey =
                 if table.beats_reference(row, column) { "\\cellcolor[gray]{0.85}" } else { "" };
             if table.is_best(row, column) {
@@ -76,6 +77,14 @@ fn rows(table: &Table) -> String {
             } else {
                 let _ = write!(out, " & {grey}{text}");
             }
+        }
+        out.push_str(" \\\\\n");
+        let Some(label) = paper_label(row) else { continue };
+        let grey = |text: &str| format!("\\textcolor[gray]{{0.4}}{{{}}}", escape(text));
+        let _ = write!(out, "\\quad {}", grey(label.trim_start()));
+        for column in 0..row.cells.len() {
+            let text = table.paper_text(row, column).unwrap_or_default();
+            let _ = write!(out, " & {}", grey(&text));
         }
         out.push_str(" \\\\\n");
     }

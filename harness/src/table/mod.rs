@@ -112,6 +112,18 @@ impl Format {
     }
 }
 
+impl Format {
+    /// Formats an interval, with two decimals or as the value.
+    pub fn interval(self, Interval { low, high }: Interval) -> String {
+        let text = |value: f64| match self {
+            Self::Three => unsigned_zero(format!("{value:.2}")),
+            Self::Percent => unsigned_zero(format!("{:.1}", value * 100.0)),
+            _ => self.text(Some(value)),
+        };
+        format!("[{}, {}]", text(low), text(high))
+    }
+}
+
 /// Verdict on a claim, as a number that a cell can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -161,6 +173,9 @@ pub struct Row {
     pub intervals: Vec<Option<Interval>>,
     /// Number of data, errors or cases behind each cell; one per cell, or empty.
     pub counts: Vec<Option<f64>>,
+    /// The paper's row, in a table that compares with the paper. The cells of such a row are shown with
+    /// their intervals.
+    pub paper: Option<PaperRow>,
     /// Overrides the columns' format, for rows of differences.
     pub format: Option<Format>,
     /// True if the row may hold the best value of a column: neither differences nor a control.
@@ -172,7 +187,8 @@ impl Row {
     pub fn new(label: impl Into<String>, cells: Vec<Option<f64>>) -> Self {
         let (intervals, counts) = (Vec::new(), Vec::new());
         let label = label.into();
-        Self { label, remark: None, cells, intervals, counts, format: None, competes: true }
+        let (remark, paper, format) = (None, None, None);
+        Self { label, remark, cells, intervals, counts, paper, format, competes: true }
     }
 
     /// The label with its remark.
@@ -180,6 +196,15 @@ impl Row {
         let remark = self.remark.as_ref().map(|remark| format!(" ({remark})"));
         format!("{}{}", self.label, remark.unwrap_or_default())
     }
+}
+
+/// A row of the paper beside one of ours.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PaperRow {
+    /// Its label in the paper.
+    pub label: String,
+    /// Its values, one per cell of ours.
+    pub cells: Vec<Option<f64>>,
 }
 
 /// A 95 % confidence interval of what all data of the kind would give.
@@ -211,10 +236,26 @@ impl Table {
 
     /// The cell as text; a dash where there is nothing.
     pub fn text(&self, row: &Row, column: usize) -> String {
-        let format = row
-            .format
-            .unwrap_or_else(|| self.columns().nth(column).expect("a cell has a column").format);
-        format.text(row.cells[column])
+        self.format(row, column).text(row.cells[column])
+    }
+
+    /// The confidence interval behind the cell, in a row beside the paper's: ` [0.81, 1.00]`, or nothing.
+    pub fn interval_text(&self, row: &Row, column: usize) -> String {
+        let interval =
+            row.paper.as_ref().and_then(|_| row.intervals.get(column).copied().flatten());
+        interval
+            .map_or_else(String::new, |of| format!(" {}", self.format(row, column).interval(of)))
+    }
+
+    /// The paper's value of the cell, in a row beside the paper's.
+    pub fn paper_text(&self, row: &Row, column: usize) -> Option<String> {
+        let value = row.paper.as_ref()?.cells[column];
+        Some(self.format(row, column).text(value))
+    }
+
+    fn format(&self, row: &Row, column: usize) -> Format {
+        let own = || self.columns().nth(column).expect("a cell has a column").format;
+        row.format.unwrap_or_else(own)
     }
 
     /// True if the cell beats that of the reference row.

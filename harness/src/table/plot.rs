@@ -18,12 +18,16 @@ pub(crate) type Drawn = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 /// Pixels of the PNG for each unit of the SVG.
 const SCALE: f32 = 2.0;
 
-/// Draws a picture of `size` and writes it as `name.svg` and `name.png` into `folder`; the files.
+/// Folder of the pictures of a run.
+pub(crate) const FIGURES: &str = "figures";
+
+/// Draws a picture of `size` and writes it as `name.svg` and `name.png` into the folder [`FIGURES`] of `run`;
+/// the files.
 ///
 /// # Errors
 /// If it cannot be drawn, or a file not be written.
 pub(crate) fn write(
-    folder: &Path,
+    run: &Path,
     name: &str,
     size: (u32, u32),
     draw: impl FnOnce(&Area<'_>) -> Drawn,
@@ -35,22 +39,18 @@ pub(crate) fn write(
         let drawn = drawn.and_then(|()| Ok(area.present()?));
         drawn.map_err(|error| anyhow::anyhow!("{name}: cannot be drawn ({error})"))?;
     }
-    save(folder, name, &svg)
+    save(run, name, &svg)
 }
 
-/// Writes the picture `svg` as `name.svg` and `name.png` into `folder`; the files.
+/// Writes the picture `svg` as `name.svg` and `name.png` into the folder [`FIGURES`] of `run`; the files.
 ///
 /// # Errors
 /// If it cannot be rendered, or a file not be written.
-pub(crate) fn save(folder: &Path, name: &str, svg: &str) -> Result<Vec<PathBuf>> {
+pub(crate) fn save(run: &Path, name: &str, svg: &str) -> Result<Vec<PathBuf>> {
     let png = png(svg).with_context(|| format!("{name}: cannot be rendered"))?;
     [("svg", svg.as_bytes().to_vec()), ("png", png)]
         .into_iter()
-        .map(|(form, bytes)| {
-            let path = folder.join(format!("{name}.{form}"));
-            files::write(&path, bytes)?;
-            Ok(path)
-        })
+        .map(|(form, bytes)| files::write_part(run, FIGURES, &format!("{name}.{form}"), bytes))
         .collect()
 }
 

@@ -1,6 +1,6 @@
 //! Help texts and commands that need no model.
 
-use crate::support::{ment, root};
+use crate::support::{files_below, ment, root};
 
 fn stdout(arguments: &[&str]) -> String {
     let assert = ment().args(arguments).assert().success();
@@ -87,8 +87,7 @@ fn the_published_runs_give_the_published_tables() {
             std::fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
         }
         ment().arg("report").arg(folder.path()).assert().success();
-        for file in std::fs::read_dir(folder.path()).unwrap() {
-            let name = file.unwrap().file_name();
+        for name in files_below(folder.path()) {
             let ours = std::fs::read(folder.path().join(&name)).unwrap();
             let theirs = std::fs::read(published.join(&name)).unwrap_or_default();
             let name = published.join(name);
@@ -118,8 +117,7 @@ fn the_published_studies_give_the_published_pages() {
             std::fs::copy(published.join(file), folder.path().join(file)).unwrap();
         }
         ment().arg("report").arg(folder.path()).assert().success();
-        for file in std::fs::read_dir(folder.path()).unwrap() {
-            let name = file.unwrap().file_name();
+        for name in files_below(folder.path()) {
             let ours = std::fs::read(folder.path().join(&name)).unwrap();
             let theirs = std::fs::read(published.join(&name)).unwrap_or_default();
             assert!(ours == theirs, "{name:?} of {published:?} is not what `ment report` writes");

@@ -120,11 +120,11 @@ fn the_control_equals_a_method_that_skips_everything() {
         };
         assert_eq!(control, skips, "{table}");
     }
-    let table = std::fs::read_to_string(bench.path("out/table4.csv")).unwrap();
+    let table = std::fs::read_to_string(bench.path("out/tables/table4.csv")).unwrap();
     assert!(table.contains("no edit,11,"), "{table}");
     bench.config(&config("[[no_edit]]\nquota = 4\n"));
     bench.run("four").success();
-    let table = std::fs::read_to_string(bench.path("four/table4.csv")).unwrap();
+    let table = std::fs::read_to_string(bench.path("four/tables/table4.csv")).unwrap();
     assert!(table.contains("no edit,5,"), "{table}");
 }
 
@@ -170,7 +170,7 @@ fn a_run_goes_on_with_more_methods() {
         records
     };
     assert_eq!(sorted(after), sorted(bench.records("whole")));
-    for table in ["table3.csv", "table5.csv"] {
+    for table in ["tables/table3.csv", "tables/table5.csv"] {
         let read = |out: &str| std::fs::read_to_string(bench.path(out).join(table)).unwrap();
         assert_eq!(read("out"), read("whole"), "{table}");
     }
@@ -375,13 +375,13 @@ fn figure_six_is_drawn_from_the_records() {
         .filter(|trial| trial.outcome == Outcome::Solved)
         .map(|trial| trial.neurons.len())
         .collect();
-    let text = std::fs::read_to_string(bench.path("out/figure6.csv")).unwrap();
+    let text = std::fs::read_to_string(bench.path("out/tables/figure6.csv")).unwrap();
     let row: Vec<&str> =
         text.lines().find(|line| line.starts_with("MENT")).unwrap().split(',').collect();
     assert_eq!(row[1], solved.len().to_string());
     let one = solved.iter().filter(|count| **count == 1).count() as f64 / solved.len() as f64;
     assert!((row[2].parse::<f64>().unwrap() - one).abs() < 1e-9, "{text}");
-    let svg = std::fs::read_to_string(bench.path("out/figure6.svg")).unwrap();
+    let svg = std::fs::read_to_string(bench.path("out/figures/figure6.svg")).unwrap();
     let labels: Vec<&str> =
         svg.lines().filter(|line| !line.starts_with('<')).map(str::trim).collect();
     for label in ["MENT", "CoNaLa"] {
@@ -400,7 +400,7 @@ fn figure_six_is_drawn_from_the_records() {
     for (height, share) in heights.iter().zip(&shares) {
         assert!((height - share * unit).abs() <= 1.0, "{heights:?} are not {shares:?}");
     }
-    let png = std::fs::read(bench.path("out/figure6.png")).unwrap();
+    let png = std::fs::read(bench.path("out/figures/figure6.png")).unwrap();
     assert!(png.starts_with(b"\x89PNG") && png.len() > 3000);
 }
 

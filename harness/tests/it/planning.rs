@@ -75,7 +75,7 @@ fn settings_choose_neurons_as_they_say() {
 
     let read = |table: &str| std::fs::read_to_string(bench.path("out").join(table)).unwrap();
     let row = |label: &str| -> Vec<f64> {
-        let table = read("table5.csv");
+        let table = read("tables/table5.csv");
         let line = table.lines().find(|line| line.starts_with(&format!("{label},"))).unwrap();
         line.split(',').skip(1).map(|cell| cell.parse().unwrap_or(f64::NAN)).collect()
     };
@@ -88,10 +88,10 @@ fn settings_choose_neurons_as_they_say() {
         assert!((row(label)[0] - mean(label, |t| t.neurons.len())).abs() < 1e-9, "{label}");
         assert!((row(label)[1] - mean(label, Trial::distinct_neurons)).abs() < 1e-9, "{label}");
     }
-    assert!(bench.path("out/figure6_neurons.csv").is_file(), "neurons are patched again");
+    assert!(bench.path("out/tables/figure6_neurons.csv").is_file(), "neurons are patched again");
 
     // Settings beside the first: value, and difference from its value.
-    let table = read("sensitivity.csv");
+    let table = read("tables/sensitivity.csv");
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
     assert_eq!(rows.len(), 1 + SETTINGS.len(), "{table}");
     assert_eq!(

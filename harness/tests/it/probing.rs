@@ -110,7 +110,7 @@ fn the_control_is_a_method_that_skips_everything() {
             assert_eq!(patch.probes, patches[&("no edit".to_string(), case.clone())].probes);
         }
     }
-    let table = std::fs::read_to_string(bench.path("out/table6.csv")).unwrap();
+    let table = std::fs::read_to_string(bench.path("out/tables/table6.csv")).unwrap();
     let row = |label: &str| {
         let line = table.lines().find(|line| line.starts_with(label)).expect("a row");
         line.split(',').skip(1).map(|cell| cell.parse().unwrap()).collect::<Vec<f64>>()
@@ -190,7 +190,7 @@ fn a_run_goes_on_with_more_cases_and_methods() {
     let surroundings = format!(
         "[retrieval]\nencoder = {encoder:?}\n[[dataset]]\nname = \"conala\"\nfrom = {sample:?}\n[[ment]]\n"
     );
-    let table = || std::fs::read_to_string(bench.path("out/table6.md")).unwrap();
+    let table = || std::fs::read_to_string(bench.path("out/tables/table6.md")).unwrap();
     bench.config(&config("", &surroundings));
     let some = run(&bench, "out", &[]);
     assert!(table().contains("- 8 of 24 cases; in 8 of them") && table().contains("as 10 at most"));
@@ -234,7 +234,7 @@ fn a_limit_is_refused() {
 fn compressed_records_are_read_and_continued() {
     let bench = tiny();
     let whole = run(&bench, "out", &[]);
-    let table = std::fs::read(bench.path("out/table6.md")).unwrap();
+    let table = std::fs::read(bench.path("out/tables/table6.md")).unwrap();
     let plain = bench.path("out/trials.jsonl");
     let bytes = std::fs::read(&plain).unwrap();
     let compress = |bytes: &[u8]| {
@@ -245,9 +245,9 @@ fn compressed_records_are_read_and_continued() {
         std::fs::remove_file(&plain).unwrap();
     };
     compress(&bytes);
-    std::fs::remove_file(bench.path("out/table6.md")).unwrap();
+    std::fs::remove_file(bench.path("out/tables/table6.md")).unwrap();
     bench.ment(&["report", "out"]).assert().success();
-    assert_eq!(std::fs::read(bench.path("out/table6.md")).unwrap(), table);
+    assert_eq!(std::fs::read(bench.path("out/tables/table6.md")).unwrap(), table);
 
     let half = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(15).unwrap().0 + 1;
     std::fs::write(&plain, []).unwrap();
@@ -301,7 +301,7 @@ fn what_the_model_does_not_predict_is_edited_dropped_or_nudged() {
         assert_eq!(case.nudged, Some(before.argmax == case.declared), "{}", case.name);
     }
     let made = cases(&records).iter().filter(|case| case.nudged == Some(true)).count();
-    let table = std::fs::read_to_string(bench.path("nudged/table6.md")).unwrap();
+    let table = std::fs::read_to_string(bench.path("nudged/tables/table6.md")).unwrap();
     assert!(table.contains(&format!("until MENT made it do so in {made}")), "{table}");
 }
 

@@ -1,6 +1,6 @@
 //! Tables and pictures of two small runs that were made by hand, and can be read: `tests/runs`.
 
-use crate::support::ment;
+use crate::support::{files_below, ment};
 use ment::report::table_names;
 use std::path::Path;
 use tempfile::TempDir;
@@ -27,7 +27,8 @@ fn every_table_of_a_patching_run() {
     let folder = run("patching");
     insta::assert_snapshot!("patching", printed(&folder));
     for form in ["md", "tex", "csv"] {
-        let text = std::fs::read_to_string(folder.path().join(format!("table5.{form}"))).unwrap();
+        let text =
+            std::fs::read_to_string(folder.path().join(format!("tables/table5.{form}"))).unwrap();
         insta::assert_snapshot!(format!("table5_{form}"), text);
     }
 }
@@ -36,7 +37,7 @@ fn every_table_of_a_patching_run() {
 fn every_table_of_a_probing_run() {
     let folder = run("probing");
     insta::assert_snapshot!("probing", printed(&folder));
-    let text = std::fs::read_to_string(folder.path().join("table6.tex")).unwrap();
+    let text = std::fs::read_to_string(folder.path().join("tables/table6.tex")).unwrap();
     insta::assert_snapshot!("table6_tex", text);
 }
 
@@ -47,22 +48,27 @@ fn tables_and_pictures_are_written() {
     let mut written: Vec<String> = Vec::new();
     for folder in [&patching, &probing] {
         printed(folder);
-        for file in std::fs::read_dir(folder.path()).unwrap() {
-            written.push(file.unwrap().file_name().to_string_lossy().into_owned());
-        }
+        written.extend(files_below(folder.path()).iter().map(|file| file.display().to_string()));
     }
     for table in table_names().filter(|table| !["side_effects", "figure6_neurons"].contains(table))
     {
-        assert!(written.contains(&format!("{table}.md")), "{table}");
+        assert!(written.contains(&format!("tables/{table}.md")), "{table}");
     }
-    for table in written.iter().filter_map(|name| name.strip_suffix(".md")) {
+    let named = |folder: &'static str, form: &'static str| {
+        let inside = written.iter().filter_map(move |name| name.strip_prefix(folder));
+        inside.filter_map(move |name| name.strip_suffix(form))
+    };
+    for table in named("tables/", ".md") {
         assert!(table_names().any(|name| name == table), "{table}");
     }
-    let mut pictures: Vec<&str> =
-        written.iter().filter_map(|name| name.strip_suffix(".svg")).collect();
+    let mut pictures: Vec<&str> = named("figures/", ".svg").collect();
     pictures.sort_unstable();
     pictures.dedup();
     let all = [
+        "beside_table3",
+        "beside_table4",
+        "beside_table5",
+        "beside_table6",
         "figure6",
         "gain_by_place",
         "layers",
@@ -73,7 +79,7 @@ fn tables_and_pictures_are_written() {
     ];
     assert_eq!(pictures, all);
     for picture in pictures {
-        assert!(written.contains(&format!("{picture}.png")), "{picture}");
+        assert!(written.contains(&format!("figures/{picture}.png")), "{picture}");
     }
 }
 
@@ -107,7 +113,7 @@ fn a_page_without_trials_has_no_script() {
     std::fs::write(&records, kept.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
     printed(&folder);
     let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
-    assert!(page.contains("<p>There is none.</p>") && !page.contains("<script"));
+    assert!(page.contains("<p>There is none.</p>") && !page.contains("edits-data"));
 }
 
 /// A run and its copy in which one repair by MENT took a second longer: the mean of two data differs by
@@ -156,7 +162,8 @@ fn what_is_left_out_is_said() {
         ]
     );
     for form in ["md", "tex"] {
-        let table = std::fs::read_to_string(folder.path().join(format!("table3.{form}"))).unwrap();
+        let table =
+            std::fs::read_to_string(folder.path().join(format!("tables/table3.{form}"))).unwrap();
         assert!(table.contains("duplicate record"), "{form}");
     }
     let page = std::fs::read_to_string(folder.path().join("report.html")).unwrap();

@@ -84,7 +84,7 @@ fn a_data_set_of_ones_own_is_a_folder_of_json_lines() {
     );
     let own = |record: &&Record| record.dataset().is_some_and(|name| name.as_str() == "own");
     assert!(bench.records("out").iter().filter(own).count() >= 4);
-    let table = fs::read_to_string(bench.path("out/table1.csv")).unwrap();
+    let table = fs::read_to_string(bench.path("out/tables/table1.csv")).unwrap();
     assert!(table.contains("own"), "{table}");
     bench.ment(&["verify", "out"]).assert().success();
     bench.ment(&["report", "out", "out"]).assert().success();
@@ -121,7 +121,7 @@ fn shards_make_up_the_run() {
     }
     bench.ment(&["report", "shared"]).assert().success();
     // Confidence intervals too, which are drawn: they stand beside the paper's rows.
-    for table in ["table3.csv", "beside_table3.csv"] {
+    for table in ["tables/table3.csv", "tables/beside_table3.csv"] {
         let read = |out: &str| fs::read_to_string(bench.path(out).join(table)).unwrap();
         assert_eq!(read("whole"), read("shared"), "{table}");
     }

@@ -138,14 +138,14 @@ fn chains_are_measured_continued_and_reported() {
     let files = [
         "case-study.md",
         "case-study.html",
-        "follow.csv",
-        "case-total.one-token.svg",
-        "case-total.one-token.png",
+        "tables/follow.csv",
+        "figures/case-total.one-token.svg",
+        "figures/case-total.one-token.png",
     ];
     let folder = measured_continued_and_reported(CHAINS, &files);
     let page = fs::read_to_string(folder.path().join("out/case-study.html")).unwrap();
     for part in
-        ["class=\"replaced\"", "class=\"new\"", "class=\"unchanged\"", "none: <code>total</code>"]
+        ["class=\"replaced\"", "class=\"new\"", "class=\"sides\"", "none: <code>total</code>"]
     {
         assert!(page.contains(part), "{part}");
     }
@@ -160,8 +160,11 @@ fn chains_are_measured_continued_and_reported() {
 
 #[test]
 fn sequences_are_measured_continued_and_reported() {
-    let folder = measured_continued_and_reported(SEQUENCE, &["drift.md", "drift.svg", "drift.png"]);
-    let csv = fs::read_to_string(folder.path().join("out/drift.csv")).unwrap();
+    let folder = measured_continued_and_reported(
+        SEQUENCE,
+        &["tables/drift.md", "figures/drift.svg", "figures/drift.png"],
+    );
+    let csv = fs::read_to_string(folder.path().join("out/tables/drift.csv")).unwrap();
     let mut table = csv::Reader::from_reader(csv.as_bytes());
     let headings = table.headers().unwrap().clone();
     let rows: Vec<csv::StringRecord> = table.records().map(Result::unwrap).collect();

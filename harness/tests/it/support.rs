@@ -20,6 +20,22 @@ pub(crate) fn ment() -> assert_cmd::Command {
     command
 }
 
+/// The files in `folder` and the folders below it, relative to it.
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries =
+        std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry"));
+    entries
+        .flat_map(|entry| {
+            let name = PathBuf::from(entry.file_name());
+            if entry.path().is_dir() {
+                files_below(&entry.path()).iter().map(|file| name.join(file)).collect()
+            } else {
+                vec![name]
+            }
+        })
+        .collect()
+}
+
 /// A model that set-up makes.
 ///
 /// # Panics

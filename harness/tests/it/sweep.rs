@@ -57,9 +57,9 @@ fn every_point_of_a_grid_is_a_run_of_its_own() {
     let folders = points(&bench);
     assert_eq!(folders.len(), 4);
     for folder in &folders {
-        assert!(folder.join("table3.md").is_file() && folder.join("report.html").is_file());
+        assert!(folder.join("tables/table3.md").is_file() && folder.join("report.html").is_file());
     }
-    assert!(bench.path("out/sweep.csv").is_file());
+    assert!(bench.path("out/tables/sweep.csv").is_file());
     // Another order of keys, what is no part of a run, the same ids; a smaller grid is a part of the larger.
     let text = fs::read_to_string(bench.path("config.toml")).unwrap();
     let text = text.replace("\"ment.quota\" = [1, 2]\n", "") + "\"ment.quota\" = [2]\n";

@@ -43,7 +43,7 @@ fn what_was_changed_is_found() {
     bench.run("out").success();
     let records = fs::read_to_string(bench.path("out/trials.jsonl")).unwrap();
     let manifest = fs::read_to_string(bench.path("out/manifest.json")).unwrap();
-    let table = fs::read_to_string(bench.path("out/table3.csv")).unwrap();
+    let table = fs::read_to_string(bench.path("out/tables/table3.csv")).unwrap();
     let trial = records.lines().find(|line| line.contains("\"kind\":\"trial\"")).unwrap();
     let trial: Value = serde_json::from_str(trial).unwrap();
     let id = trial["id"].as_str().unwrap();
@@ -60,7 +60,7 @@ fn what_was_changed_is_found() {
     assert!(changed("trials.jsonl", &records, id, "0123456789abcdef").contains("ids"));
     let skipped = records.replacen("\"predicted\":[", "\"predicted\":[0,", 1);
     assert!(changed("trials.jsonl", &records, &records, &skipped).contains("predictions"));
-    assert_eq!(changed("table3.csv", &table, "0.", "1."), "tables");
+    assert_eq!(changed("tables/table3.csv", &table, "0.", "1."), "tables");
     assert!(
         changed("manifest.json", &manifest, "\"demonstrations\": 0", "\"demonstrations\": 1")
             .contains("identity")

@@ -1,12 +1,16 @@
 //! The commands: arguments in, work done, results printed.
 
+mod init;
 #[cfg(feature = "torch")]
 mod model;
+mod models;
 #[cfg(feature = "torch")]
 mod text;
 
+pub use self::init::init;
 #[cfg(feature = "torch")]
 pub use self::model::{apply, generate, patch, predict};
+pub use self::models::models;
 
 #[cfg(not(feature = "torch"))]
 use crate::cli::{ApplyArgs, GenerateArgs, PatchArgs, PredictArgs};
@@ -14,6 +18,7 @@ use crate::cli::{BenchArgs, CheckArgs, ConfigArgs, RunArgs, StudyArgs, VerifyArg
 use crate::config::{Cases, Config, Experiment, check_read};
 use crate::data::benchmark::Benchmark;
 use crate::data::dataset::DatasetName;
+use crate::data::model_folder;
 use crate::error::{InputError, Interrupted};
 use crate::experiment::verify::{CheckOutcome, Places};
 use crate::table::Table;
@@ -23,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 /// `ment run`
 pub fn run(args: RunArgs) -> Result<()> {
-    let experiment = resolve(&args.experiment)?;
+    let experiment = resolve(&args.experiment, model_folder::find_or_fetch)?;
     let out = args.out.clone().unwrap_or_else(|| default_out(&args.experiment.config));
     begin()?;
     if args.dry_run {
@@ -96,7 +101,7 @@ fn each_point(
 pub fn check(args: &CheckArgs) -> Result<()> {
     let CheckArgs { experiment: args, samples } = args;
     if !args.config.is_dir() {
-        let experiment = resolve(args)?;
+        let experiment = resolve(args, model_folder::find)?;
         return each_point(&experiment, &default_out(&args.config), |config, folder, settings| {
             let text = crate::experiment::check::check(config)?;
             if experiment.is_sweep {
@@ -150,6 +155,7 @@ pub fn study(args: &StudyArgs) -> Result<()> {
         change_model(&mut written.config, model);
     }
     written.config.model.plain_architecture |= args.plain_architecture;
+    written.config.model.path = model_folder::find_or_fetch(&written.config.model.path)?;
     let out = args.out.clone().unwrap_or_else(|| default_out(&args.config));
     begin()?;
     run_study(&written, &out, args)?;
@@ -260,14 +266,15 @@ pub fn compare(runs: [&Path; 2], out: Option<&Path>) -> Result<()> {
 }
 
 fn print_tables<'t>(tables: impl Iterator<Item = &'t Table>) {
-    let width = terminal_width();
+    use std::io::IsTerminal;
+    let (width, grey) = (terminal_width(), std::io::stdout().is_terminal());
     for table in tables {
-        println!("{}", table.terminal(width));
+        println!("{}", table.terminal(width, grey));
     }
 }
 
-/// The config as written, then what the command line says.
-fn resolve(args: &ConfigArgs) -> Result<Experiment> {
+/// The config as written, then what the command line says; models by the folders that `find` has for them.
+fn resolve(args: &ConfigArgs, find: fn(&Path) -> Result<PathBuf>) -> Result<Experiment> {
     let mut experiment = Experiment::read(&args.config, &args.set)?;
     let Experiment { points, written, .. } = &mut experiment;
     for point in points {
@@ -279,7 +286,12 @@ fn resolve(args: &ConfigArgs) -> Result<Experiment> {
             .iter()
             .try_for_each(check)
             .map_err(|error| InputError::new(format!("--set: {error}")))?;
-        if let Err(error) = point.settings.iter().try_for_each(check) {
+        let swept = point.settings.iter().try_for_each(check);
+        config.model.path = find(&config.model.path)?;
+        if config.needs_encoder() {
+            config.retrieval.encoder = model_folder::find(&config.retrieval.encoder)?;
+        }
+        if let Err(error) = swept {
             point.config = Err(error);
         }
     }
@@ -291,16 +303,10 @@ fn the_one(experiment: &Experiment) -> Result<Config> {
     experiment.points[0].config.clone().map_err(InputError::new)
 }
 
-/// Another model, called by its folder's name.
+/// Another model, called by its name.
 fn change_model(config: &mut Config, model: &Path) {
     config.model.path = model.to_path_buf();
-    config.model.label = folder_name(model);
-}
-
-/// The name of `folder`, links followed.
-fn folder_name(folder: &Path) -> String {
-    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
-    folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned()
+    config.model.label = model_folder::name(model);
 }
 
 /// Applies the command-line options that replace keys of the config.

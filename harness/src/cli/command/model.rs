@@ -1,8 +1,8 @@
 //! `ment predict`, `ment generate`, `ment patch`, `ment apply`: a model of one's own.
 
-use super::folder_name;
 use super::text::text;
 use crate::cli::{ApplyArgs, GenerateArgs, ModelArgs, PatchArgs, PredictArgs};
+use crate::data::model_folder;
 use crate::edit::Edit;
 use crate::engine::device;
 use crate::error::InputError;
@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 /// A model with the patches that are in its weights.
 struct OpenModel {
+    folder: PathBuf,
     loaded: Loaded,
     origin: Origin,
 }
@@ -37,9 +38,10 @@ fn open(args: &ModelArgs) -> Result<OpenModel> {
         kind: tch::Kind::Float,
         plain_architecture: args.plain_architecture,
     };
-    let loaded = model::load(&args.model, options)?;
-    let origin = Origin::of(&args.model, &loaded.sha256)?;
-    Ok(OpenModel { loaded, origin })
+    let folder = model_folder::find_or_fetch(&args.model)?;
+    let loaded = model::load(&folder, options)?;
+    let origin = Origin::of(&folder, &loaded.sha256)?;
+    Ok(OpenModel { folder, loaded, origin })
 }
 
 /// Reads patch files: before a model is loaded, which takes longer.
@@ -148,7 +150,7 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
         Some(out) if is_good => {
             let card = Card {
                 base: opened.origin.base.clone(),
-                model: folder_name(&args.model.model),
+                model: model_folder::name(&opened.folder),
                 ..Card::new(&config, loaded, &args.method, &task, &repairs, stack.ids())
             };
             Some(Patch::new(card, &repairs.edit)?.write(out)?)
@@ -166,7 +168,7 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
         });
         println!("{said}");
     } else {
-        println!("model    {} ({}…)", folder_name(&args.model.model), short(&loaded.sha256));
+        println!("model    {} ({}…)", model_folder::name(&opened.folder), short(&loaded.sha256));
         if !stack.files.is_empty() {
             println!("patches  {} in place", stack.files.len());
         }
@@ -267,7 +269,6 @@ fn check_new(out: &Path) -> Result<()> {
 /// `ment patch --revert`
 fn revert(args: &PatchArgs, file: &Path, out: &Path) -> Result<()> {
     crate::system::signal::listen()?; // so that nothing half-written is left behind
-    let folder = &args.model.model;
     let opened = open(&args.model)?;
     let own = &opened.origin.stack.files;
     let gone = PatchFile::read(file)?;
@@ -278,7 +279,7 @@ fn revert(args: &PatchArgs, file: &Path, out: &Path) -> Result<()> {
             "{}: not one of the {} patches of {}",
             file.display(),
             left.len(),
-            folder.display()
+            opened.folder.display()
         )));
     }
     let needed: Vec<String> = left
@@ -296,7 +297,7 @@ fn revert(args: &PatchArgs, file: &Path, out: &Path) -> Result<()> {
     let stack = Stack::new(&opened.origin.base, left)?;
     let is_base = stack.files.is_empty();
     let base = short(&opened.origin.base).to_string();
-    write(opened, folder, stack, None, out)?;
+    write(opened, stack, None, out)?;
     if is_base {
         println!(
             "{}: no patch is left, and the weights equal the base ({base}…) bit for bit",
@@ -314,26 +315,20 @@ pub fn apply(args: &ApplyArgs) -> Result<()> {
     kept::check(args.keep.as_deref())?;
     let opened = open(&args.model)?;
     let (stack, _) = opened.with(patches)?;
-    write(opened, &args.model.model, stack, args.keep.as_deref(), &args.out)
+    write(opened, stack, args.keep.as_deref(), &args.out)
 }
 
-/// Writes the checkpoint of `folder` with `stack` to `out`, and says what is there: what the prompts of its
+/// Writes the checkpoint of `opened` with `stack` to `out`, and says what is there: what the prompts of its
 /// patches bring about now, and side effects against the model without any patch.
 ///
 /// # Errors
 /// If it cannot be written; or if a patch does not hold: the folder is there, and not what was wished for.
-fn write(
-    opened: OpenModel,
-    folder: &Path,
-    stack: Stack,
-    keep: Option<&Path>,
-    out: &Path,
-) -> Result<()> {
+fn write(opened: OpenModel, stack: Stack, keep: Option<&Path>, out: &Path) -> Result<()> {
     let kept = KeptTexts::read(keep, &opened.loaded)?;
     let base = (!stack.files.is_empty()).then(|| opened.base(&kept)).transpose()?;
-    let OpenModel { loaded, origin } = opened;
+    let OpenModel { folder, loaded, origin } = opened;
     let WrittenCheckpoint { loaded, stack, left_out } =
-        checkpoint::write(folder, loaded, &origin, stack, out)?;
+        checkpoint::write(&folder, loaded, &origin, stack, out)?;
     let is_written = || format!("{} is written, but its test was interrupted", out.display());
     let mut lost = 0;
     for file in &stack.files {

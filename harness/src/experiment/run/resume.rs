@@ -1,7 +1,9 @@
 //! Measurements of an earlier, interrupted run.
 
 use crate::data::dataset::DatasetName;
-use crate::records::{CaseName, CaseRecord, DatumRecord, ErrorTrial, Record, TrialId};
+use crate::records::{
+    CaseName, CaseRecord, DatumRecord, ErrorTrial, PredictionRecord, Record, TrialId,
+};
 use std::collections::{HashMap, HashSet};
 
 /// Records by what they answer.
@@ -9,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 pub(super) struct Done {
     data: HashMap<(DatasetName, usize), DatumRecord>,
     trials: HashMap<TrialId, ErrorTrial>,
-    predictions: HashSet<(DatasetName, usize, String)>,
+    predictions: HashMap<(DatasetName, usize, String), PredictionRecord>,
     cases: HashMap<CaseName, CaseRecord>,
     patches: HashSet<TrialId>,
 }
@@ -30,8 +32,8 @@ impl Done {
                 self.trials.insert(own.trial.id.clone(), own);
             }
             Record::Prediction(prediction) => {
-                let key = (prediction.dataset, prediction.datum, prediction.method);
-                self.predictions.insert(key);
+                let key = (prediction.dataset, prediction.datum, prediction.method.clone());
+                self.predictions.insert(key, prediction);
             }
             Record::Case(case) => {
                 self.cases.insert(case.name.clone(), case);
@@ -63,6 +65,19 @@ impl Done {
     }
 
     pub(super) fn predicted(&self, dataset: DatasetName, datum: usize, method: &str) -> bool {
-        self.predictions.contains(&(dataset, datum, method.to_string()))
+        self.prediction(dataset, datum, method).is_some()
+    }
+
+    pub(super) fn prediction(
+        &self,
+        dataset: DatasetName,
+        datum: usize,
+        method: &str,
+    ) -> Option<&PredictionRecord> {
+        self.predictions.get(&(dataset, datum, method.to_string()))
+    }
+
+    pub(super) fn predictions(&self) -> impl Iterator<Item = &PredictionRecord> {
+        self.predictions.values()
     }
 }

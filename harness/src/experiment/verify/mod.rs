@@ -7,6 +7,7 @@ mod contents;
 mod records;
 mod tables;
 
+use crate::data::model_folder;
 use crate::error::InputError;
 use crate::records::FORMAT;
 use crate::records::manifest::{Manifest, OUTSIDE};
@@ -94,11 +95,10 @@ impl Places {
             "benchmark" => (&self.benchmark, "--benchmark DIR"),
             _ => (&self.from, "--from DIR"),
         };
-        if let Some(path) = own {
-            return Ok(path.clone());
-        }
-        match manifest.places.get(name).filter(|place| !place.starts_with(OUTSIDE)) {
-            Some(place) => Ok(place.into()),
+        let recorded = manifest.places.get(name).filter(|place| !place.starts_with(OUTSIDE));
+        match own.clone().or_else(|| recorded.map(PathBuf::from)) {
+            Some(place) if ["model", "encoder"].contains(&name) => model_folder::find(&place),
+            Some(place) => Ok(place),
             None => Err(InputError::new(format!(
                 "the manifest does not say where {name} was read from; this needs {option}"
             ))),

@@ -15,11 +15,15 @@ pub(super) fn check(run: &Run, folder: &Path) -> Result<Check> {
     };
     let (mut same, mut missing, mut found) = (0, 0, Vec::new());
     for file in made {
-        let name = file.file_name().expect("a file has a name");
+        let name = file.strip_prefix(scratch.path()).expect("it was made there");
+        // Earlier versions wrote all files beside the records.
+        let there = folder.join(name);
+        let there =
+            if there.exists() { there } else { folder.join(file.file_name().unwrap_or_default()) };
         let own = std::fs::read(&file).with_context(|| format!("{}: gone", file.display()))?;
-        match std::fs::read(folder.join(name)) {
+        match std::fs::read(there) {
             Ok(theirs) if theirs == own => same += 1,
-            Ok(_) => found.push(format!("{} differs from the records", name.to_string_lossy())),
+            Ok(_) => found.push(format!("{} differs from the records", name.display())),
             Err(_) => missing += 1,
         }
     }

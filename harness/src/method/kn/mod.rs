@@ -19,6 +19,9 @@ use std::rc::Rc;
 
 pub use self::select::select;
 
+/// Steps of integrated gradients from which on a repair takes many times as long as one by MENT.
+const SLOW: usize = 5;
+
 /// Knowledge Neurons under one setting.
 pub(super) struct KnowledgeNeurons {
     config: KnConfig,
@@ -50,6 +53,11 @@ impl Method for KnowledgeNeurons {
 
     fn keeps_edits(&self) -> bool {
         false
+    }
+
+    /// A repair takes a gradient for each step and layer.
+    fn is_slow(&self) -> bool {
+        self.config.steps.0 >= SLOW
     }
 
     fn repair(&self, context: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {

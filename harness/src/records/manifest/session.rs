@@ -1,6 +1,7 @@
 //! The processes that worked on a run, and the places they read from.
 
 use crate::config::Config;
+use crate::data::model_folder;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
@@ -20,8 +21,12 @@ pub struct Session {
     pub peak_mib: Option<u64>,
 }
 
-/// A path inside the working folder is kept; of any other path, only the last part.
+/// A path inside the working folder is kept; of any other path, only the last part. A model of a cache is
+/// written as the name or id that finds it.
 fn portable(path: &Path) -> String {
+    if let Some(written) = model_folder::written(path) {
+        return written;
+    }
     let within = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
     if path.components().all(within) {
         return path.display().to_string();

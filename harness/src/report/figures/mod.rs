@@ -1,5 +1,6 @@
 //! Tables that have a picture, and their pictures.
 
+pub(crate) mod comparison;
 pub(crate) mod figure6;
 pub(crate) mod gain_by_place;
 pub(crate) mod layers;

@@ -2,6 +2,7 @@
 //! of a datum and the cases of a subtype have much in common; where there are strata, as many from each
 //! as it has. With few clusters the intervals are too narrow.
 
+use crate::report::measures::groups::{Aggregate, grouped};
 use crate::table::Interval;
 use anyhow::Result;
 use polars::prelude::*;
@@ -47,20 +48,18 @@ impl Sums<'_> {
 impl Clusters {
     /// Sums the `columns` of a frame with the text columns `stratum`, `cluster` and `method`, for each of
     /// `methods`.
-    pub(crate) fn of(frame: LazyFrame, methods: &[String], columns: &[&str]) -> Result<Self> {
+    pub(crate) fn of(frame: &DataFrame, methods: &[String], columns: &[&str]) -> Result<Self> {
         let keys = ["stratum", "cluster", "method"];
-        let sums: Vec<Expr> = columns.iter().map(|name| col(*name).sum()).collect();
+        let sums: Vec<(&str, Aggregate, &str)> =
+            columns.iter().map(|name| (*name, Aggregate::Sum, *name)).collect();
         // Sums are taken in the order of the rows, and clusters are drawn in the order of their names,
         // whatever order shards recorded them in.
         let order = SortMultipleOptions::default();
-        let summed = frame.group_by_stable(keys.map(col)).agg(sums).sort(keys, order).collect()?;
+        let summed = grouped(frame, &keys, &sums)?.sort(keys, order)?;
         let [strata, clusters, labels] = keys.map(|key| summed.column(key));
         let (strata, clusters, labels) = (strata?.str()?, clusters?.str()?, labels?.str()?);
-        let values = columns
-            .iter()
-            .map(|name| Ok(summed.column(name)?.cast(&DataType::Float64)?))
-            .collect::<Result<Vec<Column>>>()?;
-        let values = values.iter().map(|column| column.f64()).collect::<PolarsResult<Vec<_>>>()?;
+        let values = columns.iter().map(|name| summed.column(name)?.f64());
+        let values = values.collect::<PolarsResult<Vec<_>>>()?;
         let places: HashMap<&str, usize> =
             methods.iter().enumerate().map(|(place, label)| (label.as_str(), place)).collect();
         let width = methods.len() * columns.len();
@@ -200,7 +199,7 @@ mod tests {
             Column::new("count".into(), vec![1.0; rows]),
         ]);
         let methods = ["half".to_string(), "full".to_string()];
-        Clusters::of(frame.unwrap().lazy(), &methods, &["value", "count"]).unwrap()
+        Clusters::of(&frame.unwrap(), &methods, &["value", "count"]).unwrap()
     }
 
     /// The mean of n fair coins: 1.96 standard errors of √(1/4n) around a half, to the step of 1/n and

@@ -7,9 +7,10 @@ use crate::records::manifest::Identity;
 use crate::report::measures::bootstrap::{Clusters, Sums, ratio};
 use crate::report::measures::consistency::check_trial;
 use crate::report::measures::frame::{TableOrder, lookup, trials};
-use crate::table::{Better, Column, Format, Group, Interval, Row};
+use crate::report::measures::groups::{Aggregate, grouped, of_dataset, with_text};
+use crate::table::{Better, Format, Group, Interval, Row};
 use anyhow::{Result, ensure};
-use polars::prelude::*;
+use polars::prelude::{Column, DataFrame};
 use std::collections::HashMap;
 
 /// Figures that settings are compared by, with the direction of better values.
@@ -141,31 +142,31 @@ impl Costs {
                 check_trial(&own.trial, quotas.get(&own.trial.method).copied())?;
             }
         }
-        let frame = trials(records)?;
-        if frame.height() == 0 {
+        let trials = trials(records)?;
+        if trials.height() == 0 {
             return Ok(None);
         }
-        let labels = frame.column("method")?.str()?;
+        let labels = trials.column("method")?.str()?;
         let skip_cost: Vec<f64> =
             labels.iter().map(|label| 1.0 + quotas[label.unwrap_or_default()]).collect();
-        let frame = frame.hstack(&[polars::prelude::Column::new("skip cost".into(), skip_cost)])?;
-        let cost = when(col("patched").is_null()).then(col("skip cost")).otherwise(col("patched"));
-        let errors =
-            frame.lazy().with_columns([cost.alias("nc"), lit("").alias("stratum")]).collect()?;
+        let patched = trials.column("patched")?.f64()?.iter();
+        let cost: Vec<f64> =
+            patched.zip(&skip_cost).map(|(patched, skip)| patched.unwrap_or(*skip)).collect();
+        let costs = [Column::new("skip cost".into(), skip_cost), Column::new("nc".into(), cost)];
+        let errors = with_text(&trials.hstack(&costs)?, "stratum", "")?;
         let mut frame = errors.clone();
         let mut datasets: Vec<&str> =
             order.datasets.iter().map(|dataset| dataset.label()).collect();
         if datasets.len() > 1 {
             datasets.push(ALL);
-            let together = frame.clone().lazy().with_column(lit(ALL).alias("dataset")).collect()?;
-            frame.vstack_mut(&together)?;
+            frame.vstack_mut(&with_text(&errors, "dataset", ALL)?)?;
         }
-        let means = NAMES[1..12].iter().map(|name| col(*name).mean());
-        let costs = frame
-            .lazy()
-            .group_by([col("dataset"), col("method")])
-            .agg([vec![col("errors").sum(), col("skip cost").first()], means.collect()].concat())
-            .collect()?;
+        let aggregate = |name: &&'static str| {
+            let aggregate = if *name == "errors" { Aggregate::Sum } else { Aggregate::Mean };
+            (*name, aggregate, *name)
+        };
+        let aggregates: Vec<_> = NAMES.iter().map(aggregate).collect();
+        let costs = grouped(&frame, &["dataset", "method"], &aggregates)?;
         let mut found = HashMap::new();
         for (key, values) in lookup(&costs, &NAMES)? {
             check_identity(&values)
@@ -173,8 +174,8 @@ impl Costs {
             found.insert(key, Cost::of(&values));
         }
         for dataset in datasets.iter().filter(|dataset| **dataset != ALL) {
-            let own = errors.clone().lazy().filter(col("dataset").eq(lit(*dataset)));
-            for (method, own) in order.methods.iter().zip(confidence(own, &order.methods)?) {
+            let own = of_dataset(&errors, dataset)?;
+            for (method, own) in order.methods.iter().zip(confidence(&own, &order.methods)?) {
                 if let Some(cost) = found.get_mut(&(dataset.to_string(), method.clone())) {
                     cost.confidence = own;
                 }
@@ -214,11 +215,13 @@ impl Costs {
     pub(crate) fn against(&self, reference: &str) -> Result<Vec<Differences>> {
         let columns =
             ["errors", "nc", "skipped", "solved", "patched", "distinct", "kept", "probed"];
-        let probed = col("kept").is_not_null().cast(DataType::Float64).alias("probed");
-        let frame =
-            self.frame.clone().lazy().with_columns([col("dataset").alias("stratum"), probed]);
+        let kept = self.frame.column("kept")?.f64()?.iter();
+        let probed: Vec<f64> = kept.map(|kept| f64::from(kept.is_some())).collect();
+        let stratum = self.frame.column("dataset")?.clone().with_name("stratum".into());
+        let mut frame = self.frame.clone();
+        frame.with_column(stratum)?.with_column(Column::new("probed".into(), probed))?;
         let place = self.methods.iter().position(|method| method == reference);
-        let clusters = Clusters::of(frame, &self.methods, &columns)?;
+        let clusters = Clusters::of(&frame, &self.methods, &columns)?;
         let figures = |sums: &Sums<'_>, method: usize| -> Vec<Option<f64>> {
             let mut all = [0.0; 8];
             for stratum in sums.of(method) {
@@ -243,7 +246,7 @@ impl Costs {
 
     /// A column group: one figure, a column a data set.
     pub(crate) fn group(&self, title: &str, better: Better, format: Format) -> Group {
-        let column = |&title: &&'static str| Column { title, better, format };
+        let column = |&title: &&'static str| crate::table::Column { title, better, format };
         Group { title: title.into(), columns: self.datasets.iter().map(column).collect() }
     }
 
@@ -290,7 +293,7 @@ impl Cost {
 }
 
 /// The confidence intervals of every method on the errors of one data set, drawn datum by datum.
-fn confidence(errors: LazyFrame, methods: &[String]) -> Result<Vec<Confidence>> {
+fn confidence(errors: &DataFrame, methods: &[String]) -> Result<Vec<Confidence>> {
     let columns = ["errors", "nc", "skipped", "solved", "patched", "distinct"];
     let found = Clusters::of(errors, methods, &columns)?.intervals(|sums| {
         let figures = |method: usize| -> [Option<f64>; 4] {

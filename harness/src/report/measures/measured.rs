@@ -1,6 +1,7 @@
 //! Measurements of approaches, cluster by cluster: what paired tests are made of.
 
 use crate::metric::{Kind, METRICS};
+use crate::report::measures::groups::{Aggregate, grouped};
 use crate::report::measures::probes::ProbeMeans;
 use crate::report::measures::sources::Sources;
 use anyhow::Result;
@@ -102,22 +103,28 @@ impl Measured {
     /// Takes in the predictions of a frame of [`scores`](super::scores::scores).
     fn add_scores(&mut self, scores: &DataFrame) -> Result<()> {
         let columns: Vec<(Measure, &str)> = Measure::scores().collect();
-        self.add(scores.clone().lazy(), "datum", &columns)
+        self.add(scores, "datum", &columns)
     }
 
     /// Takes in a frame of errors: see [`Costs::of`](super::costs::Costs::of).
     fn add_errors(&mut self, errors: &DataFrame) -> Result<()> {
-        let phases = ["trace", "locate", "estimate", "plan", "apply"].map(col);
-        let seconds = phases.into_iter().reduce(|sum, phase| sum + phase).expect("five phases");
-        let few = col("patched").lt_eq(lit(2.0)).cast(DataType::Float64);
-        let frame = errors.clone().lazy().with_columns([seconds.alias("tc"), few.alias("few")]);
+        let mut seconds = vec![0.0; errors.height()];
+        for phase in ["trace", "locate", "estimate", "plan", "apply"] {
+            let phase = errors.column(phase)?.f64()?.iter();
+            seconds.iter_mut().zip(phase).for_each(|(sum, own)| *sum += own.unwrap_or_default());
+        }
+        let patched = errors.column("patched")?.f64()?.iter();
+        let few: Vec<Option<f64>> =
+            patched.map(|patched| patched.map(|patched| f64::from(patched <= 2.0))).collect();
+        let frame =
+            errors.hstack(&[Column::new("tc".into(), seconds), Column::new("few".into(), few)])?;
         let columns = [
             (Measure::Nc, "nc"),
             (Measure::Skipped, "skipped"),
             (Measure::Tc, "tc"),
             (Measure::Few, "few"),
         ];
-        self.add(frame, "cluster", &columns)
+        self.add(&frame, "cluster", &columns)
     }
 
     /// Adds the means of probed edits, subtype by subtype.
@@ -157,20 +164,23 @@ impl Measured {
     }
 
     /// Takes in the means of `columns` by `dataset`, `cluster` and method.
-    fn add(&mut self, frame: LazyFrame, cluster: &str, columns: &[(Measure, &str)]) -> Result<()> {
+    fn add(&mut self, frame: &DataFrame, cluster: &str, columns: &[(Measure, &str)]) -> Result<()> {
         let keys = ["dataset", cluster, "method"];
-        let counted = |name: &str| format!("{name} count");
-        let of = |(_, name): &(Measure, &str)| {
-            [col(*name).mean(), col(*name).count().cast(DataType::Float64).alias(counted(name))]
-        };
-        let means: Vec<Expr> = columns.iter().flat_map(of).collect();
-        let means = frame.group_by_stable(keys.map(col)).agg(means).collect()?;
+        let counted: Vec<String> =
+            columns.iter().map(|(_, name)| format!("{name} count")).collect();
+        let mut means = Vec::new();
+        for ((_, name), counted) in columns.iter().zip(&counted) {
+            means.push((*name, Aggregate::Mean, *name));
+            means.push((*name, Aggregate::Count, counted.as_str()));
+        }
+        let means = grouped(frame, &keys, &means)?;
         let [scopes, clusters, methods] = keys.map(|key| means.column(key));
         let (scopes, clusters, methods) = (scopes?.str()?, clusters?.str()?, methods?.str()?);
         let values = columns
             .iter()
-            .map(|(measure, name)| {
-                Ok((*measure, means.column(name)?.f64()?, means.column(&counted(name))?.f64()?))
+            .zip(&counted)
+            .map(|((measure, name), counted)| {
+                Ok((*measure, means.column(name)?.f64()?, means.column(counted)?.f64()?))
             })
             .collect::<Result<Vec<_>>>()?;
         for index in 0..means.height() {

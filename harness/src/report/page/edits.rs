@@ -16,6 +16,8 @@ pub(crate) struct PageEdits<'r> {
     prompts: Vec<PagePrompt<'r>>,
     pub(crate) methods: Vec<&'r str>,
     edits: Vec<PageEdit<'r>>,
+    /// One more than the largest layer and the largest neuron of all edits: the extent of their map.
+    extent: [usize; 2],
     #[serde(skip)]
     pub(crate) scopes: Vec<&'r str>,
     /// Number of edits of the run.
@@ -112,6 +114,10 @@ impl<'r> PageEdits<'r> {
                 let gain = rounded(patched.log_ratio_gain);
                 (layer, index, patched.candidate + 1, patched.rank_gain, gain)
             };
+            for Patched { neuron, .. } in &trial.neurons {
+                own.extent[0] = own.extent[0].max(neuron.layer + 1);
+                own.extent[1] = own.extent[1].max(neuron.index + 1);
+            }
             own.edits.push(PageEdit {
                 id: trial.id.to_string(),
                 prompt,

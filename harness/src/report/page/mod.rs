@@ -1,19 +1,28 @@
-//! A run as one HTML file: claims, tables, pictures, and up to 20,000 edits to browse. It needs nothing but
-//! itself and a browser.
+//! A run as one HTML file: what it says, tables, pictures, and up to 20,000 edits to browse. It needs nothing
+//! but itself and a browser.
 
+mod answers;
 mod edits;
+mod grid;
 
+pub(crate) use self::grid::table;
+
+use self::answers::answers;
+use self::edits::PageEdits;
 use crate::records::Record;
 use crate::records::manifest::Manifest;
-use crate::report::page::edits::PageEdits;
 use crate::system::files;
-use crate::table::{Row, Table};
+use crate::table::Table;
 use anyhow::{Context, Result};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The file's name.
 pub const NAME: &str = "report.html";
+
+/// The pictures of which the first that there is stands on the first screen.
+const FIRST: [&str; 3] = ["figure6", "tradeoff", "beside_table3"];
 
 /// Writes the page into `folder`, with the `pictures` that are SVG; the file.
 ///
@@ -27,35 +36,86 @@ pub(crate) fn write(
     pictures: &[PathBuf],
 ) -> Result<PathBuf> {
     let edits = PageEdits::of(records);
+    let mut drawn = read(pictures)?;
+    let first = FIRST.iter().find_map(|name| drawn.remove_entry(*name));
     let title = format!("{}: {}", manifest.identity.model(), edits.scopes.join(", "));
-    let mut body = format!("<h1>{}</h1>\n", escape(&title));
-    body += "<nav><a href=\"#summary\">Summary</a><a href=\"#tables\">Tables</a>\
-             <a href=\"#pictures\">Pictures</a><a href=\"#edits\">Edits</a>\
-             <a href=\"#departures\">Departures from the paper</a>\
-             <a href=\"#manifest\">Manifest</a></nav>\n";
-    let (claims, others): (Vec<&Table>, Vec<&Table>) =
-        tables.iter().partition(|table| table.name == "claims");
-    section(&mut body, "summary", "Summary", &summary(manifest, &edits, &claims));
-    section(&mut body, "tables", "Tables", &others.into_iter().map(table).collect::<String>());
-    let mut drawn = String::new();
-    for path in pictures.iter().filter(|path| path.extension().is_some_and(|form| form == "svg")) {
-        let svg = std::fs::read_to_string(path)
-            .with_context(|| format!("{}: cannot be read", path.display()))?;
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let _ = writeln!(
-            drawn,
-            "<figure><div class=\"picture\" role=\"img\" aria-label=\"{name}\">{svg}</div></figure>"
-        );
-    }
-    section(&mut body, "pictures", "Pictures", &drawn);
-    section(&mut body, "edits", "Edits", &browser(&edits));
+    let (beside, others): (Vec<&Table>, Vec<&Table>) = tables
+        .iter()
+        .filter(|table| table.name != "claims")
+        .partition(|table| table.rows.iter().any(|row| row.paper.is_some()));
+    let claims = tables.iter().find(|table| table.name == "claims").map(table);
+    let paper: String = beside
+        .iter()
+        .map(|own| drawn.remove_entry(own.name).map(figure).unwrap_or_default() + &table(own))
+        .collect();
     let deviations = tables.first().map_or(&[][..], |table| &table.deviations);
-    section(&mut body, "departures", "Departures from the paper", &list(deviations));
-    let manifest = escape(&serde_json::to_string_pretty(manifest)?);
-    section(&mut body, "manifest", "Manifest", &format!("<pre>{manifest}</pre>\n"));
+    let raw = format!("<pre>{}</pre>\n", escape(&serde_json::to_string_pretty(manifest)?));
+    let parts = [
+        Section { id: "paper", title: "Beside the paper", content: paper, open: true },
+        Section {
+            id: "verdicts",
+            title: "Claims",
+            content: claims.unwrap_or_default(),
+            open: true,
+        },
+        Section { id: "edits", title: "Edits", content: browser(&edits), open: true },
+        Section {
+            id: "tables",
+            title: "Tables",
+            content: others.into_iter().map(table).collect(),
+            open: true,
+        },
+        Section {
+            id: "pictures",
+            title: "Pictures",
+            content: drawn.into_iter().map(figure).collect(),
+            open: true,
+        },
+        Section {
+            id: "departures",
+            title: "Departures from the paper",
+            content: list(deviations),
+            open: true,
+        },
+        Section { id: "manifest", title: "Manifest", content: raw, open: false },
+    ];
+    let mut head =
+        format!("<h1>{}</h1>\n<div class=\"overview\" id=\"overview\"><div>\n", escape(&title));
+    head += &facts(manifest, &edits, records);
+    let ment = manifest.identity.first_ment().unwrap_or_default();
+    head += &answers(tables, &ment);
+    head += "</div>\n";
+    head += &first.map(figure).unwrap_or_default();
+    head += "</div>\n";
+    let body = laid_out(&head, &parts);
     let path = folder.join(NAME);
     files::write(&path, page(&title, "", &body, &scripts(&edits)?))?;
     Ok(path)
+}
+
+/// Part of a page that folds.
+pub(crate) struct Section<'s> {
+    pub(crate) id: &'s str,
+    /// Title, as HTML.
+    pub(crate) title: &'s str,
+    pub(crate) content: String,
+    /// True if it is unfolded at first.
+    pub(crate) open: bool,
+}
+
+/// A body: an index, a head, and those of `parts` that have content.
+pub(crate) fn laid_out(head: &str, parts: &[Section<'_>]) -> String {
+    let mut index = String::from("<a href=\"#overview\">Overview</a>");
+    let mut out = format!("<main>\n{head}");
+    for Section { id, title, content, open } in parts.iter().filter(|own| !own.content.is_empty()) {
+        let _ = write!(index, "<a href=\"#{id}\">{title}</a>");
+        let open = if *open { " open" } else { "" };
+        let _ = writeln!(
+            out,
+            "<details class=\"section\" id=\"{id}\"{open}><summary><h2>{title}</h2></summary>\n{content}</details>"
+        );
+    }
+    format!("<nav aria-label=\"Sections\">{index}</nav>\n{out}</main>\n")
 }
 
 /// A self-contained page, with style rules added to those of all pages.
@@ -63,9 +123,31 @@ pub(crate) fn page(title: &str, style: &str, body: &str, scripts: &str) -> Strin
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{title}</title>\n<style>\n{own}{style}</style>\n<body>\n{body}{scripts}</body>\n</html>\n",
+         <title>{title}</title>\n<style>\n{own}{style}</style>\n<body>\n{body}{scripts}\
+         <script>\n{sections}</script>\n</body>\n</html>\n",
         title = escape(title),
         own = include_str!("page.css"),
+        sections = include_str!("sections.js"),
+    )
+}
+
+/// The SVG pictures by name.
+fn read(pictures: &[PathBuf]) -> Result<BTreeMap<String, String>> {
+    let drawn = pictures.iter().filter(|path| path.extension().is_some_and(|form| form == "svg"));
+    drawn
+        .map(|path| {
+            let svg = std::fs::read_to_string(path)
+                .with_context(|| format!("{}: cannot be read", path.display()))?;
+            Ok((path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), svg))
+        })
+        .collect()
+}
+
+fn figure((name, svg): (String, String)) -> String {
+    let name = escape(&name);
+    format!(
+        "<figure id=\"picture-{name}\"><div class=\"picture\" role=\"img\" aria-label=\"{name}\" \
+         tabindex=\"0\">{svg}</div></figure>\n"
     )
 }
 
@@ -82,16 +164,23 @@ fn scripts(edits: &PageEdits<'_>) -> Result<String> {
     ))
 }
 
-fn section(out: &mut String, id: &str, title: &str, content: &str) {
-    let _ = writeln!(out, "<section id=\"{id}\">\n<h2>{title}</h2>\n{content}</section>");
-}
-
-fn summary(manifest: &Manifest, edits: &PageEdits<'_>, claims: &[&Table]) -> String {
+/// What was run.
+fn facts(manifest: &Manifest, edits: &PageEdits<'_>, records: &[Record]) -> String {
     let environment = &manifest.environment;
+    let mut sizes: BTreeMap<&str, usize> = BTreeMap::new();
+    for record in records {
+        match record {
+            Record::Datum(datum) => *sizes.entry(datum.dataset.label()).or_default() += 1,
+            Record::Case(case) => *sizes.entry(&case.name.of).or_default() += 1,
+            _ => {}
+        }
+    }
+    let sizes: Vec<String> = sizes.iter().map(|(name, size)| format!("{name} {size}")).collect();
     let facts = [
         ("Model", manifest.identity.model().to_string()),
+        ("Data", sizes.join(", ")),
         ("Approaches", edits.methods.join(", ")),
-        ("Trials", edits.all.to_string()),
+        ("Edits", edits.all.to_string()),
         ("Device", format!("{}, {} threads", manifest.identity.device, environment.threads)),
         ("Made by", format!("ment {}, commit {}", environment.harness, environment.commit)),
     ];
@@ -99,9 +188,7 @@ fn summary(manifest: &Manifest, edits: &PageEdits<'_>, claims: &[&Table]) -> Str
     for (name, fact) in facts {
         let _ = writeln!(out, "<dt>{name}</dt><dd>{}</dd>", escape(&fact));
     }
-    out.push_str("</dl>\n");
-    out.extend(claims.iter().map(|claims| table(claims)));
-    out
+    out + "</dl>\n"
 }
 
 fn browser(edits: &PageEdits<'_>) -> String {
@@ -141,52 +228,7 @@ fn browser(edits: &PageEdits<'_>) -> String {
     out
 }
 
-/// A table with its notes.
-pub(crate) fn table(table: &Table) -> String {
-    let mut out = format!(
-        "<div class=\"scroll\"><table>\n<caption>{}</caption>\n<thead>",
-        escape(&table.title)
-    );
-    if table.groups.iter().any(|group| !group.title.is_empty()) {
-        out.push_str("<tr><th></th>");
-        for group in &table.groups {
-            let (width, title) = (group.columns.len(), escape(&group.title));
-            let _ = write!(out, "<th colspan=\"{width}\">{title}</th>");
-        }
-        out.push_str("</tr>\n");
-    }
-    let _ = write!(out, "<tr><th>{}</th>", escape(table.stub));
-    for column in table.columns() {
-        let _ = write!(out, "<th>{}{}</th>", escape(column.title), column.better.arrow());
-    }
-    out.push_str("</tr></thead>\n<tbody>\n");
-    for row in &table.rows {
-        let _ = write!(out, "<tr><td>{}</td>", escape(&row.head()));
-        for column in 0..row.cells.len() {
-            let _ = write!(
-                out,
-                "<td{}>{}</td>",
-                class(table, row, column),
-                escape(&table.text(row, column))
-            );
-        }
-        out.push_str("</tr>\n");
-    }
-    out.push_str("</tbody>\n</table></div>\n");
-    out + &list(&table.all_notes())
-}
-
-/// CSS class of a cell that is emphasized.
-fn class(table: &Table, row: &Row, column: usize) -> &'static str {
-    match (table.is_best(row, column), table.beats_reference(row, column)) {
-        (true, true) => " class=\"best beats\"",
-        (true, false) => " class=\"best\"",
-        (false, true) => " class=\"beats\"",
-        (false, false) => "",
-    }
-}
-
-fn list(lines: &[String]) -> String {
+pub(crate) fn list(lines: &[String]) -> String {
     if lines.is_empty() {
         return String::new();
     }

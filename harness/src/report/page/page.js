@@ -1,6 +1,6 @@
 // The browser of edits: a list of which only the visible rows exist, and the edit that is chosen.
 "use strict";
-const { prompts, methods, edits } = JSON.parse(document.getElementById("edits-data").textContent);
+const { prompts, methods, edits, extent } = JSON.parse(document.getElementById("edits-data").textContent);
 const ROW = 44; // pixels, as in the style
 const SEARCHED = edits.map(searched);
 const [list, rows, detail, count] = ["list", "rows", "detail", "count"].map(byId);
@@ -78,7 +78,7 @@ function choose(place) {
   }
   const edit = edits[shown[chosen]];
   detail.replaceChildren(...describe(edit));
-  history.replaceState(null, "", `#edit=${edit.id}`);
+  history.replaceState(null, "", `#trial=${edit.id}`);
 }
 
 // The prompt, what should follow, and the token that is wrong.
@@ -98,25 +98,74 @@ function table(head, lines) {
     make("tbody", {}, ...lines.map((line) => make("tr", {}, ...cells("td", line))))));
 }
 
+// The most probable token and the target, each with its probability as a bar; the target is hatched.
+function bars(name, { argmax, argmax_probability, rank, probability }, target) {
+  const line = (head, of, share, kind, words) => {
+    const filled = make("i", {});
+    filled.style.width = `${100 * share}%`;
+    return [make("span", {}, head), token(of), make("div", { class: `bar ${kind}` }, filled), make("span", {}, words)];
+  };
+  return [
+    ...line(name, argmax, argmax_probability, "argmax", `${argmax_probability.toFixed(4)}, argmax`),
+    ...line("", target, probability, "target", `${probability.toFixed(4)}, target, rank ${rank}`),
+  ];
+}
+
+// The patched neurons by layer, from the bottom up, and index; numbered in the order of patching.
+function map(neurons) {
+  const [layers, width] = extent;
+  const [left, top, across, step] = [34, 4, 560, Math.min(12, Math.max(5, 180 / layers))];
+  const draw = (name, attributes, ...children) => {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    element.append(...children);
+    return element;
+  };
+  const height = layers * step;
+  const text = (x, y, anchor, words) => draw("text", { x, y, "text-anchor": anchor }, words);
+  const svg = draw("svg", {
+    class: "map", viewBox: `0 0 ${left + across + 14} ${top + height + 18}`, role: "img",
+    "aria-label": "Layer and index of the patched neurons",
+  },
+    draw("rect", { class: "frame", x: left, y: top, width: across, height }),
+    text(left - 4, top + 10, "end", `${layers - 1}`), text(left - 4, top + height, "end", "0"),
+    text(left - 4, top + height / 2 + 4, "end", "layer"),
+    text(left, top + height + 13, "start", "neuron 0"),
+    text(left + across, top + height + 13, "end", `${width - 1}`));
+  const places = new Map();
+  neurons.forEach(([layer, index], order) => {
+    const key = `${layer}.${index}`;
+    places.set(key, { layer, index, orders: [...(places.get(key)?.orders ?? []), order + 1] });
+  });
+  for (const { layer, index, orders } of places.values()) {
+    const x = left + (across * (index + 0.5)) / width, y = top + height - (layer + 0.5) * step;
+    const onTheRight = x < left + across - 60;
+    svg.append(
+      draw("circle", { cx: x, cy: y, r: 4 }, draw("title", {}, `neuron ${layer}.${index}, patch ${orders.join(", ")}`)),
+      draw("text", { class: "order", x: x + (onTheRight ? 7 : -7), y: y + 4,
+        "text-anchor": onTheRight ? "start" : "end" }, orders.join(", ")));
+  }
+  return svg;
+}
+
 function describe(edit) {
   const prompt = prompts[edit.prompt];
   const { before, after, neurons, seconds } = edit;
   const tried = edit.outcome === "skipped";
-  const state = (name, { argmax, argmax_probability, rank, probability }) =>
-    [name, token(argmax), argmax_probability.toFixed(4), String(rank), probability.toFixed(4)];
   const total = Object.values(seconds).reduce((sum, phase) => sum + phase, 0);
   const parts = [
     make("h3", {}, `${methods[edit.method]} on ${prompt.place}`),
     make("p", {}, make("span", { class: edit.outcome }, edit.outcome.replace("_", " ")),
       ` · target `, token(edit.target), ` · id `, make("code", {}, edit.id)),
     text(prompt, edit),
-    table(["", "argmax", "its probability", "rank of the target", "its probability"],
-      [state("before", before), state(tried ? "tried" : "after", after)]),
+    make("h4", {}, "Probabilities"),
+    make("div", { class: "bars" },
+      ...bars("before", before, edit.target), ...bars(tried ? "tried" : "after", after, edit.target)),
     make("h4", {}, neurons.length === 0 ? "No neuron was patched" :
       tried ? "Neurons tried, all undone" : "Neurons patched"),
   ];
   if (neurons.length > 0) {
-    parts.push(table(["layer", "neuron", "place in the attribution", "gain in rank", "gain in ln(Pt/Pa)"],
+    parts.push(map(neurons), table(["layer", "neuron", "place in the attribution", "gain in rank", "gain in ln(Pt/Pa)"],
       neurons.map((patched) => patched.map((value, index) => index === 4 ? value.toFixed(4) : String(value)))));
   }
   if (edit.elsewhere !== "") parts.push(make("h4", {}, "Elsewhere"), make("p", {}, edit.elsewhere));
@@ -146,7 +195,7 @@ new ResizeObserver(draw).observe(list);
 
 // A link to one edit, or none.
 function follow() {
-  const id = location.hash.match(/^#edit=(\w+)$/)?.[1];
+  const id = location.hash.match(/^#(?:trial|edit)=(\w+)$/)?.[1];
   return id === undefined ? -1 : edits.findIndex((edit) => edit.id === id);
 }
 window.addEventListener("hashchange", () => {

@@ -1,8 +1,8 @@
-//! A comparison of a table with the paper's: below each row of ours that the paper has, the number of data or
-//! errors its cells are, their confidence intervals, the paper's figures, and the differences.
+//! A comparison of a table with the paper's: each row of ours that the paper has, with confidence intervals
+//! and the paper's figures.
 
 use crate::data::paper::{Published, published};
-use crate::table::{Column, Format, Group, Interval, Row, Table};
+use crate::table::{Column, Format, Group, Interval, PaperRow, Row, Table};
 
 /// The approach whose TimeCost is 1: seconds of two machines cannot be compared.
 const BASE: &str = "MENT";
@@ -24,37 +24,23 @@ pub(crate) fn build(
     if known.iter().all(|(own, _)| own.label == model) {
         return None;
     }
-    let rows = known.into_iter().flat_map(|(own, (label, theirs))| {
+    let rows = known.into_iter().map(|(own, (label, theirs))| {
         let timed = same_clock(&own.label, BASE);
-        let ours: Vec<Option<f64>> =
-            columns.iter().map(|column| column.ours(table, own, timed)).collect();
-        let theirs: Vec<Option<f64>> =
-            columns.iter().map(|column| column.theirs(paper, theirs)).collect();
-        let end = |end: fn(Interval) -> f64| -> Vec<Option<f64>> {
-            columns.iter().map(|column| column.interval(own).map(end)).collect()
-        };
-        let (lower, upper) = (end(|interval| interval.low), end(|interval| interval.high));
-        let difference = ours.iter().zip(&theirs).map(|(ours, theirs)| Some((*ours)? - (*theirs)?));
-        let difference = difference.collect();
-        let line = |label: String, cells: Vec<Option<f64>>| Row {
+        Row {
+            remark: own.remark.clone(),
+            intervals: columns.iter().map(|column| column.interval(own)).collect(),
+            counts: columns.iter().map(|c| own.counts.get(c.ours).copied().flatten()).collect(),
+            paper: Some(PaperRow {
+                label: label.to_string(),
+                cells: columns.iter().map(|column| column.theirs(paper, theirs)).collect(),
+            }),
             format: own.format,
             competes: false,
-            ..Row::new(label, cells)
-        };
-        let interval = [("lower", lower), ("upper", upper)].into_iter();
-        let interval = interval.filter(|_| !own.intervals.is_empty());
-        let interval =
-            interval.map(|(end, cells)| line(format!("{} (95 % CI, {end})", own.label), cells));
-        let counts = columns.iter().map(|column| own.counts.get(column.ours).copied().flatten());
-        let counts = line(format!("{} (n)", own.label), counts.collect());
-        let mut lines = vec![line(own.head(), ours)];
-        if !own.counts.is_empty() {
-            lines.push(Row { format: Some(Format::Count), ..counts });
+            ..Row::new(
+                &own.label,
+                columns.iter().map(|column| column.ours(table, own, timed)).collect(),
+            )
         }
-        lines.extend(interval);
-        lines.push(line(format!("{label} (paper)"), theirs));
-        lines.push(line(format!("{} (difference from the paper)", own.label), difference));
-        lines
     });
     let rows: Vec<Row> = rows.collect();
     let has_time = columns.iter().any(|column| column.is_time);
@@ -68,10 +54,10 @@ pub(crate) fn build(
     }];
     if has_intervals {
         notes.push(
-            "n: data of a score, errors or cases of a cost, repaired errors of #PatchedNeuron; 95 % CI: \
-             confidence interval by the percentile bootstrap over data (in Table VI over the subtypes of \
-             each type, their samples taken as given); with as few as 16 data or 5 subtypes it is \
-             too narrow. A dash: only one datum or subtype, or a draw without such a figure"
+            "in brackets: 95 % confidence interval by the percentile bootstrap over data (in Table VI over \
+             the subtypes of each type, their samples taken as given); with as few as 16 data or 5 \
+             subtypes it is too narrow. None: only one datum or subtype, or a draw without such a figure. \
+             The CSV file has the number of data, errors or cases behind each value"
                 .into(),
         );
     }
@@ -106,7 +92,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// `timed`: whether its time can be compared.
+    /// Our value; none where it is a time and not `timed`, which says that it can be compared.
     fn ours(&self, table: &Table, row: &Row, timed: bool) -> Option<f64> {
         let own = row.cells[self.ours]?;
         if !self.is_time {
@@ -199,25 +185,23 @@ mod tests {
         let text: Vec<Vec<String>> = beside
             .rows
             .iter()
-            .take(10)
-            .map(|row| {
-                let cells = (0..2).map(|column| beside.text(row, column));
-                std::iter::once(row.label.clone()).chain(cells).collect()
+            .take(2)
+            .flat_map(|row| {
+                let ours = |at| beside.text(row, at) + &beside.interval_text(row, at);
+                let theirs = |at| beside.paper_text(row, at).unwrap();
+                [
+                    vec![row.label.clone(), ours(0), ours(1)],
+                    vec![row.paper.as_ref().unwrap().label.clone(), theirs(0), theirs(1)],
+                ]
             })
             .collect();
         assert_eq!(
             text,
             [
-                ["KN (step=1)", "9.000", "2.00×"],
-                ["KN (step=1) (95 % CI, lower)", "8.500", "–"],
-                ["KN (step=1) (95 % CI, upper)", "9.250", "–"],
-                ["KN (step=1) (paper)", "10.853", "1.78×"],
-                ["KN (step=1) (difference from the paper)", "-1.853", "0.22×"],
-                ["KN (step=20)", "8.000", "–"],
-                ["KN (step=20) (95 % CI, lower)", "7.500", "–"],
-                ["KN (step=20) (95 % CI, upper)", "8.250", "–"],
-                ["KN (step=20) (paper)", "10.236", "11.5×"],
-                ["KN (step=20) (difference from the paper)", "-2.236", "–"],
+                ["KN (step=1)", "9.000 [8.50, 9.25]", "2.00×"],
+                ["KN (step=1)", "10.853", "1.78×"],
+                ["KN (step=20)", "8.000 [7.50, 8.25]", "–"],
+                ["KN (step=20)", "10.236", "11.5×"],
             ]
         );
         assert!(build(&table("phases", &groups, &rows), "x", ("model", 0), |_, _| true).is_none());

@@ -4,33 +4,31 @@ use crate::data::dataset::DatasetName;
 use crate::metric::{Kind, METRICS, Metric};
 use crate::report::measures::bootstrap::{Clusters, Sums};
 use crate::report::measures::frame::{TableOrder, lookup};
+use crate::report::measures::groups::{Aggregate, grouped, of_dataset, with_text};
 use crate::report::measures::scores::columns;
 use crate::table::{Better, Column, Format, Group, Interval, Row, Table};
 use anyhow::Result;
-use polars::prelude::*;
+use polars::prelude::DataFrame;
 
 /// Means over data, and metrics of the corpus. `scores` is the frame of
 /// [`scores`](super::scores::scores).
 pub(crate) fn build(scores: &DataFrame, order: &TableOrder) -> Result<Table> {
-    let scores = scores.clone().lazy();
-    let of_metrics = METRICS.iter().flat_map(|metric| {
-        let is_mean = matches!(metric.kind, Kind::Mean(_));
-        let columns = metric.columns().into_iter().map(col);
-        columns.map(move |column| if is_mean { column.mean() } else { column.sum() })
-    });
-    let sums = ["data", "tokens"].map(|name| col(name).sum()).into_iter().chain(of_metrics);
-    let groups = scores
-        .clone()
-        .group_by([col("dataset"), col("method")])
-        .agg(sums.collect::<Vec<Expr>>())
-        .collect()?;
-    let sizes = lookup(&groups, &["data", "tokens"])?;
     let names = columns();
-    let values = lookup(&groups, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let kinds = METRICS.iter().flat_map(|metric| {
+        let is_mean = matches!(metric.kind, Kind::Mean(_));
+        std::iter::repeat_n(if is_mean { Aggregate::Mean } else { Aggregate::Sum }, metric.width())
+    });
+    let of_metrics = names.iter().zip(kinds).map(|(name, kind)| (*name, kind, *name));
+    let sums = ["data", "tokens"].map(|name| (name, Aggregate::Sum, name));
+    let aggregates: Vec<_> = sums.into_iter().chain(of_metrics).collect();
+    let groups = grouped(scores, &["dataset", "method"], &aggregates)?;
+    let sizes = lookup(&groups, &["data", "tokens"])?;
+    let values = lookup(&groups, &names)?;
     let intervals = order
         .datasets
         .iter()
-        .map(|dataset| intervals(&scores, dataset.label(), &order.methods))
+        .map(|dataset| intervals(scores, dataset.label(), &order.methods))
         .collect::<Result<Vec<Intervals>>>()?;
 
     let key = |dataset: &DatasetName, method: &String| (dataset.label().into(), method.clone());
@@ -128,15 +126,13 @@ struct Intervals {
     gains: Vec<Vec<Option<Interval>>>,
 }
 
-fn intervals(scores: &LazyFrame, dataset: &str, methods: &[String]) -> Result<Intervals> {
+fn intervals(scores: &DataFrame, dataset: &str, methods: &[String]) -> Result<Intervals> {
     let names = columns();
     let columns: Vec<&str> =
         std::iter::once("data").chain(names.iter().map(String::as_str)).collect();
-    let own = scores
-        .clone()
-        .filter(col("dataset").eq(lit(dataset)))
-        .with_columns([lit("").alias("stratum"), col("datum").alias("cluster")]);
-    let found = Clusters::of(own, methods, &columns)?.intervals(|sums| {
+    let mut own = with_text(&of_dataset(scores, dataset)?, "stratum", "")?;
+    own.rename("datum", "cluster".into())?;
+    let found = Clusters::of(&own, methods, &columns)?.intervals(|sums| {
         let scores: Vec<Vec<Option<f64>>> =
             (0..methods.len()).map(|method| metrics(sums, method)).collect();
         let gain = |own: &Vec<Option<f64>>| -> Vec<Option<f64>> {

@@ -2,10 +2,12 @@
 //! repaired by every method, and what comes out is recorded.
 
 mod forecast;
+mod live;
 mod locality_probes;
 mod predict;
 mod repair;
 
+use self::live::LiveTable;
 use super::failed::FailedTrials;
 use super::parallel::{Corpus, ParallelIndex};
 use super::prepare::PreparedPrompt;
@@ -65,7 +67,8 @@ impl<'a> ParallelData<'a> {
 impl<'a> Patching<'a> {
     pub(super) fn run(mut self) -> Result<()> {
         self.predict_all()?;
-        self.repair_all()?;
+        let live = LiveTable::new(self.config, &self.done);
+        self.repair_all(live)?;
         self.failed.end()
     }
 
@@ -73,21 +76,24 @@ impl<'a> Patching<'a> {
         self.config.dataset[prompt.planned.dataset].name
     }
 
+    /// Records what `method` predicts, unless it is recorded already; the record, if it is new.
     fn write_prediction(
         &mut self,
         prompt: &PreparedPrompt<'_>,
         method: String,
         predicted: Vec<u32>,
-    ) -> Result<()> {
+    ) -> Result<Option<&PredictionRecord>> {
         let (dataset, datum) = (self.dataset(prompt), prompt.planned.datum);
         if self.done.predicted(dataset, datum, &method) {
-            return Ok(()); // only a trial of it was measured again
+            return Ok(None); // only a trial of it was measured again
         }
         let tokenizer = &self.loaded.tokenizer;
         let tail = tokenizer.tail(&prompt.ids.prompt)?;
         let predicted_text = tokenizer.continuation(tail, &predicted)?;
+        let own = method.clone();
         let record = PredictionRecord { dataset, datum, method, predicted, predicted_text };
-        self.write(Record::Prediction(record))
+        self.write(Record::Prediction(record))?;
+        Ok(self.done.prediction(dataset, datum, &own))
     }
 
     fn write(&mut self, record: Record) -> Result<()> {

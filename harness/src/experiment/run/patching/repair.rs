@@ -1,6 +1,7 @@
 //! Every method on every error.
 
 use super::super::prepare::PreparedPrompt;
+use super::live::LiveTable;
 use super::locality_probes::LocalityProbes;
 use super::{Patching, observe_gold};
 use crate::data::dataset::DatasetName;
@@ -38,8 +39,9 @@ impl<'m> DatumCourse<'m> {
 }
 
 impl<'a> Patching<'a> {
-    /// Every method on every error, datum by datum.
-    pub(super) fn repair_all(&mut self) -> Result<()> {
+    /// Every method on every error, datum by datum: first the methods that are not slow, so that their
+    /// results are there early.
+    pub(super) fn repair_all(&mut self, mut live: LiveTable) -> Result<()> {
         let errors: usize = self
             .own
             .iter()
@@ -52,13 +54,19 @@ impl<'a> Patching<'a> {
         let locality = LocalityProbes::new(model, self.prompts, count, memory);
         let bar = progress::bar("repair", errors * self.methods.len());
         let mut warm = Warm::default();
-        for method in self.methods {
-            signal::check()?;
-            bar.set_message(format!("{}: warm-up", method.label()));
-            warm.up(method.as_ref(), || self.warm_up(method.as_ref()))?;
-        }
-        for prompt in self.own.clone() {
-            self.repair_datum(prompt, &locality, &bar)?;
+        for slow in [false, true] {
+            let methods = self.methods.iter().map(AsRef::as_ref);
+            let methods: Vec<&dyn Method> = methods.filter(|own| own.is_slow() == slow).collect();
+            for method in &methods {
+                signal::check()?;
+                bar.set_message(format!("{}: warm-up", method.label()));
+                warm.up(*method, || self.warm_up(*method))?;
+            }
+            for prompt in
+                self.own.iter().copied().filter(|_| !methods.is_empty()).collect::<Vec<_>>()
+            {
+                self.repair_datum(prompt, &methods, &locality, (&bar, &mut live))?;
+            }
         }
         bar.finish_and_clear();
         Ok(())
@@ -98,23 +106,24 @@ impl<'a> Patching<'a> {
         Workbench { config: self.config, loaded: self.loaded, memory }
     }
 
-    /// Error by error, every method on each: the methods that meet the same sequence share its trace,
-    /// and a stopped run has measured all of them on the same errors, but for the one at hand.
+    /// Error by error, each of `methods` on it: those that meet the same sequence share its trace, and a
+    /// stopped run has measured all of them on the same errors, but for the one at hand.
     fn repair_datum(
         &mut self,
         prompt: &PreparedPrompt<'a>,
+        methods: &[&'a dyn Method],
         locality: &LocalityProbes<'_>,
-        bar: &ProgressBar,
+        (bar, live): (&ProgressBar, &mut LiveTable),
     ) -> Result<()> {
         let (dataset, datum) = (self.dataset(prompt), prompt.planned.datum);
         let record = self.done.datum(dataset, datum).expect("every datum is predicted").clone();
         let errors: Vec<usize> = record.errors().collect();
-        let methods = self.methods.iter().map(AsRef::as_ref);
         let mut courses: Vec<DatumCourse<'_>> = methods
-            .map(|method| DatumCourse::new(method, &record))
+            .iter()
+            .map(|method| DatumCourse::new(*method, &record))
             .filter(|course| self.is_open(course, &record))
             .collect();
-        bar.inc((errors.len() * (self.methods.len() - courses.len())) as u64);
+        bar.inc((errors.len() * (methods.len() - courses.len())) as u64);
         let ids = prompt.tensor(self.loaded.model.spec().device);
         let mut unedited = Traces::default();
         for position in errors {
@@ -134,7 +143,8 @@ impl<'a> Patching<'a> {
             let name = || format!("{method} on {dataset} {datum}, all edits together");
             let predicted = self.predicted(&course, prompt, &ids);
             if let Some(predicted) = self.failed.catch(name, predicted)? {
-                self.write_prediction(prompt, method, predicted)?;
+                let new = self.write_prediction(prompt, method, predicted)?;
+                new.into_iter().for_each(|prediction| live.update(&record, prediction));
             }
         }
         Ok(())

@@ -54,10 +54,10 @@ pub(crate) fn intervals(
         Column::new((*name).into(), sums.iter().map(|sums| sums[index]).collect::<Vec<f64>>())
     };
     let columns: Vec<Column> = names[..8].iter().enumerate().map(column).collect();
-    let frame = costs.hstack(&columns)?.lazy();
-    let frame = frame.rename(["type", "subtype"], ["stratum", "cluster"], true);
+    let mut frame = costs.hstack(&columns)?;
+    frame.rename("type", "stratum".into())?.rename("subtype", "cluster".into())?;
     let reference = reference.and_then(|label| methods.iter().position(|own| own == label));
-    let clusters = Clusters::of(frame, methods, &names)?;
+    let clusters = Clusters::of(&frame, methods, &names)?;
     let (own, differences) = clusters.compared(methods.len(), reference, |sums, method| {
         // Means of a type, and then over types; a draw that lacks one has no such figure.
         let types: Vec<[Option<f64>; 5]> = sums.of(method).map(measures).collect();

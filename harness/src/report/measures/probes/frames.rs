@@ -4,6 +4,7 @@ use crate::config::RankRule;
 use crate::edit::Outcome;
 use crate::records::{ProbeTrial, Probed};
 use crate::report::measures::frame::{Lookup, lookup};
+use crate::report::measures::groups::{Aggregate, grouped, with_text};
 use crate::report::measures::probes::{OVERALL, PROBE};
 use anyhow::Result;
 use polars::prelude::*;
@@ -117,15 +118,12 @@ pub(crate) fn by_probed(rows: &[&ProbeRow<'_>]) -> Result<Lookup> {
         rows.iter().copied().filter(|row| row.probed.is_some()).collect();
     let probed: Vec<Option<&str>> = known.iter().map(|row| row.probed).collect();
     let frame = probe_frame(&known)?.hstack(&[Column::new("dataset".into(), probed)])?;
-    let means = frame
-        .lazy()
-        .group_by_stable([col("dataset"), col("method")])
-        .agg([
-            col("rank").mean(),
-            col("probability").mean(),
-            col("kept").count().cast(DataType::Float64).alias("count"),
-        ])
-        .collect()?;
+    let aggregates = [
+        ("rank", Aggregate::Mean, "rank"),
+        ("probability", Aggregate::Mean, "probability"),
+        ("kept", Aggregate::Count, "count"),
+    ];
+    let means = grouped(&frame, &["dataset", "method"], &aggregates)?;
     lookup(&means, &["rank", "probability", "count"])
 }
 
@@ -163,28 +161,19 @@ pub(crate) fn patch_frame(
 
 /// Means of `columns` by (type, subtype or [`OVERALL`], method); of `cases`, the sum. Groups keep the
 /// order of the rows, so that sums are taken in one order and come out the same to the last digit.
-pub(crate) fn means(frame: &DataFrame, columns: &[&str]) -> Result<Lookup> {
-    let aggregated = |column: &&str| match *column {
-        "cases" => col("cases").sum(),
-        other => col(other).mean(),
+pub(crate) fn means<'n>(frame: &DataFrame, columns: &[&'n str]) -> Result<Lookup> {
+    let aggregated = |column: &&'n str| match *column {
+        "cases" => ("cases", Aggregate::Sum, "cases"),
+        other => (other, Aggregate::Mean, other),
     };
-    let values: Vec<Expr> = columns.iter().map(aggregated).collect();
+    let values: Vec<_> = columns.iter().map(aggregated).collect();
     let mut found = HashMap::new();
     for scope in ["type", "subtype"] {
-        let means = frame
-            .clone()
-            .lazy()
-            .group_by_stable([col(scope).alias("dataset"), col("method")])
-            .agg(&values)
-            .collect()?;
+        let mut means = grouped(frame, &[scope, "method"], &values)?;
+        means.rename(scope, "dataset".into())?;
         found.extend(lookup(&means, columns)?);
         if scope == "type" {
-            let overall = means
-                .lazy()
-                .group_by_stable([col("method")])
-                .agg(&values)
-                .with_column(lit(OVERALL).alias("dataset"))
-                .collect()?;
+            let overall = with_text(&grouped(&means, &["method"], &values)?, "dataset", OVERALL)?;
             found.extend(lookup(&overall, columns)?);
         }
     }
