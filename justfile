@@ -100,6 +100,16 @@ criterion *args: setup
 build: setup
     cargo build
 
+# What a person without Rust installs, into dist/: an archive with libtorch, and a Python wheel without it.
+dist: build
+    @python3 scripts/environment.py .dist scripts/dist/requirements.txt
+    .dist/bin/python scripts/dist/dist.py "${CARGO_TARGET_DIR:-target}/debug/ment" dist
+
+# What `just dist` has made, installed into empty places, where it repairs a token.
+dist-check: dist
+    @python3 scripts/environment.py .peer scripts/peer/requirements.txt
+    .peer/bin/python scripts/dist/check.py dist
+
 # All tests, with and without libtorch.
 test: setup
     scripts/test

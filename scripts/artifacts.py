@@ -27,6 +27,7 @@ CPU_LIBRARIES = [
     "nvidia/cu13/lib/libcupti.so.13",
     "nvidia/cu13/lib/libcudart.so.13",
 ]
+LICENSES = ".dist-info/licenses/"
 # libtorch opens libtorch_cuda_linalg.so, and NVIDIA's libnvrtc.so.13, by bare name on first use,
 # which fails unless the program has loaded them from .libtorch/cuda before.
 CUDA_LIBRARIES = [
@@ -97,7 +98,7 @@ def build_tools(wheels, out):
 
 
 def build_libtorch(wheels, out):
-    """The headers, and the few libraries of a CPU build, as LIBTORCH wants them laid out.
+    """The headers, and the few libraries of a CPU build with their licences, as LIBTORCH wants them laid out.
 
     libtorch.so is a line that sends the linker on to libtorch_cpu.so, because the real one would
     make every program depend on all of CUDA.
@@ -107,6 +108,9 @@ def build_libtorch(wheels, out):
     def target(name):
         if name.startswith("torch/include/"):
             return out / name[len("torch/") :]
+        package, licensed, file = name.partition(LICENSES)
+        if licensed:
+            return out / "licenses" / package / file
         return out / "lib" / Path(name).name if name in CPU_LIBRARIES else None
 
     unpack(requirements, wheels, target)
@@ -201,7 +205,7 @@ ALL = [
         download_mb=544,
         disk_mb=1200,
         pip_options=tuple(LINUX_WHEELS),
-        inputs=tuple(CPU_LIBRARIES),
+        inputs=(*CPU_LIBRARIES, LICENSES),
     ),
     Artifact(
         name="models",

@@ -86,9 +86,9 @@ pub(crate) fn stderr(assert: &Assert, folder: &Path) -> String {
 }
 
 pub(crate) fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("writable");
-    for entry in std::fs::read_dir(from).expect("a folder") {
-        let entry = entry.expect("an entry");
-        std::fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+    for file in crate::support::files_below(from) {
+        let copied = to.join(&file);
+        std::fs::create_dir_all(copied.parent().expect("a folder")).expect("writable");
+        std::fs::copy(from.join(file), copied).expect("copied");
     }
 }

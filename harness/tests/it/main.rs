@@ -8,6 +8,7 @@ mod refused;
 mod report;
 mod rooms;
 mod samples;
+mod start;
 mod support;
 
 #[cfg(feature = "torch")]

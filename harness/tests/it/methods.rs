@@ -94,6 +94,27 @@ fn every_method_runs_and_the_tables_hold_them_all() {
     }
 }
 
+/// Integrated gradients of many steps take long: all else is measured before, in the order of the config.
+#[test]
+fn slow_methods_come_last() {
+    let bench = Bench::tiny();
+    let slow = "[[kn]]\nlabel = \"KN (step=20)\"\nsteps = 20\n";
+    bench.config(&config(&format!("{slow}[[ment]]\n[[no_edit]]\n")));
+    bench.run("out").success();
+    let methods: Vec<String> = bench
+        .records("out")
+        .into_iter()
+        .filter_map(|record| match record {
+            Record::Trial(own) => Some(own.trial.method),
+            _ => None,
+        })
+        .collect();
+    let first = methods.iter().position(|method| method == "KN (step=20)").unwrap();
+    assert_eq!(methods.len(), 3 * (methods.len() - first));
+    assert!(methods[first..].iter().all(|method| method == "KN (step=20)"), "{methods:?}");
+    assert_eq!(methods[..2], ["MENT", "no edit"]);
+}
+
 /// The control is a method that skips everything: the same figures in every table.
 #[test]
 fn the_control_equals_a_method_that_skips_everything() {
@@ -103,7 +124,7 @@ fn the_control_equals_a_method_that_skips_everything() {
     bench.config(&config(methods));
     bench.run("out").success();
     for table in ["table3", "table4", "table5", "figure6"] {
-        let text = std::fs::read_to_string(bench.path("out").join(format!("{table}.csv"))).unwrap();
+        let text = std::fs::read_to_string(bench.path(&format!("out/tables/{table}.csv"))).unwrap();
         let row = |label: &str| {
             let line = text.lines().find(|line| line.starts_with(label));
             let line = line.unwrap_or_else(|| panic!("{label} is not in\n{text}"));

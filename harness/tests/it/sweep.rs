@@ -42,7 +42,8 @@ const SWEEP: &str = "[sweep]\n\"ment.quota\" = [1, 2]\n\"execution.seed\" = [0, 
 /// The folders of points, by name.
 fn points(bench: &Bench) -> Vec<PathBuf> {
     let entries = fs::read_dir(bench.path("out")).unwrap().map(|entry| entry.unwrap().path());
-    let mut folders: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
+    let mut folders: Vec<PathBuf> =
+        entries.filter(|path| path.join("manifest.json").is_file()).collect();
     folders.sort();
     folders
 }

@@ -62,17 +62,19 @@ pub(crate) fn by_column(table: &Table, folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn draw(table: &Table, panels: &[Panel], folder: &Path) -> Result<Vec<PathBuf>> {
-    let longest = table.rows.iter().map(|row| row.label.chars().count()).max().unwrap_or(0);
+    // Rows of differences are in other units.
+    let rows: Vec<&Row> = table.rows.iter().filter(|row| row.format.is_none()).collect();
+    let longest = rows.iter().map(|row| row.label.chars().count()).max().unwrap_or(0);
     let left = (24 + longest * LETTER) as i32;
     let blocks = panels.iter().map(|panel| panel.columns.len()).max().unwrap_or(0) as i32;
-    let block = GAP + LINE * table.rows.len() as i32;
+    let block = GAP + LINE * rows.len() as i32;
     let width = left + PANEL * panels.len() as i32 + MARGIN;
     let size = (width.max(560) as u32, (TOP + block * blocks + FOOT) as u32);
     plot::write(folder, table.name, size, |area| {
         legend(area, table)?;
         for (index, panel) in panels.iter().enumerate() {
             let x = left + PANEL * index as i32;
-            let ticks = ticks(table, panel);
+            let ticks = ticks(&rows, panel);
             let scale = Scale { x, end: *ticks.last().expect("there is zero") };
             area.draw(&Text::new(panel.title.clone(), (x, TOP - 20), ("sans-serif", 15)))?;
             let foot = TOP + block * panel.columns.len() as i32;
@@ -90,10 +92,10 @@ fn draw(table: &Table, panels: &[Panel], folder: &Path) -> Result<Vec<PathBuf>> 
                     let title = table.columns().nth(column).map_or("", |column| column.title);
                     area.draw(&Text::new(title, (x, top + 2), ("sans-serif", 13)))?;
                 }
-                for (line, row) in table.rows.iter().enumerate() {
+                for (line, row) in rows.iter().enumerate() {
                     let y = top + GAP + LINE * line as i32;
                     if index == 0 {
-                        let at = (14, y - 7);
+                        let at = (14, y - 5);
                         area.draw(&Text::new(row.label.clone(), at, ("sans-serif", 13)))?;
                     }
                     marks(area, row, column, &scale, y)?;
@@ -148,9 +150,9 @@ impl Scale {
 }
 
 /// Numbers of the scale from zero on, the last of which no value of the panel is above.
-fn ticks(table: &Table, panel: &Panel) -> Vec<f64> {
+fn ticks(rows: &[&Row], panel: &Panel) -> Vec<f64> {
     let mut most = 0.0_f64;
-    for row in &table.rows {
+    for row in rows {
         for column in panel.columns.clone() {
             let interval = row.intervals.get(column).copied().flatten();
             let paper = row.paper.as_ref().and_then(|paper| paper.cells[column]);
@@ -179,32 +181,25 @@ fn number(value: f64, column: Option<&crate::table::Column>) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Panel, ticks};
-    use crate::table::{Better, Column, Format, Group, PaperRow, Row, Table};
+    use crate::table::{PaperRow, Row};
 
-    fn table(value: f64, paper: f64) -> Table {
-        let column = Column { title: "NC", better: Better::Lower, format: Format::Three };
+    fn row(value: f64, paper: f64) -> Row {
         let paper = PaperRow { label: "MENT".into(), cells: vec![Some(paper)] };
-        Table {
-            name: "beside",
-            title: String::new(),
-            stub: "Approach",
-            groups: vec![Group { title: String::new(), columns: vec![column] }],
-            rows: vec![Row { paper: Some(paper), ..Row::new("MENT", vec![Some(value)]) }],
-            reference: None,
-            notes: Vec::new(),
-            deviations: Vec::new(),
-        }
+        Row { paper: Some(paper), ..Row::new("MENT", vec![Some(value)]) }
     }
 
     #[test]
     fn no_value_is_above_the_scale() {
         let panel = Panel { title: String::new(), columns: 0..1 };
-        assert_eq!(ticks(&table(0.98, 0.5), &panel), [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
-        assert_eq!(ticks(&table(1.0, 9.0), &panel).last(), Some(&10.0));
+        assert_eq!(
+            ticks(&[&row(0.98, 0.5)], &panel),
+            [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]
+        );
+        assert_eq!(ticks(&[&row(1.0, 9.0)], &panel).last(), Some(&10.0));
         for most in [0.003, 0.07, 0.5, 1.0, 3.2, 11.0, 14.9, 2000.0] {
-            let ticks = ticks(&table(most / 2.0, most), &panel);
+            let ticks = ticks(&[&row(most / 2.0, most)], &panel);
             assert!(*ticks.last().unwrap() >= most && (3..=9).contains(&ticks.len()), "{ticks:?}");
         }
-        assert_eq!(ticks(&table(0.0, 0.0), &panel), [0.0, 1.0]);
+        assert_eq!(ticks(&[&row(0.0, 0.0)], &panel), [0.0, 1.0]);
     }
 }

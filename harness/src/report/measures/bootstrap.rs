@@ -52,8 +52,7 @@ impl Clusters {
         let keys = ["stratum", "cluster", "method"];
         let sums: Vec<(&str, Aggregate, &str)> =
             columns.iter().map(|name| (*name, Aggregate::Sum, *name)).collect();
-        // Sums are taken in the order of the rows, and clusters are drawn in the order of their names,
-        // whatever order shards recorded them in.
+        // Clusters are drawn in the order of their names, whatever order shards recorded them in.
         let order = SortMultipleOptions::default();
         let summed = grouped(frame, &keys, &sums)?.sort(keys, order)?;
         let [strata, clusters, labels] = keys.map(|key| summed.column(key));

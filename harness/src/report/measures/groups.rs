@@ -17,8 +17,9 @@ pub(crate) enum Aggregate {
 
 impl Aggregate {
     fn of(self, values: impl Iterator<Item = f64>) -> Option<f64> {
-        let (sum, count) =
-            values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+        let mut values: Vec<f64> = values.collect();
+        values.sort_unstable_by(f64::total_cmp);
+        let (sum, count) = (values.iter().fold(0.0, |sum, value| sum + value), values.len() as f64);
         match self {
             Self::Sum => Some(sum),
             Self::Mean => (count > 0.0).then(|| sum / count),
@@ -29,8 +30,8 @@ impl Aggregate {
 
 /// A row a group of the rows of `frame` that are equal in `keys`, with the keys and one column for each of
 /// `wanted`: the name of a column of numbers, its aggregate and the name of the result. Groups are in the
-/// order of their first rows and values are added in the order of the rows, so that sums come out the same
-/// to the last digit.
+/// order of their first rows. Values are added in ascending order, so that sums come out the same to the last
+/// digit in whatever order shards recorded them.
 ///
 /// # Errors
 /// If the frame lacks a column, or one to aggregate is not of 64-bit floats.
@@ -98,6 +99,12 @@ mod tests {
             "count" => [2.0, 0.0, 0.0],
         };
         assert!(found.equals_missing(&wanted.unwrap()));
+        // Sums do not depend on the order of the rows.
+        let [one, other] = [[0.1, 0.2, 0.3, 1e9], [1e9, 0.3, 0.1, 0.2]].map(|values| {
+            let frame = df! { "key" => ["a"; 4], "value" => values }.unwrap();
+            grouped(&frame, &["key"], &[("value", Aggregate::Sum, "sum")]).unwrap()
+        });
+        assert!(one.equals(&other));
         let error = grouped(&frame, &["nowhere"], &[]).unwrap_err();
         assert!(error.to_string().contains("nowhere"), "{error}");
     }

@@ -98,7 +98,7 @@ fn verdicts(tables: &[Table], section: &str) -> Option<String> {
     let parts = [
         ("confirmed", count(Verdict::Confirmed)),
         ("contradicted", count(Verdict::Contradicted)),
-        ("not decided, as there are too few data", count(Verdict::NotDecided)),
+        ("not decided by these data", count(Verdict::NotDecided)),
         ("vacuous", count(Verdict::Vacuous)),
     ];
     let parts = parts.iter().filter(|(_, count)| *count > 0);

@@ -44,10 +44,9 @@ pub(crate) fn write(
         .filter(|table| table.name != "claims")
         .partition(|table| table.rows.iter().any(|row| row.paper.is_some()));
     let claims = tables.iter().find(|table| table.name == "claims").map(table);
-    let paper: String = beside
-        .iter()
-        .map(|own| drawn.remove_entry(own.name).map(figure).unwrap_or_default() + &table(own))
-        .collect();
+    let pictures = beside.iter().filter_map(|own| drawn.remove_entry(own.name)).map(figure);
+    let paper =
+        pictures.collect::<String>() + &beside.iter().map(|own| table(own)).collect::<String>();
     let deviations = tables.first().map_or(&[][..], |table| &table.deviations);
     let raw = format!("<pre>{}</pre>\n", escape(&serde_json::to_string_pretty(manifest)?));
     let parts = [

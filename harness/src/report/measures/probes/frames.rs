@@ -159,8 +159,7 @@ pub(crate) fn patch_frame(
     Ok(DataFrame::new_infer_height(columns)?)
 }
 
-/// Means of `columns` by (type, subtype or [`OVERALL`], method); of `cases`, the sum. Groups keep the
-/// order of the rows, so that sums are taken in one order and come out the same to the last digit.
+/// Means of `columns` by (type, subtype or [`OVERALL`], method); of `cases`, the sum.
 pub(crate) fn means<'n>(frame: &DataFrame, columns: &[&'n str]) -> Result<Lookup> {
     let aggregated = |column: &&'n str| match *column {
         "cases" => ("cases", Aggregate::Sum, "cases"),
