@@ -10,12 +10,16 @@ use std::ops::Range;
 /// Edits that a page holds at most: browsers stay fluid, and files small. The rest is for `ment show`.
 const MOST: usize = 20_000;
 
+/// Names of the phases of an edit.
+const PHASES: [&str; 5] = ["trace", "locate", "estimate", "plan", "apply"];
+
 /// All that the browser shows.
 #[derive(Default, Serialize)]
 pub(crate) struct PageEdits<'r> {
     prompts: Vec<PagePrompt<'r>>,
     pub(crate) methods: Vec<&'r str>,
     edits: Vec<PageEdit<'r>>,
+    phases: [&'static str; 5],
     /// One more than the largest layer and the largest neuron of all edits: the extent of their map.
     extent: [usize; 2],
     #[serde(skip)]
@@ -49,7 +53,8 @@ struct PageEdit<'r> {
     /// Layer, index, place in the attribution from 1, gains in rank and log-ratio.
     neurons: Vec<(usize, usize, usize, i64, f64)>,
     elsewhere: String,
-    seconds: &'r Phases,
+    /// Of the phases, in the order of [`PHASES`].
+    seconds: [f64; 5],
 }
 
 /// A token: its text, or its id where the record (of format 1) has none.
@@ -60,22 +65,18 @@ enum PageToken<'r> {
     Id(u32),
 }
 
+/// The most probable token and its probability, rank and probability of the target.
 #[derive(Serialize)]
-struct State<'r> {
-    argmax: PageToken<'r>,
-    argmax_probability: f64,
-    rank: u32,
-    probability: f64,
-}
+struct State<'r>(PageToken<'r>, f64, u32, f64);
 
 impl<'r> State<'r> {
     fn of(seen: &Observation, argmax: &'r str) -> Self {
-        Self {
-            argmax: token(argmax, seen.argmax),
-            argmax_probability: rounded(seen.argmax_probability),
-            rank: seen.target_rank,
-            probability: rounded(seen.target_probability),
-        }
+        Self(
+            token(argmax, seen.argmax),
+            rounded(seen.argmax_probability),
+            seen.target_rank,
+            rounded(seen.target_probability),
+        )
     }
 }
 
@@ -91,7 +92,7 @@ fn token(text: &str, id: u32) -> PageToken<'_> {
 impl<'r> PageEdits<'r> {
     pub(crate) fn of(records: &'r [Record]) -> Self {
         let known = Prompts::of(records);
-        let mut own = Self::default();
+        let mut own = Self { phases: PHASES, ..Self::default() };
         let mut places: HashMap<String, usize> = HashMap::new();
         for view in records.iter().filter_map(TrialView::of) {
             let trial = view.trial();
@@ -129,7 +130,10 @@ impl<'r> PageEdits<'r> {
                 after: State::of(&trial.after, &trial.texts.after),
                 neurons: trial.neurons.iter().map(neuron).collect(),
                 elsewhere: view.elsewhere().join("; "),
-                seconds: &trial.seconds,
+                seconds: {
+                    let Phases { trace, locate, estimate, plan, apply } = trial.seconds;
+                    [trace, locate, estimate, plan, apply].map(rounded)
+                },
             });
         }
         own

@@ -13,6 +13,7 @@ use crate::records::Record;
 use crate::records::manifest::Manifest;
 use crate::system::files;
 use crate::table::Table;
+use crate::table::plot::FIGURES;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -23,6 +24,9 @@ pub const NAME: &str = "report.html";
 
 /// The pictures of which the first that there is stands on the first screen.
 const FIRST: [&str; 3] = ["figure6", "tradeoff", "beside_table3"];
+
+/// Bytes of a picture that is linked, and not part of the page: one of many settings, which would fill it.
+const LARGE: usize = 300_000;
 
 /// Writes the page into `folder`, with the `pictures` that are SVG; the file.
 ///
@@ -37,6 +41,9 @@ pub(crate) fn write(
 ) -> Result<PathBuf> {
     let edits = PageEdits::of(records);
     let mut drawn = read(pictures)?;
+    let (large, rest): (BTreeMap<_, _>, _) =
+        drawn.into_iter().partition(|(_, svg)| svg.len() > LARGE);
+    drawn = rest;
     let first = FIRST.iter().find_map(|name| drawn.remove_entry(*name));
     let title = format!("{}: {}", manifest.identity.model(), edits.scopes.join(", "));
     let (beside, others): (Vec<&Table>, Vec<&Table>) = tables
@@ -67,7 +74,11 @@ pub(crate) fn write(
         Section {
             id: "pictures",
             title: "Pictures",
-            content: drawn.into_iter().map(figure).collect(),
+            content: drawn
+                .into_iter()
+                .map(figure)
+                .chain(large.keys().map(|name| linked(name)))
+                .collect(),
             open: true,
         },
         Section {
@@ -148,6 +159,12 @@ fn figure((name, svg): (String, String)) -> String {
         "<figure id=\"picture-{name}\"><div class=\"picture\" role=\"img\" aria-label=\"{name}\" \
          tabindex=\"0\">{svg}</div></figure>\n"
     )
+}
+
+/// A link to a picture that is not part of the page.
+fn linked(name: &str) -> String {
+    let name = escape(name);
+    format!("<p><a href=\"{FIGURES}/{name}.svg\">{name}</a> is too large for this page.</p>\n")
 }
 
 /// The edits as data, and the script that shows them; empty if there are none.

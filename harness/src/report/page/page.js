@@ -1,6 +1,6 @@
 // The browser of edits: a list of which only the visible rows exist, and the edit that is chosen.
 "use strict";
-const { prompts, methods, edits, extent } = JSON.parse(document.getElementById("edits-data").textContent);
+const { prompts, methods, edits, phases, extent } = JSON.parse(document.getElementById("edits-data").textContent);
 const ROW = 44; // pixels, as in the style
 const SEARCHED = edits.map(searched);
 const [list, rows, detail, count] = ["list", "rows", "detail", "count"].map(byId);
@@ -12,7 +12,7 @@ function byId(id) { return document.getElementById(id); }
 
 function searched(edit) {
   const { place, prompt } = prompts[edit.prompt];
-  return [edit.id, place, words(edit.target), words(edit.before.argmax), prompt].join("\n").toLowerCase();
+  return [edit.id, place, words(edit.target), words(edit.before[0]), prompt].join("\n").toLowerCase();
 }
 
 // An element with attributes and children; text is text, never markup.
@@ -55,7 +55,7 @@ function draw() {
       "aria-posinset": place + 1, "aria-setsize": shown.length,
     });
     line.style.top = `${place * ROW}px`;
-    line.append(token(edit.before.argmax), " → ", token(edit.target), " ",
+    line.append(token(edit.before[0]), " → ", token(edit.target), " ",
       make("span", { class: edit.outcome }, edit.outcome.replace("_", " ")),
       make("small", {}, `${methods[edit.method]} · ${prompts[edit.prompt].place}`));
     line.addEventListener("click", () => choose(place));
@@ -99,14 +99,14 @@ function table(head, lines) {
 }
 
 // The most probable token and the target, each with its probability as a bar; the target is hatched.
-function bars(name, { argmax, argmax_probability, rank, probability }, target) {
+function bars(name, [argmax, argmaxProbability, rank, probability], target) {
   const line = (head, of, share, kind, words) => {
     const filled = make("i", {});
     filled.style.width = `${100 * share}%`;
     return [make("span", {}, head), token(of), make("div", { class: `bar ${kind}` }, filled), make("span", {}, words)];
   };
   return [
-    ...line(name, argmax, argmax_probability, "argmax", `${argmax_probability.toFixed(4)}, argmax`),
+    ...line(name, argmax, argmaxProbability, "argmax", `${argmaxProbability.toFixed(4)}, argmax`),
     ...line("", target, probability, "target", `${probability.toFixed(4)}, target, rank ${rank}`),
   ];
 }
@@ -152,7 +152,7 @@ function describe(edit) {
   const prompt = prompts[edit.prompt];
   const { before, after, neurons, seconds } = edit;
   const tried = edit.outcome === "skipped";
-  const total = Object.values(seconds).reduce((sum, phase) => sum + phase, 0);
+  const total = seconds.reduce((sum, phase) => sum + phase, 0);
   const parts = [
     make("h3", {}, `${methods[edit.method]} on ${prompt.place}`),
     make("p", {}, make("span", { class: edit.outcome }, edit.outcome.replace("_", " ")),
@@ -169,8 +169,8 @@ function describe(edit) {
       neurons.map((patched) => patched.map((value, index) => index === 4 ? value.toFixed(4) : String(value)))));
   }
   if (edit.elsewhere !== "") parts.push(make("h4", {}, "Elsewhere"), make("p", {}, edit.elsewhere));
-  parts.push(make("h4", {}, "Seconds"), table([...Object.keys(seconds), "all"],
-    [[...Object.values(seconds), total].map((phase) => phase.toFixed(3))]));
+  parts.push(make("h4", {}, "Seconds"), table([...phases, "all"],
+    [[...seconds, total].map((phase) => phase.toFixed(3))]));
   return parts;
 }
 
