@@ -36,7 +36,7 @@ pub enum Command {
     /// Fetch a model into the cache of this user, or list the models that can be fetched.
     Models {
         #[command(subcommand)]
-        /// What to do; without it, the models are listed.
+        /// Subcommand; without it, the models are listed.
         what: Option<ModelsCommand>,
     },
     /// Run an experiment, or continue it, and print its tables.

@@ -1,4 +1,4 @@
-//! What a run reads: data sets, the benchmark of generalization and specificity, models, and the figures of
+//! Material of a run: data sets, the benchmark of generalization and specificity, models, and the figures of
 //! the paper.
 
 pub mod benchmark;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// Folder of the tables of a run.
 pub(crate) const TABLES: &str = "tables";
 
-/// Writes every file form of `table` into the folder [`TABLES`] of `run`; the files.
+/// Writes every file form of `table` into the folder `tables` of `run`; the files.
 ///
 /// # Errors
 /// If the folder cannot be written.
@@ -194,7 +194,7 @@ pub(crate) fn markdown(table: &Table) -> String {
     out
 }
 
-/// What follows a value in the CSV of a table that compares with the paper.
+/// Columns after a value in the CSV of a table that compares with the paper.
 const BESIDE: [&str; 4] = [" low", " high", " n", " paper"];
 
 /// One line a row, full precision, for other programs. A table that compares with the paper has four more

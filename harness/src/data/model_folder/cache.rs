@@ -14,7 +14,7 @@ pub struct CachedModel {
     pub name: &'static str,
     /// Name of its folder, as set-up makes it.
     folder: &'static str,
-    /// What it is.
+    /// Description for the list.
     pub what: &'static str,
 }
 

@@ -1,5 +1,5 @@
-//! Where a model lies: in a folder, under a name in the cache of `ment models`, or under an id of the Hugging
-//! Face hub.
+//! The folder of a model that is given as a folder, as a name in the cache of `ment models`, or as an id of the
+//! Hugging Face hub.
 
 mod cache;
 mod hub;
@@ -48,7 +48,7 @@ pub fn name(model: &Path) -> String {
     folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// What `folder` was found by, if it is of the cache or of the hub's: a name or an id, which finds it on other
+/// The name or id that `folder` was found by, if it is of the cache or of the hub's; it finds the model on other
 /// machines too.
 pub fn written(folder: &Path) -> Option<String> {
     cache::written(folder).or_else(|| hub::written(folder))

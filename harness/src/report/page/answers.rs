@@ -86,7 +86,7 @@ pub(crate) fn answers(tables: &[Table], method: &str) -> String {
     out
 }
 
-/// What became of the claims that begin with `section`, in a sentence of HTML; `None` where none was tested.
+/// Verdicts on the claims that begin with `section`, as a sentence of HTML; `None` where none was tested.
 fn verdicts(tables: &[Table], section: &str) -> Option<String> {
     let claims = find(tables, "claims")?;
     let own = claims.rows.iter().filter(|row| row.label.starts_with(section));

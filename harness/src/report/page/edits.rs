@@ -53,7 +53,7 @@ struct PageEdit<'r> {
     /// Layer, index, place in the attribution from 1, gains in rank and log-ratio.
     neurons: Vec<(usize, usize, usize, i64, f64)>,
     elsewhere: String,
-    /// Of the phases, in the order of [`PHASES`].
+    /// Seconds of the phases, in the order of [`PHASES`].
     seconds: [f64; 5],
 }
 

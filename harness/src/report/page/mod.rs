@@ -180,7 +180,7 @@ fn scripts(edits: &PageEdits<'_>) -> Result<String> {
     ))
 }
 
-/// What was run.
+/// Facts about the run.
 fn facts(manifest: &Manifest, edits: &PageEdits<'_>, records: &[Record]) -> String {
     let environment = &manifest.environment;
     let mut sizes: BTreeMap<&str, usize> = BTreeMap::new();
