@@ -65,6 +65,27 @@ fn models_are_listed_with_their_places() {
     assert!(said.trim().ends_with("cache/models/smollm2-135m"), "{said}");
 }
 
+/// A sweep over models: one that was not fetched is a point that fails, and the other is checked.
+#[test]
+fn a_model_that_is_not_there_stops_no_other_point() {
+    let place = tempfile::tempdir().unwrap();
+    says(there(&place), &["init", "example"]);
+    cache(&place);
+    fs::remove_file(place.path().join("cache/models/smollm2-135m")).unwrap();
+    let tiny = root().join("scripts/goldens/tiny");
+    let config = place.path().join("example/experiment.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let sweep = format!("\n[sweep]\n\"model.path\" = [\"smollm2-135m\", {tiny:?}]\n");
+    fs::write(&config, text + &sweep).unwrap();
+    let mut inside = there(&place);
+    inside.current_dir(place.path().join("example"));
+    let assert = inside.args(["check", "experiment.toml"]).assert().code(2);
+    let said = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+    assert!(said.contains("goldens/tiny") && said.contains("20 pairs"), "{said}");
+    let wrong = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+    assert!(wrong.contains("not fetched yet"), "{wrong}");
+}
+
 #[cfg(feature = "torch")]
 #[test]
 fn an_example_runs() {

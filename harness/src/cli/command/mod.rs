@@ -287,15 +287,21 @@ fn resolve(args: &ConfigArgs, find: fn(&Path) -> Result<PathBuf>) -> Result<Expe
             .try_for_each(check)
             .map_err(|error| InputError::new(format!("--set: {error}")))?;
         let swept = point.settings.iter().try_for_each(check);
-        config.model.path = find(&config.model.path)?;
-        if config.needs_encoder() {
-            config.retrieval.encoder = model_folder::find(&config.retrieval.encoder)?;
-        }
-        if let Err(error) = swept {
-            point.config = Err(error);
+        let found = locate_models(config, find).map_err(|error| format!("{error:#}"));
+        if let Err(error) = swept.and(found) {
+            point.config = Err(error); // the other points of a sweep are run
         }
     }
     Ok(experiment)
+}
+
+/// Replaces the models of a config by the folders that `find` has for them.
+fn locate_models(config: &mut Config, find: fn(&Path) -> Result<PathBuf>) -> Result<()> {
+    config.model.path = find(&config.model.path)?;
+    if config.needs_encoder() {
+        config.retrieval.encoder = model_folder::find(&config.retrieval.encoder)?;
+    }
+    Ok(())
 }
 
 /// The config of an experiment without a sweep.
