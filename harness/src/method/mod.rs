@@ -99,11 +99,9 @@ pub trait Method {
     fn kind(&self) -> MethodKind;
     /// True if edits pile up within a datum.
     fn keeps_edits(&self) -> bool;
-    /// True if a repair takes many times as long as one by other methods. Slow methods are run last, so that
-    /// the results of the others are there early.
-    fn is_slow(&self) -> bool {
-        false
-    }
+    /// Sequences that a repair back-propagates through, roughly. A run takes the methods in ascending order,
+    /// so that the results of the cheap ones are there early.
+    fn effort(&self) -> usize;
     /// True if it back-propagates through the datum's own sequence; graphs are then kept.
     fn differentiates_the_datum(&self) -> bool;
     /// Tries to make the target of `error` the argmax.

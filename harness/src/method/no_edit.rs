@@ -21,6 +21,10 @@ impl Method for NoEdit {
         false
     }
 
+    fn effort(&self) -> usize {
+        0
+    }
+
     fn differentiates_the_datum(&self) -> bool {
         false
     }

@@ -19,9 +19,6 @@ use std::rc::Rc;
 
 pub use self::select::select;
 
-/// Steps of integrated gradients from which on a repair takes many times as long as one by MENT.
-const SLOW: usize = 5;
-
 /// Knowledge Neurons under one setting.
 pub(super) struct KnowledgeNeurons {
     config: KnConfig,
@@ -55,9 +52,8 @@ impl Method for KnowledgeNeurons {
         false
     }
 
-    /// A repair takes a gradient for each step and layer.
-    fn is_slow(&self) -> bool {
-        self.config.steps.0 >= SLOW
+    fn effort(&self) -> usize {
+        self.config.steps.0 * self.config.parallel.prompts.0
     }
 
     fn repair(&self, context: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {

@@ -16,6 +16,7 @@ use crate::records::{DatumRecord, ErrorTrial, Record, Texts, Trial, TrialId};
 use crate::system::{progress, signal};
 use anyhow::Result;
 use indicatif::ProgressBar;
+use std::collections::BTreeSet;
 use tch::Tensor;
 
 /// A method on its way through the errors of a datum.
@@ -39,8 +40,8 @@ impl<'m> DatumCourse<'m> {
 }
 
 impl<'a> Patching<'a> {
-    /// Every method on every error, datum by datum: first the methods that are not slow, so that their
-    /// results are there early.
+    /// Every method on every error, datum by datum: in a pass over the data the methods of one effort, the
+    /// cheapest first, so that their results are there early.
     pub(super) fn repair_all(&mut self, mut live: LiveTable) -> Result<()> {
         let errors: usize = self
             .own
@@ -54,17 +55,16 @@ impl<'a> Patching<'a> {
         let locality = LocalityProbes::new(model, self.prompts, count, memory);
         let bar = progress::bar("repair", errors * self.methods.len());
         let mut warm = Warm::default();
-        for slow in [false, true] {
+        let efforts: BTreeSet<usize> = self.methods.iter().map(|method| method.effort()).collect();
+        for effort in efforts {
             let methods = self.methods.iter().map(AsRef::as_ref);
-            let methods: Vec<&dyn Method> = methods.filter(|own| own.is_slow() == slow).collect();
+            let methods: Vec<&dyn Method> = methods.filter(|own| own.effort() == effort).collect();
             for method in &methods {
                 signal::check()?;
                 bar.set_message(format!("{}: warm-up", method.label()));
                 warm.up(*method, || self.warm_up(*method))?;
             }
-            for prompt in
-                self.own.iter().copied().filter(|_| !methods.is_empty()).collect::<Vec<_>>()
-            {
+            for prompt in self.own.clone() {
                 self.repair_datum(prompt, &methods, &locality, (&bar, &mut live))?;
             }
         }
