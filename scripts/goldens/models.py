@@ -28,15 +28,17 @@ BATCH, LENGTH, POSITION = 2, 11, 8
 class Taps(NamedTuple):
     """Where a family keeps the modules whose inputs and outputs are recorded."""
 
-    embedding: str
     blocks: str
     attention: str
     mlp: str
     norm: str
+    # Modules whose outputs are added to the residual stream, where they are not `attention` and `mlp`.
+    attention_exit: str = ""
+    mlp_exit: str = ""
 
 
-LLAMA = Taps("model.embed_tokens", "model.layers", "self_attn.o_proj", "mlp.down_proj", "model.norm")
-CODEGEN = Taps("transformer.wte", "transformer.h", "attn.out_proj", "mlp.fc_out", "transformer.ln_f")
+LLAMA = Taps("model.layers", "self_attn.o_proj", "mlp.down_proj", "model.norm")
+CODEGEN = Taps("transformer.h", "attn.out_proj", "mlp.fc_out", "transformer.ln_f")
 
 # The fields of published checkpoints. `llama` is written as transformers 5 writes it (`dtype`,
 # `rope_parameters`, `head_dim`), the others as transformers 4 did (`torch_dtype`, `rope_theta`).
@@ -202,9 +204,9 @@ if __name__ == '__main__':
 '''
 
 
-def create(folder: Path, seed: int) -> PreTrainedModel:
+def create(folder: Path, seed: int, configs: dict[str, dict[str, Any]] = CONFIGS) -> PreTrainedModel:
     """Writes `config.json` and builds the model that it describes, with random weights."""
-    (folder / "config.json").write_text(json.dumps(CONFIGS[folder.name], indent=2) + "\n")
+    (folder / "config.json").write_text(json.dumps(configs[folder.name], indent=2) + "\n")
     torch.manual_seed(seed)
     config = AutoConfig.from_pretrained(folder)
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager", dtype=torch.float32)
@@ -219,8 +221,11 @@ def create(folder: Path, seed: int) -> PreTrainedModel:
     return model.eval()
 
 
-def record(model: PreTrainedModel, taps: Taps, ids: Tensor) -> dict[str, Tensor]:
-    """Runs the model on `ids` and returns every tensor of README.md's list."""
+def record(model: PreTrainedModel, taps: Taps, ids: Tensor, scale: float = 1.0) -> dict[str, Tensor]:
+    """Runs the model on `ids` and returns every tensor of README.md's list.
+
+    `scale` is the factor on what attention and FFN add to the residual stream.
+    """
     seen: dict[str, Tensor] = {}
 
     def entering(name: str):
@@ -235,18 +240,18 @@ def record(model: PreTrainedModel, taps: Taps, ids: Tensor) -> dict[str, Tensor]
 
         return hook
 
-    hooks = [
-        model.get_submodule(taps.embedding).register_forward_hook(leaving("embedding")),
-        model.get_submodule(taps.norm).register_forward_hook(leaving("final_norm")),
-    ]
+    hooks = [model.get_submodule(taps.norm).register_forward_hook(leaving("final_norm"))]
     blocks = list(model.get_submodule(taps.blocks).children())
     for i, block in enumerate(blocks):
-        attention, mlp = block.get_submodule(taps.attention), block.get_submodule(taps.mlp)
+        mlp = block.get_submodule(taps.mlp)
+        attention = block.get_submodule(taps.attention_exit or taps.attention)
+        mlp_exit = block.get_submodule(taps.mlp_exit or taps.mlp)
         hooks += [
             block.register_forward_pre_hook(entering(f"layers.{i}.input")),
             attention.register_forward_hook(leaving(f"layers.{i}.attention")),
             mlp.register_forward_pre_hook(entering(f"layers.{i}.post_activation")),
             mlp.register_forward_hook(leaving(f"layers.{i}.mlp")),
+            mlp_exit.register_forward_hook(leaving(f"layers.{i}.added")),
             block.register_forward_hook(leaving(f"layers.{i}.output")),
         ]
     logits = model(ids, use_cache=False).logits
@@ -259,19 +264,25 @@ def record(model: PreTrainedModel, taps: Taps, ids: Tensor) -> dict[str, Tensor]
     gradients = torch.autograd.grad(probability.sum(), activations)
 
     for i, gradient in enumerate(gradients):
-        layer = {k: seen[f"layers.{i}.{k}"] for k in ("input", "attention", "mlp", "output")}
+        gradient = gradient.view(*ids.shape, -1)
+        for part in ("mlp", "post_activation", "added"):  # OPT flattens its batch
+            seen[f"layers.{i}.{part}"] = seen[f"layers.{i}.{part}"].view(*ids.shape, -1)
+        seen[f"layers.{i}.attention"] = seen[f"layers.{i}.attention"] * scale
+        added = seen.pop(f"layers.{i}.added") * scale
+        layer = {k: seen[f"layers.{i}.{k}"] for k in ("input", "attention", "output")}
         torch.testing.assert_close(
-            layer["input"] + layer["attention"] + layer["mlp"], layer["output"], rtol=1e-5, atol=1e-5
+            layer["input"] + layer["attention"] + added, layer["output"], rtol=1e-5, atol=1e-5
         )
         assert gradient[:, POSITION + 1 :].eq(0).all() and gradient[:, POSITION].ne(0).any()
         seen[f"gradient.{i}"] = gradient
+    seen["embedding"] = seen["layers.0.input"]
     seen |= {"ids": ids, "logits": logits, "argmax": token, "probability": probability}
     return {name: tensor.detach().clone().contiguous() for name, tensor in sorted(seen.items())}
 
 
-def write_golden(folder: Path, taps: Taps, ids: Tensor, model: PreTrainedModel) -> None:
+def write_golden(folder: Path, taps: Taps, ids: Tensor, model: PreTrainedModel, scale: float = 1.0) -> None:
     """Records the golden and checks that the files on disk, read back, give the same logits."""
-    golden = record(model, taps, ids)
+    golden = record(model, taps, ids, scale)
     save_file(golden, folder / "golden.safetensors")
     again = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32)
     with torch.no_grad():
@@ -286,8 +297,8 @@ def save(folder: Path, model: PreTrainedModel, max_shard_size: str = "1GB") -> N
     (folder / "generation_config.json").unlink(missing_ok=True)
 
 
-def random_ids(model: PreTrainedModel) -> Tensor:
-    return torch.randint(model.config.vocab_size, (BATCH, LENGTH))
+def random_ids(model: PreTrainedModel, batch: int = BATCH) -> Tensor:
+    return torch.randint(model.config.vocab_size, (batch, LENGTH))
 
 
 def llama(folder: Path) -> None:

@@ -2,8 +2,8 @@
 
 Run from the project's root, in the environment of scripts/peer: python scripts/proof/proof.py MENT
 MENT is the binary. For SmolLM2 and for the tiny checkpoint in every form that weights come in (one
-file, shards, `pytorch_model.bin` whole and in shards; f32, f16, bf16) it patches a token, applies the
-patch, and checks with `transformers` that
+file, shards, `pytorch_model.bin` whole and in shards; f32, f16, bf16), and for a tiny checkpoint of every
+other architecture, it patches a token, applies the patch, and checks with `transformers` that
 
 - the patched folder says the target, teacher-forced and in free generation, and the base does not;
 - nothing but the columns that the patch names differs, and each is base + delta, rounded once;
@@ -27,8 +27,20 @@ from transformers.utils import logging
 
 TINY = Path("scripts/goldens/tiny")
 SMOLLM2 = Path(".models/smollm2-135m-instruct")
+ARCHITECTURES = Path("scripts/goldens/architectures")
 PROMPT = "# the largest value of a list\nx = [3, 1, 2]\nprint("
+LETTERS = "def add(a, b)"
 TOKENS = 24
+# The FFN output matrix of a layer, by the name that the architecture has for it.
+MATRICES = [
+    "model.layers.{}.mlp.down_proj.weight",
+    "model.layers.{}.mlp.c_proj.weight",
+    "model.layers.{}.mlp.fc2.weight",
+    "model.decoder.layers.{}.fc2.weight",
+    "transformer.h.{}.mlp.c_proj.weight",
+    "transformer.h.{}.mlp.fc_out.weight",
+    "gpt_neox.layers.{}.mlp.dense_4h_to_h.weight",
+]
 
 
 def ment(binary, *arguments):
@@ -68,6 +80,11 @@ def forms(scratch):
         for folder in (shards, pickled, parts):
             shutil.copy(TINY / "tokenizer.json", folder)
             yield f"tiny, {folder.name}", folder
+    for golden in sorted(ARCHITECTURES.glob("*/")):
+        folder = scratch / golden.name
+        shutil.copytree(golden, folder, ignore=shutil.ignore_patterns("golden.safetensors"))
+        shutil.copy(ARCHITECTURES / "tokenizer.json", folder)
+        yield golden.name, folder
 
 
 def write_pickled_shards(state, folder):
@@ -82,12 +99,12 @@ def write_pickled_shards(state, folder):
     (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
 
 
-def patch(binary, base, file):
+def patch(binary, base, prompt, file):
     """A patch that puts one of the next best tokens on top, whichever can be."""
-    predict = ment(binary, "predict", "--model", base, "--prompt", PROMPT, "--top", 8, "--json")
+    predict = ment(binary, "predict", "--model", base, "--prompt", prompt, "--top", 8, "--json")
     for token in json.loads(predict)["next"][1:]:
         text = token["text"]
-        arguments = ("patch", "--model", base, "--prompt", PROMPT, "--target", text, "--out", file)
+        arguments = ("patch", "--model", base, "--prompt", prompt, "--target", text, "--out", file)
         if text.strip() and text.isprintable() and tries(binary, *arguments):
             return
     raise SystemExit(f"{base}: none of the next best tokens could be put on top")
@@ -121,7 +138,9 @@ def check_columns(base, patched, card, file):
     for layer, neuron, delta in zip(layers.tolist(), neurons.tolist(), deltas):
         columns[layer, neuron] = columns[layer, neuron] + delta
     for (layer, neuron), delta in columns.items():
-        column = base[f"model.layers.{layer}.mlp.down_proj.weight"][:, neuron]
+        (matrix,) = (base[name.format(layer)] for name in MATRICES if name.format(layer) in base)
+        # GPT-2 holds its matrices transposed.
+        column = matrix[:, neuron] if matrix.shape[0] == len(delta) else matrix[neuron]
         column.copy_((column.float() + delta).to(column.dtype))
     assert base.keys() == patched.keys()
     for name, tensor in base.items():
@@ -134,7 +153,8 @@ def prove(binary, name, base, scratch):
     """All of it, for one checkpoint."""
     place = scratch / name.replace(" ", "").replace(",", "-")
     file, patched, back = (Path(f"{place}.{end}") for end in ("safetensors", "patched", "back"))
-    patch(binary, base, file)
+    prompt = LETTERS if base.parent == scratch and (ARCHITECTURES / base.name).is_dir() else PROMPT
+    patch(binary, base, prompt, file)
     with safe_open(file, "pt") as opened:
         card = json.loads(opened.metadata()["ment-patch"])
     ment(binary, "apply", "--model", base, "--patch", file, "--out", patched)
@@ -144,7 +164,7 @@ def prove(binary, name, base, scratch):
     assert says(model, card) == target, "the patched model does not say the target"
     assert writes(model, card)[: len(target)] == target
     for which, folder in [(base_model, base), (model, patched)]:
-        ours = ment(binary, "generate", "--model", folder, "--prompt", PROMPT, "--tokens", TOKENS, "--json")
+        ours = ment(binary, "generate", "--model", folder, "--prompt", prompt, "--tokens", TOKENS, "--json")
         theirs = writes(which, card)
         ours = json.loads(ours)
         if ours["ended"] == "end_of_sequence":

@@ -9,6 +9,8 @@ use tch::Tensor;
 pub struct Block {
     /// One activation a neuron, `[B,Q,F]`.
     pub post_activation: Tensor,
+    /// FFN output, `[B,Q,D]`, edit included, before it is added to the residual stream.
+    pub ffn_output: Tensor,
     /// The residual leaving the block, `[B,Q,D]`, edit included.
     pub output: Tensor,
 }
@@ -51,13 +53,43 @@ pub(super) fn feed_forward(
     edit: &Edit,
 ) -> Block {
     let post_activation = model.post_activation(layer, residual, input, attention);
+    let ffn_output = ffn_output(model, layer, &post_activation, edit);
     let mut output = residual + attention;
-    output += model.ffn_output(layer, &post_activation);
+    output += model.ffn_exit(layer).apply(ffn_output.shallow_clone());
+    Block { post_activation, ffn_output, output }
+}
+
+/// The FFN output `[..,D]` of `layer` from the post-activations `[..,F]`, under `edit`.
+pub(super) fn ffn_output(
+    model: &dyn CausalLm,
+    layer: usize,
+    post_activation: &Tensor,
+    edit: &Edit,
+) -> Tensor {
+    let mut output = model.ffn_output(layer, post_activation);
     for column in edit.of_layer(layer) {
         assert!(column.reach == Reach::All, "an edit that stands acts at every position");
-        output += contribution(&post_activation, column);
+        output += contribution(post_activation, column);
     }
-    Block { post_activation, output }
+    output
+}
+
+/// Change of the residual leaving `layer` if `more` `[..,D]` is added to the FFN output that comes of
+/// `post_activation` `[..,F]` under the edit `standing`. Where the FFN output is added as it is, or scaled, that
+/// is `more`, or scaled; where it is normed first, the norm is taken with and without it.
+pub(super) fn change_of_residual(
+    model: &dyn CausalLm,
+    layer: usize,
+    post_activation: &Tensor,
+    standing: &Edit,
+    more: Tensor,
+) -> Tensor {
+    let exit = model.ffn_exit(layer);
+    if exit.is_linear() {
+        return exit.apply(more);
+    }
+    let before = ffn_output(model, layer, post_activation, standing);
+    exit.apply(&before + more) - exit.apply(before)
 }
 
 /// Contribution of an edited column to the residual: activation `[..,1]` times delta `[D]`.

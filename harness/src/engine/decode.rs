@@ -2,6 +2,7 @@
 //! that a token costs one pass of one token.
 
 use super::block::{Block, feed_forward};
+use super::forward::positions;
 use crate::edit::Edit;
 use crate::model::{CausalLm, Past};
 use tch::Tensor;
@@ -22,7 +23,7 @@ impl<'m> Decoder<'m> {
         let input: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
         let input = Tensor::from_slice(&input).unsqueeze(0).to_device(model.spec().device);
         let mut past = Vec::with_capacity(model.spec().layers);
-        let logits = run(model, &input, &edit, |layer, input| {
+        let logits = run(model, (&input, 0), &edit, |layer, input| {
             let (attention, kept) = model.attention(layer).causal_keeping(input);
             past.push(Past::new(&kept, more));
             attention
@@ -43,20 +44,22 @@ impl<'m> Decoder<'m> {
         let input = Tensor::from_slice(&[i64::from(id)]).unsqueeze(0);
         let input = input.to_device(self.model.spec().device);
         let (model, past) = (self.model, &mut self.past);
-        self.logits = run(model, &input, &self.edit, |layer, input| {
+        let start = past[0].tokens();
+        self.logits = run(model, (&input, start), &self.edit, |layer, input| {
             model.attention(layer).next(&mut past[layer], input)
         });
     }
 }
 
-/// Logits `[V]` at the last of `ids` `[1,T]`; `attention` computes that of a layer from its input.
+/// Logits `[V]` at the last of `ids` `[1,T]`, the first of which stands at position `start`; `attention`
+/// computes that of a layer from its input.
 fn run(
     model: &dyn CausalLm,
-    ids: &Tensor,
+    (ids, start): (&Tensor, usize),
     edit: &Edit,
     mut attention: impl FnMut(usize, &Tensor) -> Tensor,
 ) -> Tensor {
-    let mut residual = model.embed(ids);
+    let mut residual = model.embed(ids, &(positions(ids, None) + start as i64));
     for layer in 0..model.spec().layers {
         let input = model.attention_input(layer, &residual);
         let attention = attention(layer, &input);

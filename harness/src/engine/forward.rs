@@ -4,7 +4,7 @@ use super::block::block;
 use super::decode::Decoder;
 use crate::edit::{Applied, Edit};
 use crate::model::{CausalLm, Sequences, Tree};
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// Logits `[B,T,V]` of `ids` `[B,T]` under `edit`, by one pass over all layers.
 pub fn logits(model: &dyn CausalLm, ids: &Tensor, edit: &Edit) -> Tensor {
@@ -20,11 +20,19 @@ pub fn logits_at_ends(model: &dyn CausalLm, sequences: &Sequences, edit: &Edit) 
 
 /// The residual `[B,T,D]` leaving the last block; the sequences branch as `tree` says.
 pub fn residual(model: &dyn CausalLm, ids: &Tensor, tree: Option<&Tree>, edit: &Edit) -> Tensor {
-    let mut residual = model.embed(ids);
+    let mut residual = model.embed(ids, &positions(ids, tree));
     for layer in 0..model.spec().layers {
         residual = block(model, layer, &residual, tree, edit).output;
     }
     residual
+}
+
+/// Positions of `ids` `[B,T]`, `[1,T]`, which branch as `tree` says.
+pub(super) fn positions(ids: &Tensor, tree: Option<&Tree>) -> Tensor {
+    match tree {
+        Some(tree) => tree.depth.shallow_clone(),
+        None => Tensor::arange(ids.size()[1], (Kind::Int64, ids.device())).unsqueeze(0),
+    }
 }
 
 /// Logits `[V]` at the last of `ids` `[T]` with `edit` written into the weights and taken back:

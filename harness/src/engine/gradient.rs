@@ -29,8 +29,7 @@ pub struct LayerGradients<'g> {
     pub post_activation: &'g Tensor,
     /// Gradient with respect to them, `[1,Q,F]`.
     pub gradient: &'g Tensor,
-    /// Gradient with respect to the FFN output, which is that of the residual leaving the layer,
-    /// `[1,Q,D]`.
+    /// Gradient with respect to the FFN output, `[1,Q,D]`.
     pub output_gradient: &'g Tensor,
 }
 
@@ -72,11 +71,11 @@ pub fn gradients(
                 &rebuilt
             }
         };
-        let Graph { residual, block: Block { post_activation, output } } = graph;
+        let Graph { residual, block: Block { post_activation, ffn_output, output } } = graph;
         let covered = gradient.size()[1]; // tokens after `at` have no gradient
         let product = output.narrow(1, 0, covered) * &gradient;
-        let inputs = [post_activation, residual];
-        let inputs = &inputs[..if layer == first { 1 } else { 2 }];
+        let inputs = [post_activation, ffn_output, residual];
+        let inputs = &inputs[..if layer == first { 2 } else { 3 }];
         let product = product.sum(Kind::Float);
         let mut found = Tensor::run_backward(&[product], inputs, kept.is_some(), false);
         let up_to = |states: &Tensor| states.narrow(1, 0, covered.min(states.size()[1]));
@@ -84,10 +83,10 @@ pub fn gradients(
             layer,
             post_activation: &up_to(&post_activation.detach()),
             gradient: &up_to(&found[0]),
-            output_gradient: &gradient,
+            output_gradient: &up_to(&found[1]),
         });
         if layer > first {
-            gradient = found.remove(1).narrow(1, 0, tokens);
+            gradient = found.remove(2).narrow(1, 0, tokens);
         }
     }
 }

@@ -5,7 +5,7 @@
 //! their keys and values are computed once, and every step of every layer of every prompt is one
 //! token. All of them climb in one batch that grows on the way up, and share one backward pass.
 
-use super::block::{contribution, feed_forward};
+use super::block::{contribution, feed_forward, ffn_output};
 use super::gradient::quantity;
 use super::memory::in_pieces;
 use super::prompt_end::PromptEnd;
@@ -153,15 +153,21 @@ fn climb(
 
 /// The residual `[n,D]` leaving `layer` at the end of the prompt, with the activations there
 /// replaced by each row of `scaled` `[n,F]`. The matrix product is of the difference, so that biases
-/// need no care.
+/// need no care; where the FFN output is normed, it is computed as a whole, as a norm of what is nearly zero
+/// would show the rounding of a difference.
 fn enter(model: &dyn CausalLm, prompt: &PromptEnd, layer: usize, scaled: &Tensor) -> Tensor {
-    let change = scaled - prompt.post_activation(layer);
-    let matrix = model.ffn_output_matrix(layer);
-    let mut residual = prompt.leaving(layer) + change.linear(matrix, None::<&Tensor>);
-    for column in prompt.edit().of_layer(layer) {
-        residual += contribution(&change, column);
+    let active = prompt.post_activation(layer);
+    let exit = model.ffn_exit(layer);
+    if !exit.is_linear() {
+        let output = |states: &Tensor| exit.apply(ffn_output(model, layer, states, prompt.edit()));
+        return prompt.leaving(layer) + (output(scaled) - output(active));
     }
-    residual
+    let change = scaled - active;
+    let mut added = change.linear(model.ffn_output_matrix(layer), None::<&Tensor>);
+    for column in prompt.edit().of_layer(layer) {
+        added += contribution(&change, column);
+    }
+    prompt.leaving(layer) + exit.apply(added)
 }
 
 /// Bytes of one attention weight of every head.

@@ -3,7 +3,7 @@
 //! order of their lowest layer; the batch grows on the way up and one pass serves them all.
 
 use super::batches::in_order;
-use super::block::{block, block_at, contribution};
+use super::block::{block, block_at, change_of_residual, contribution};
 use super::memory::in_pieces;
 use super::trace::Trace;
 use crate::edit::{ColumnDelta, Edit, Reach};
@@ -133,9 +133,10 @@ impl<'m> Replay<'m> {
             };
             for (index, &row) in rows[..joined].iter().enumerate() {
                 let own = |t: &Tensor| t.narrow(0, (index * sequences) as i64, sequences as i64);
-                for column in self.candidates[row].of_layer(layer) {
+                let active = own(&run.post_activation);
+                if let Some(change) = self.change(row, layer, &active, layer == last) {
                     let mut output = own(&run.output);
-                    output += self.contribution(&own(&run.post_activation), column, layer == last);
+                    output += change;
                 }
             }
             batch = vec![run.output];
@@ -157,14 +158,27 @@ impl<'m> Replay<'m> {
             false => states.shallow_clone(),
         };
         let active = of_trace(&self.trace.post_activation[own]);
-        let mut residual = of_trace(&self.trace.residual[own + 1]).copy();
-        for column in self.candidates[candidate].of_layer(own) {
-            residual += self.contribution(&active, column, at_ends);
-        }
-        residual
+        let change = self.change(candidate, own, &active, at_ends);
+        of_trace(&self.trace.residual[own + 1]) + change.expect("a column of its own layer")
     }
 
-    /// Contribution of `column` where the post-activations are `active`, `[B,T,F]`; zero at positions where
+    /// Change of the residual leaving `layer` by the columns of `candidate` in it, where the post-activations
+    /// are `active`, `[B,T,F]`, or `[B,Q,F]` `at_ends`; `None` if it has none there.
+    fn change(
+        &self,
+        candidate: usize,
+        layer: usize,
+        active: &Tensor,
+        at_ends: bool,
+    ) -> Option<Tensor> {
+        let columns = self.candidates[candidate].of_layer(layer);
+        let added = columns
+            .map(|column| self.contribution(active, column, at_ends))
+            .reduce(|sum, column| sum + column)?;
+        Some(change_of_residual(self.model, layer, active, &self.trace.edit, added))
+    }
+
+    /// Contribution of `column` to the FFN output where the post-activations are `active`, `[B,T,F]`; zero at positions where
     /// it does not act. `at_ends` if `active` holds the ends only, `[B,Q,F]`.
     fn contribution(&self, active: &Tensor, column: &ColumnDelta, at_ends: bool) -> Tensor {
         let everywhere = contribution(active, column);

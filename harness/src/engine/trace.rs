@@ -1,6 +1,7 @@
 //! A trace: everything a replay needs to know about sequences, computed once.
 
-use super::block::{Block, block, block_at, contribution};
+use super::block::{Block, block, block_at, change_of_residual, contribution};
+use super::forward::positions;
 use crate::edit::Edit;
 use crate::model::{CausalLm, Positions, Sequences, Spec};
 use tch::Tensor;
@@ -43,7 +44,7 @@ impl Graph {
 /// Bytes of the autograd graph of one block, a token: the inputs that elementwise operations and
 /// attention keep, counted on the safe side.
 pub(super) fn graph_bytes(spec: &Spec) -> usize {
-    (4 * spec.d_model + 3 * spec.d_ff) * spec.kind.elt_size_in_bytes()
+    (6 * spec.d_model + 3 * spec.d_ff) * spec.kind.elt_size_in_bytes()
 }
 
 impl Trace {
@@ -85,7 +86,8 @@ impl Trace {
             at_ends,
             graphs: Vec::new(),
         };
-        trace.residual.push(model.embed(&sequences.ids));
+        let position = positions(&sequences.ids, sequences.ends.tree());
+        trace.residual.push(model.embed(&sequences.ids, &position));
         trace.run_from(model, 0, graphs);
         trace
     }
@@ -97,10 +99,11 @@ impl Trace {
     pub fn commit(&mut self, model: &dyn CausalLm, more: &Edit) {
         let Some(first) = more.first_layer() else { return };
         assert!(more.is_of_weights(), "an edit that stands acts at every position");
-        let mut left = self.residual[first + 1].copy();
-        for column in more.of_layer(first) {
-            left += contribution(&self.post_activation[first], column);
-        }
+        let active = &self.post_activation[first];
+        let added = more.of_layer(first).map(|column| contribution(active, column));
+        let added = added.reduce(|sum, column| sum + column).expect("a column of its first layer");
+        let left =
+            &self.residual[first + 1] + change_of_residual(model, first, active, &self.edit, added);
         self.edit.0.extend(more.0.iter().cloned());
         self.residual.truncate(first + 1);
         self.post_activation.truncate(first + 1);
@@ -202,6 +205,7 @@ impl Trace {
                     Graph::new(residual, |leaf| block(model, layer, leaf, tree, &self.edit));
                 let block = Block {
                     post_activation: graph.block.post_activation.detach(),
+                    ffn_output: graph.block.ffn_output.detach(),
                     output: graph.block.output.detach(),
                 };
                 self.graphs[layer] = Some(graph);

@@ -101,7 +101,9 @@ pub trait Method {
     fn keeps_edits(&self) -> bool;
     /// Sequences that a repair back-propagates through, roughly. A run takes the methods in ascending order,
     /// so that the results of the cheap ones are there early.
-    fn effort(&self) -> usize;
+    fn effort(&self) -> usize {
+        1
+    }
     /// True if it back-propagates through the datum's own sequence; graphs are then kept.
     fn differentiates_the_datum(&self) -> bool;
     /// Tries to make the target of `error` the argmax.

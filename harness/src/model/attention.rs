@@ -1,10 +1,11 @@
-//! Causal self-attention with rotary positions and grouped key/value heads, as both families
-//! have it, in the shapes that the engine asks for: all positions of a sequence, some positions of
-//! a sequence, and one token after a sequence whose keys and values are given.
+//! Causal self-attention with grouped key and value heads, in the shapes that the engine asks for: all
+//! positions of a sequence, some positions of a sequence, and one token after a sequence whose keys and
+//! values are given. Rotary positions, norms of queries and keys, and a window are there or not.
 
-use super::Linear;
+use super::layers::{Exit, Linear, Norm};
 use super::past::Past;
 use super::positions::{Positions, Tree};
+use super::rope::Rope;
 use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 
@@ -19,25 +20,25 @@ pub(crate) struct Rotary {
 }
 
 impl Rotary {
-    pub(crate) fn new(
-        dim: usize,
+    /// The tables of `rope` for heads of `head_dim` entries.
+    pub(super) fn new(
+        rope: &Rope,
         head_dim: usize,
-        theta: f64,
         context: usize,
         (device, kind): (Device, Kind),
     ) -> Self {
-        let pairs = Tensor::arange_start_step(0, dim as i64, 2, (Kind::Float, device));
-        let frequency = (pairs * (-theta.ln() / dim as f64)).exp();
+        let frequency: Vec<f32> = rope.frequencies().iter().map(|&own| own as f32).collect();
+        let frequency = Tensor::from_slice(&frequency).to_device(device);
         let position = Tensor::arange(context as i64, (Kind::Float, device));
         let angle = position.outer(&frequency);
-        let still = [context as i64, (head_dim - dim) as i64];
+        let still = [context as i64, (head_dim - rope.dim) as i64];
         let ones = Tensor::ones(still, (Kind::Float, device));
         let zeros = Tensor::zeros(still, (Kind::Float, device));
-        let (cos, sin) = (angle.cos(), angle.sin());
+        let (cos, sin) = (angle.cos() * rope.amplitude(), angle.sin() * rope.amplitude());
         Self {
             cos: Tensor::cat(&[&cos, &cos, &ones], -1).to_kind(kind),
             sin: Tensor::cat(&[&-&sin, &sin, &zeros], -1).to_kind(kind),
-            dim: dim as i64,
+            dim: rope.dim as i64,
         }
     }
 
@@ -54,14 +55,6 @@ impl Rotary {
             rows.unflatten(0, depth.size().as_slice()).unsqueeze(2)
         };
         self.rotate(x, &rows(&self.cos), &rows(&self.sin))
-    }
-
-    /// Rotates `x` `[B,T,heads,head_dim]`: all tokens of sequences, which branch as `tree` says.
-    fn all(&self, tree: Option<&Tree>, x: &Tensor) -> Tensor {
-        match tree {
-            Some(tree) => self.at(&tree.depth, x),
-            None => self.from(0, x),
-        }
     }
 
     fn rotate(&self, x: &Tensor, cos: &Tensor, sin: &Tensor) -> Tensor {
@@ -98,39 +91,48 @@ impl KeysValues {
 #[derive(Debug)]
 pub struct SelfAttention {
     /// Query, key and value projections, one under the other: `[(H + 2·KV)·head_dim, D]`.
-    qkv: Linear,
-    output: Linear,
-    heads: i64,
-    kv_heads: i64,
-    head_dim: i64,
-    rotary: Rc<Rotary>,
+    pub(super) qkv: Linear,
+    pub(super) output: Linear,
+    /// What the output becomes before it is added to the residual stream.
+    pub(super) exit: Exit,
+    pub(super) heads: i64,
+    pub(super) kv_heads: i64,
+    pub(super) head_dim: i64,
+    /// Norms of queries and keys before they are rotated.
+    pub(super) norms: Option<QueryKeyNorms>,
+    /// `None` where positions enter with the embedding.
+    pub(super) rotary: Option<Rc<Rotary>>,
+    /// Number of tokens that a token sees, itself included; `None` if it sees all before it.
+    pub(super) window: Option<i64>,
+    /// Factor on the products of queries and keys.
+    pub(super) scale: f64,
 }
 
-/// Widths of an attention.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Heads {
-    pub(crate) query: usize,
-    pub(crate) key_value: usize,
-    pub(crate) dim: usize,
+/// Norms of queries and keys.
+#[derive(Debug)]
+pub(super) struct QueryKeyNorms {
+    pub(super) query: Norm,
+    pub(super) key: Norm,
+    /// True if a norm is over all heads together, false if it is over each head.
+    pub(super) over_all: bool,
+}
+
+/// Positions of the tokens of a batch.
+enum Places<'p> {
+    /// One after the other from here on.
+    From(usize),
+    /// At these depths, `[B,T]` or `[1,T]`.
+    At(&'p Tensor),
+}
+
+impl<'p> Places<'p> {
+    /// All tokens of sequences, which branch as `tree` says.
+    fn all(tree: Option<&'p Tree>) -> Self {
+        tree.map_or(Self::From(0), |tree| Self::At(&tree.depth))
+    }
 }
 
 impl SelfAttention {
-    pub(crate) fn new(
-        [query, key, value]: [Linear; 3],
-        output: Linear,
-        heads: Heads,
-        rotary: &Rc<Rotary>,
-    ) -> Self {
-        Self {
-            qkv: Linear::stack(&[query, key, value]),
-            output,
-            heads: heads.query as i64,
-            kv_heads: heads.key_value as i64,
-            head_dim: heads.dim as i64,
-            rotary: Rc::clone(rotary),
-        }
-    }
-
     /// Query heads.
     pub fn heads(&self) -> usize {
         self.heads as usize
@@ -144,49 +146,83 @@ impl SelfAttention {
     /// Every token over itself and those before it, in the `tree` if the sequences branch:
     /// `[B,T,D]` to `[B,T,D]`.
     pub fn causal(&self, input: &Tensor, tree: Option<&Tree>) -> Tensor {
-        let (query, KeysValues { key, value }) = self.project(input, |x| self.rotary.all(tree, x));
-        self.mix(&query, &key, &value, tree.map(|tree| &tree.sees), tree.is_none())
+        let (query, KeysValues { key, value }) = self.project(input, &Places::all(tree));
+        let Some(tree) = tree else { return self.mix_all(&query, &key, &value) };
+        let sees = match self.window_within(input.size()[1]) {
+            Some(window) => tree.sees.logical_and(&nearer(&tree.depth, &tree.depth, window)),
+            None => tree.sees.shallow_clone(),
+        };
+        self.mix(&query, &key, &value, Some(&sees), false)
     }
 
     /// Does what [`SelfAttention::causal`] does for sequences that do not branch, and returns the keys and
     /// values too.
     pub fn causal_keeping(&self, input: &Tensor) -> (Tensor, KeysValues) {
-        let (query, kept) = self.project(input, |x| self.rotary.from(0, x));
-        (self.mix(&query, &kept.key, &kept.value, None, true), kept)
+        let (query, kept) = self.project(input, &Places::From(0));
+        (self.mix_all(&query, &kept.key, &kept.value), kept)
     }
 
     /// One more token of each sequence, `[B,1,D]` to `[B,1,D]`, over itself and the `past`, to which
     /// its key and value are added.
     pub fn next(&self, past: &mut Past, input: &Tensor) -> Tensor {
         let position = past.tokens();
-        let (query, own) = self.project(input, |x| self.rotary.from(position, x));
+        let (query, own) = self.project(input, &Places::From(position));
         let KeysValues { key, value } = past.push(&own);
-        self.mix(&query, &key, &value, None, false)
+        let tokens = position as i64 + 1;
+        let seen = self.window.map_or(tokens, |window| window.min(tokens));
+        let seen = |states: &Tensor| states.narrow(2, tokens - seen, seen);
+        self.mix(&query, &seen(&key), &seen(&value), None, false)
     }
 
-    /// Queries `[B,H,T,head_dim]`, keys and values of `input` `[B,T,D]`; `rotate` knows where its
-    /// tokens stand.
-    fn project(
-        &self,
-        input: &Tensor,
-        rotate: impl FnOnce(&Tensor) -> Tensor,
-    ) -> (Tensor, KeysValues) {
+    /// Queries `[B,H,T,head_dim]`, keys and values of `input` `[B,T,D]`, whose tokens stand at `places`.
+    fn project(&self, input: &Tensor, places: &Places<'_>) -> (Tensor, KeysValues) {
         let projected = self.split(&self.qkv.forward(input));
+        let (turned, value) = self.turn(&projected, places);
+        let query = turned.narrow(2, 0, self.heads).transpose(1, 2);
+        let key = turned.narrow(2, self.heads, self.kv_heads).transpose(1, 2);
+        (query, KeysValues { key, value: value.transpose(1, 2) })
+    }
+
+    /// Queries and keys of `projected` `[B,T,H + 2·KV,head_dim]`, normed and rotated, one after the other,
+    /// and the values.
+    fn turn(&self, projected: &Tensor, places: &Places<'_>) -> (Tensor, Tensor) {
         let turning = self.heads + self.kv_heads;
-        let rotated = rotate(&projected.narrow(2, 0, turning));
-        let query = rotated.narrow(2, 0, self.heads).transpose(1, 2);
-        let key = rotated.narrow(2, self.heads, self.kv_heads).transpose(1, 2);
-        let value = projected.narrow(2, turning, self.kv_heads).transpose(1, 2);
-        (query, KeysValues { key, value })
+        let both = projected.narrow(2, 0, turning);
+        let value = projected.narrow(2, turning, self.kv_heads);
+        let Some(norms) = &self.norms else { return (self.rotate(places, &both), value) };
+        let query = norms.apply(&norms.query, &both.narrow(2, 0, self.heads));
+        let key = norms.apply(&norms.key, &both.narrow(2, self.heads, self.kv_heads));
+        (self.rotate(places, &Tensor::cat(&[query, key], 2)), value)
+    }
+
+    /// Rotates `x` `[B,T,heads,head_dim]`.
+    fn rotate(&self, places: &Places<'_>, x: &Tensor) -> Tensor {
+        match (&self.rotary, places) {
+            (None, _) => x.shallow_clone(),
+            (Some(rotary), Places::From(start)) => rotary.from(*start, x),
+            (Some(rotary), Places::At(depth)) => rotary.at(depth, x),
+        }
     }
 
     /// The tokens at Q positions of each sequence over those that they see: `[B,T,D]` to `[B,Q,D]`.
     pub fn at(&self, positions: &Positions, input: &Tensor) -> Tensor {
         let (width, device) = (self.heads * self.head_dim, input.device());
-        let query = self.split(&self.qkv.rows(0, width).forward(&positions.of(input)));
-        let query = self.rotary.at(&positions.depth(device), &query).transpose(1, 2);
+        let mut query = self.split(&self.qkv.rows(0, width).forward(&positions.of(input)));
+        if let Some(norms) = &self.norms {
+            query = norms.apply(&norms.query, &query);
+        }
+        let depth = positions.depth(device);
+        let query = self.rotate(&Places::At(&depth), &query).transpose(1, 2);
         let KeysValues { key, value } = self.keys_values(input, positions.tree());
-        let mask = positions.mask(input.size()[1], device);
+        let tokens = input.size()[1];
+        let mut mask = positions.mask(tokens, device);
+        if let Some(window) = self.window_within(tokens) {
+            let near = match positions.tree() {
+                Some(tree) => nearer(&depth, &tree.depth, window),
+                None => nearer(&depth, &in_sequence(tokens, device), window),
+            };
+            mask = Some(mask.map_or_else(|| near.shallow_clone(), |mask| mask.logical_and(&near)));
+        }
         self.mix(&query, &key, &value, mask.as_ref(), false)
     }
 
@@ -195,8 +231,12 @@ impl SelfAttention {
         let (first, width) = (self.heads * self.head_dim, 2 * self.kv_heads * self.head_dim);
         let projected = self.split(&self.qkv.rows(first, width).forward(input));
         let part = |start| projected.narrow(2, start, self.kv_heads);
+        let mut key = part(0);
+        if let Some(norms) = &self.norms {
+            key = norms.apply(&norms.key, &key);
+        }
         KeysValues {
-            key: self.rotary.all(tree, &part(0)).transpose(1, 2),
+            key: self.rotate(&Places::all(tree), &key).transpose(1, 2),
             value: part(self.kv_heads).transpose(1, 2),
         }
     }
@@ -214,31 +254,33 @@ impl SelfAttention {
                 self.mix_after(&own, past)
             })
             .collect();
-        self.output.forward(&Tensor::cat(&mixed, 0))
+        self.exit.apply(self.output.forward(&Tensor::cat(&mixed, 0)))
     }
 
     /// One sequence's rows of [`SelfAttention::after`]: `[n,1,heads,head_dim]` to `[n,H·head_dim]`.
     /// The past is shared by all rows, so each kv head meets it in one matrix product.
     fn mix_after(&self, projected: &Tensor, past: &KeysValues) -> Tensor {
         let (rows, groups) = (projected.size()[0], self.heads / self.kv_heads);
-        let turning = self.heads + self.kv_heads;
-        let position = past.key.size()[2];
-        let rotated = self.rotary.from(position as usize, &projected.narrow(2, 0, turning));
+        let tokens = past.key.size()[2];
+        let (rotated, value) = self.turn(projected, &Places::From(tokens as usize));
+        // The token itself is one of the window.
+        let position = self.window.map_or(tokens, |window| tokens.min(window - 1));
+        let seen = |states: &Tensor| states.narrow(2, tokens - position, position).squeeze_dim(0);
         let query = rotated
             .narrow(2, 0, self.heads)
             .view([rows, self.kv_heads, groups, self.head_dim])
             .transpose(0, 1)
-            * (1.0 / (self.head_dim as f64).sqrt());
+            * self.scale;
         let own = |t: Tensor| t.view([rows, self.kv_heads, 1, self.head_dim]).transpose(0, 1);
         let own_key = own(rotated.narrow(2, self.heads, self.kv_heads));
-        let own_value = own(projected.narrow(2, turning, self.kv_heads));
+        let own_value = own(value);
 
         let flat = query.reshape([self.kv_heads, rows * groups, self.head_dim]);
-        let over_past = flat.matmul(&past.key.squeeze_dim(0).transpose(-1, -2));
+        let over_past = flat.matmul(&seen(&past.key).transpose(-1, -2));
         let over_own = (query * own_key).sum_dim_intlist([-1_i64].as_slice(), true, None);
         let over_own = over_own.reshape([self.kv_heads, rows * groups, 1]);
         let weights = Tensor::cat(&[over_past, over_own], -1).softmax(-1, None);
-        let mixed = weights.narrow(-1, 0, position).matmul(&past.value.squeeze_dim(0));
+        let mixed = weights.narrow(-1, 0, position).matmul(&seen(&past.value));
         let shape = [self.kv_heads, rows, groups, self.head_dim];
         let own_weight = weights.narrow(-1, position, 1).view([self.kv_heads, rows, groups, 1]);
         let mixed = mixed.view(shape) + own_weight * own_value;
@@ -248,6 +290,22 @@ impl SelfAttention {
     /// `[B,T,n·head_dim]` to `[B,T,n,head_dim]`.
     fn split(&self, projected: &Tensor) -> Tensor {
         projected.unflatten(-1, [-1, self.head_dim].as_slice())
+    }
+
+    /// The window, if it is shorter than `tokens` tokens.
+    fn window_within(&self, tokens: i64) -> Option<i64> {
+        self.window.filter(|&window| window < tokens)
+    }
+
+    /// All tokens of sequences that do not branch.
+    fn mix_all(&self, query: &Tensor, key: &Tensor, value: &Tensor) -> Tensor {
+        let (tokens, device) = (query.size()[2], query.device());
+        let Some(window) = self.window_within(tokens) else {
+            return self.mix(query, key, value, None, true);
+        };
+        let places = in_sequence(tokens, device);
+        let sees = nearer(&places, &places, window).tril(0);
+        self.mix(query, key, value, Some(&sees), false)
     }
 
     fn mix(
@@ -260,8 +318,26 @@ impl SelfAttention {
     ) -> Tensor {
         let grouped = self.heads != self.kv_heads;
         let mixed = Tensor::scaled_dot_product_attention(
-            query, key, value, mask, 0.0, causal, None, grouped,
+            query, key, value, mask, 0.0, causal, self.scale, grouped,
         );
-        self.output.forward(&mixed.transpose(1, 2).flatten(2, 3))
+        self.exit.apply(self.output.forward(&mixed.transpose(1, 2).flatten(2, 3)))
     }
+}
+
+impl QueryKeyNorms {
+    /// Norms `x` `[B,T,heads,head_dim]` by `norm`.
+    fn apply(&self, norm: &Norm, x: &Tensor) -> Tensor {
+        if self.over_all { norm.forward(&x.flatten(2, 3)).view_as(x) } else { norm.forward(x) }
+    }
+}
+
+/// Positions `[1,tokens]` of a sequence.
+fn in_sequence(tokens: i64, device: Device) -> Tensor {
+    Tensor::arange(tokens, (Kind::Int64, device)).unsqueeze(0)
+}
+
+/// Whether a token at depth `column` `[1,T]` is nearer than `window` tokens before one at depth `row` `[B,Q]`:
+/// `[B,1,Q,T]`.
+fn nearer(row: &Tensor, column: &Tensor, window: i64) -> Tensor {
+    (row.unsqueeze(-1) - column.unsqueeze(1)).lt(window).unsqueeze(1)
 }

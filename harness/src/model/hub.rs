@@ -1,52 +1,14 @@
-//! The registry of architectures: a Hugging Face folder in, a [`CausalLm`] out.
+//! A Hugging Face folder in, a [`CausalLm`] out.
 
-use super::tensors::Tensors;
+use super::architectures::blueprint;
+use super::blueprint::Blueprint;
 use super::tokenizer::Tokenizer;
-use super::{CausalLm, Checkpoint, Spec, codegen, llama};
+use super::{CausalLm, Checkpoint, Spec};
 use crate::error::InputError;
 use anyhow::Result;
 use serde_json::Value;
 use std::path::Path;
 use tch::{Device, Kind};
-
-/// A `config.json` as its architecture reads it.
-pub(super) trait Architecture {
-    /// Sizes of the model on a device in a dtype.
-    fn spec(&self, placement: (Device, Kind)) -> Spec;
-    /// Every tensor of its checkpoints.
-    fn tensors(&self) -> Tensors;
-    /// The network, of a checkpoint that holds these tensors.
-    fn load(&self, from: &mut Checkpoint) -> Result<Box<dyn CausalLm>>;
-}
-
-/// The architecture that `config` names. One line each.
-fn architecture(config: &Value) -> Result<Box<dyn Architecture>, String> {
-    Ok(match config["model_type"].as_str().ok_or("it names no model_type")? {
-        "llama" | "qwen2" => Box::new(llama::Config::read(config)?),
-        "codegen" => Box::new(codegen::Config::read(config)?),
-        other => {
-            return Err(format!(
-                "model_type {other:?} is not supported; supported: \"llama\", \"qwen2\", \"codegen\""
-            ));
-        }
-    })
-}
-
-/// The largest size that a config may name: what is multiplied stays a number.
-const LARGEST: usize = 1 << 20;
-
-/// Refuses sizes of a `config.json`, by their keys, that no model has.
-///
-/// # Errors
-/// If one is larger than [`LARGEST`].
-pub(super) fn check_sizes(sizes: &[(&str, usize)]) -> Result<(), String> {
-    // A context of millions of tokens exists; nothing is multiplied with it.
-    let most = |key: &str| if key.contains("position") { LARGEST << 10 } else { LARGEST };
-    match sizes.iter().find(|(key, size)| *size > most(key)) {
-        None => Ok(()),
-        Some((key, size)) => Err(format!("{key} = {size} is implausibly large")),
-    }
-}
 
 /// Options for opening a folder.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +76,7 @@ fn read(path: &Path, options: Options) -> Result<(Loaded, Vec<String>)> {
 pub fn check(path: &Path, options: Options) -> Result<Spec> {
     let network = Network::open(path, options)?;
     Words::open(path, &network, options)?;
-    Ok(network.architecture.spec(network.checkpoint.placement()))
+    Ok(network.blueprint.spec(network.checkpoint.placement()))
 }
 
 /// Loads the network alone, and the hash of [`Loaded::sha256`].
@@ -129,7 +91,7 @@ pub fn load_weights(path: &Path, options: Options) -> Result<(Box<dyn CausalLm>,
 /// A network whose config and headers fit each other.
 struct Network {
     config: Value,
-    architecture: Box<dyn Architecture>,
+    blueprint: Blueprint,
     checkpoint: Checkpoint,
 }
 
@@ -139,8 +101,8 @@ impl Network {
         let config = read_config(path)?;
         let wrong =
             |error: String| InputError::new(format!("{}/config.json: {error}", path.display()));
-        let architecture =
-            quantised(&config).map_or_else(|| architecture(&config), Err).map_err(wrong)?;
+        let blueprint =
+            quantised(&config).map_or_else(|| blueprint(&config), Err).map_err(wrong)?;
         if let Some(code) = own_code(&config).filter(|_| !options.plain_architecture) {
             return Err(wrong(format!(
                 "auto_map names Python code of the checkpoint's own ({code}), which may compute \
@@ -150,22 +112,22 @@ impl Network {
             )));
         }
         let mut checkpoint = Checkpoint::open(path, options.device, options.kind)?;
-        let (layers, tensors) =
-            (architecture.spec(checkpoint.placement()).layers, checkpoint.tensors());
+        checkpoint.restore_prefix(blueprint.prefix, blueprint.head.name);
+        let (layers, tensors) = (blueprint.layers.len(), checkpoint.tensors());
         if layers > tensors {
             return Err(wrong(format!(
                 "{layers} layers, and the weights have {tensors} tensors in all"
             )));
         }
-        checkpoint.expect(&architecture.tensors())?;
-        Ok(Self { config, architecture, checkpoint })
+        checkpoint.expect(&blueprint.tensors())?;
+        Ok(Self { config, blueprint, checkpoint })
     }
 
     fn load(self) -> Result<(Box<dyn CausalLm>, String, Vec<String>)> {
-        let Self { architecture, mut checkpoint, .. } = self;
-        let model = architecture.load(&mut checkpoint)?;
+        let Self { blueprint, mut checkpoint, .. } = self;
+        let model = blueprint.load(&mut checkpoint)?;
         let sha256 = checkpoint.sha256(&["config.json"])?;
-        Ok((model, sha256, checkpoint.notes()))
+        Ok((Box::new(model), sha256, checkpoint.notes()))
     }
 }
 
@@ -178,7 +140,7 @@ struct Words {
 
 impl Words {
     fn open(path: &Path, network: &Network, options: Options) -> Result<Self> {
-        let spec = network.architecture.spec(network.checkpoint.placement());
+        let spec = network.blueprint.spec(network.checkpoint.placement());
         let tokenizer = Tokenizer::load(path)?;
         if let Some(code) = tokenizer.own_code.as_ref().filter(|_| !options.plain_architecture) {
             return Err(InputError::new(format!(

@@ -1,8 +1,8 @@
-//! The few layers that several architectures share.
+//! The layers that decoders are made of.
 
 use super::Checkpoint;
 use anyhow::Result;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// `y = x Wᵀ + b` with `weight` `[out, in]` and `bias` `[out]`.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Linear {
 
 /// Layer normalisation over the last dimension.
 #[derive(Debug)]
-pub(crate) struct LayerNorm {
+pub struct LayerNorm {
     pub(crate) weight: Tensor,
     pub(crate) bias: Tensor,
     eps: f64,
@@ -81,5 +81,127 @@ impl LayerNorm {
 
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
         x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), self.eps, false)
+    }
+}
+
+/// Root-mean-square norm over the last dimension, `weight` `[width]`.
+#[derive(Debug)]
+pub struct RmsNorm {
+    /// In f32 where the reference multiplies in f32.
+    pub(crate) weight: Tensor,
+    eps: f64,
+}
+
+impl RmsNorm {
+    /// Takes `{name}.weight`; with `plus_one` the factor is one more than it, as Gemma stores it.
+    pub(crate) fn load(
+        from: &mut Checkpoint,
+        name: &str,
+        eps: f64,
+        plus_one: bool,
+    ) -> Result<Self> {
+        let mut weight = from.take(&format!("{name}.weight"))?;
+        if plus_one {
+            weight = weight.to_kind(Kind::Float) + 1.0;
+        }
+        Ok(Self { weight, eps })
+    }
+
+    /// In f32 whatever the dtype, as the reference does.
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let (kind, width) = (x.kind(), x.size()[x.dim() - 1] as f64);
+        let x = x.to_kind(Kind::Float);
+        let norm = x.norm_scalaropt_dim(2.0, [-1_i64].as_slice(), true);
+        let scale = (norm.square() / width + self.eps).rsqrt();
+        ((x * scale).to_kind(self.weight.kind()) * &self.weight).to_kind(kind)
+    }
+}
+
+/// A norm over the last dimension.
+#[derive(Debug)]
+pub enum Norm {
+    /// By the root mean square.
+    Rms(RmsNorm),
+    /// By mean and standard deviation.
+    Layer(LayerNorm),
+}
+
+impl Norm {
+    /// Same shape as `x` `[..,width]`.
+    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
+        match self {
+            Self::Rms(norm) => norm.forward(x),
+            Self::Layer(norm) => norm.forward(x),
+        }
+    }
+
+    /// Elementwise weight and bias, each `[width]`.
+    pub(crate) fn affine(&self) -> (&Tensor, Option<&Tensor>) {
+        match self {
+            Self::Rms(norm) => (&norm.weight, None),
+            Self::Layer(norm) => (&norm.weight, Some(&norm.bias)),
+        }
+    }
+}
+
+/// What the output of an attention or FFN becomes before it is added to the residual stream.
+#[derive(Debug)]
+pub enum Exit {
+    /// Itself.
+    Plain,
+    /// The output times a number.
+    Scaled(f64),
+    /// The output, normed: what is added is then no linear function of it.
+    Normed(Norm),
+}
+
+impl Exit {
+    /// What is added to the residual stream for `output` `[..,D]`.
+    pub fn apply(&self, output: Tensor) -> Tensor {
+        match self {
+            Self::Plain => output,
+            Self::Scaled(factor) => output * *factor,
+            Self::Normed(norm) => norm.forward(&output),
+        }
+    }
+
+    /// True if a change of the output changes what is added by the same, whatever the output is, but for a
+    /// factor.
+    pub(crate) fn is_linear(&self) -> bool {
+        !matches!(self, Self::Normed(_))
+    }
+}
+
+/// The function between the matrices of an FFN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Activation {
+    /// x · sigmoid(x).
+    Silu,
+    /// By the error function.
+    Gelu,
+    /// By the hyperbolic tangent.
+    GeluTanh,
+    /// max(x, 0).
+    Relu,
+}
+
+impl Activation {
+    /// Does it in place where no gradient needs the input: half the memory, a third of the traffic.
+    pub(crate) fn apply(self, mut x: Tensor) -> Tensor {
+        if x.requires_grad() {
+            match self {
+                Self::Silu => x.silu(),
+                Self::Gelu => x.gelu("none"),
+                Self::GeluTanh => x.gelu("tanh"),
+                Self::Relu => x.relu(),
+            }
+        } else {
+            match self {
+                Self::Silu => x.silu_(),
+                Self::Gelu => x.gelu_("none"),
+                Self::GeluTanh => x.gelu_("tanh"),
+                Self::Relu => x.relu_(),
+            }
+        }
     }
 }

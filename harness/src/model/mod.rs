@@ -1,18 +1,21 @@
 //! Decoder language models, opened at the places neuron-level methods need.
 //!
-//! Both families share one residual stream: a block adds the attention output and the FFN output
-//! to it, and the FFN output is a matrix product of the *post-activations*. So one trait serves
-//! every way of running a model that [`crate::engine`] has.
+//! All architectures share one residual stream: a block adds what comes of the attention output and of the FFN
+//! output to it, and the FFN output is a matrix product of the *post-activations*. So one trait serves
+//! every way of running a model that [`crate::engine`] has. An architecture is a file of
+//! `architectures/`, which reads a `config.json` into a [`blueprint::Blueprint`]; the network follows from it.
 
+mod architectures;
 mod attention;
-mod codegen;
+mod blueprint;
+mod decoder;
 mod hub;
 mod layers;
-mod llama;
 mod past;
 mod pickle;
 mod positions;
 mod rope;
+mod settings;
 mod tensors;
 pub mod tokenizer;
 mod weights;
@@ -20,6 +23,7 @@ mod weights;
 pub use self::attention::{KeysValues, SelfAttention};
 pub use self::hub::{Loaded, Options, check, load, load_weights};
 pub(crate) use self::hub::{checksums, load_again};
+pub use self::layers::Exit;
 pub(crate) use self::layers::{LayerNorm, Linear};
 pub use self::past::Past;
 pub(crate) use self::pickle::Checksums;
@@ -52,12 +56,23 @@ pub struct Spec {
     pub kind: Kind,
 }
 
+/// A matrix as a checkpoint holds it.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredMatrix<'n> {
+    /// Name of the tensor.
+    pub name: &'n str,
+    /// True if its rows are columns of the model's matrix.
+    pub transposed: bool,
+}
+
 /// A causal language model. `B` is the batch, `T` the tokens; the other letters are [`Spec`]'s.
 pub trait CausalLm {
     /// Sizes and placement.
     fn spec(&self) -> &Spec;
-    /// Token embeddings: ids `[B,T]` to the residual stream `[B,T,D]` entering layer 0.
-    fn embed(&self, ids: &Tensor) -> Tensor;
+    /// What tokens add to the residual stream entering layer 0, wherever they stand: ids `[..]` to `[..,D]`.
+    fn token_embedding(&self, ids: &Tensor) -> Tensor;
+    /// The residual stream `[B,T,D]` entering layer 0, of ids `[B,T]` at the positions `[1,T]` or `[B,T]`.
+    fn embed(&self, ids: &Tensor, position: &Tensor) -> Tensor;
     /// The attention of `layer`.
     fn attention(&self, layer: usize) -> &SelfAttention;
     /// Input of the attention of `layer`, from the `residual` `[..,D]` entering it.
@@ -71,12 +86,15 @@ pub trait CausalLm {
         attention_input: &Tensor,
         attention: &Tensor,
     ) -> Tensor;
-    /// FFN output `[..,D]` from the post-activations `[..,F]`.
+    /// FFN output `[..,D]` from the post-activations `[..,F]`: their product with the FFN output matrix, and
+    /// the bias.
     fn ffn_output(&self, layer: usize, post_activation: &Tensor) -> Tensor;
+    /// What the FFN output becomes before it is added to the residual stream.
+    fn ffn_exit(&self, layer: usize) -> &Exit;
     /// The FFN output matrix `[D,F]`; column j holds the parameters of neuron j.
     fn ffn_output_matrix(&self, layer: usize) -> &Tensor;
-    /// The name of that matrix in a checkpoint.
-    fn ffn_output_name(&self, layer: usize) -> String;
+    /// That matrix in the checkpoint.
+    fn ffn_output_stored(&self, layer: usize) -> StoredMatrix<'_>;
     /// Norm before the output head, `[..,D]` to `[..,D]`.
     fn final_norm(&self, residual: &Tensor) -> Tensor;
     /// Elementwise weight and bias of the final norm, each `[D]`.
@@ -87,6 +105,4 @@ pub trait CausalLm {
     fn head_matrix(&self) -> &Tensor;
     /// The output head's bias `[V]`, where the architecture has one.
     fn head_bias(&self) -> Option<&Tensor>;
-    /// The embedding matrix `[V,D]`.
-    fn embedding_matrix(&self) -> &Tensor;
 }

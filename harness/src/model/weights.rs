@@ -20,8 +20,14 @@ const PICKLED_SHARDED: &str = "pytorch_model.bin.index.json";
 
 /// Buffers that some writers store beside the weights (causal masks, rotary frequencies), by the end of
 /// their names. They follow from `config.json`, so they are ignored unless an architecture declares them.
-const BUFFERS: [&str; 4] =
-    [".attn.bias", ".attn.masked_bias", ".attn.causal_mask", ".rotary_emb.inv_freq"];
+const BUFFERS: [&str; 6] = [
+    ".attn.bias",
+    ".attn.masked_bias",
+    ".attn.causal_mask",
+    ".attention.bias",
+    ".attention.masked_bias",
+    ".rotary_emb.inv_freq",
+];
 
 /// Location of one tensor in one of the mapped files.
 struct StoredTensor {
@@ -58,6 +64,8 @@ pub(crate) struct Checkpoint {
     /// The index of a sharded checkpoint: its name, and the file of each tensor.
     index: Option<(&'static str, BTreeMap<String, String>)>,
     entries: BTreeMap<String, StoredTensor>,
+    /// Beginning of the names that the files lack, and `entries` have.
+    restored: &'static str,
     device: Device,
     kind: Kind,
     /// Tensors in shards that the index does not list, as `tensor in file`.
@@ -78,6 +86,7 @@ impl Checkpoint {
             files: Vec::new(),
             index: None,
             entries: BTreeMap::new(),
+            restored: "",
             device,
             kind,
             unlisted: Vec::new(),
@@ -104,6 +113,24 @@ impl Checkpoint {
     /// Device and dtype that tensors are taken to.
     pub(crate) fn placement(&self) -> (Device, Kind) {
         (self.device, self.kind)
+    }
+
+    /// Puts `prefix` before every name but those of the `head`, if no name begins with it: a checkpoint of
+    /// the model without its head was saved so, and `transformers` reads it so.
+    pub(crate) fn restore_prefix(&mut self, prefix: &'static str, head: &str) {
+        if self.entries.keys().any(|name| name.starts_with(prefix)) {
+            return;
+        }
+        self.restored = prefix;
+        let named =
+            |name: String| if name.starts_with(head) { name } else { format!("{prefix}{name}") };
+        self.entries =
+            std::mem::take(&mut self.entries).into_iter().map(|(n, e)| (named(n), e)).collect();
+    }
+
+    /// The name that the tensor `name` has in the files.
+    pub(crate) fn name_in_file(&self, name: &str) -> String {
+        name.strip_prefix(self.restored).unwrap_or(name).to_string()
     }
 
     /// Holds the headers against the tensors that an architecture declares.

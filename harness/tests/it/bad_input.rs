@@ -152,7 +152,7 @@ fn unknown_architecture() {
 #[test]
 fn unsupported_rope() {
     let bench = breakable();
-    edit_json(&bench, "rope_scaling", serde_json::json!({"rope_type": "llama3", "factor": 8.0}));
+    edit_json(&bench, "rope_scaling", serde_json::json!({"rope_type": "su", "factor": 8.0}));
     insta::assert_snapshot!(bench.refused());
 }
 

@@ -1,5 +1,5 @@
 //! Replay against full forward passes with edited weights, and edits against their undoing.
-use crate::support::{model, relative};
+use crate::support::{CHECKPOINTS, model, relative};
 use ment::config::Quantity;
 use ment::edit::{Applied, ColumnDelta, Edit, Neuron, Reach};
 use ment::engine::block::{block, contribution};
@@ -16,7 +16,6 @@ use tch::{Device, Kind, Tensor};
 
 /// f32, two orders of summation; the edits here are as large as the columns themselves.
 const TOLERANCE: f64 = 1e-4;
-const FAMILIES: [&str; 3] = ["llama", "qwen2", "codegen"];
 
 /// A column of an edit, independent of the sizes of a model.
 type Drawn = (prop::sample::Index, prop::sample::Index, i64);
@@ -58,7 +57,7 @@ fn ids(tokens: usize, seed: i64, model: &dyn CausalLm) -> Tensor {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(60))]
 
     /// Any batch of edits on any standing edit, whatever was committed meanwhile and however
     /// little fits into memory: each row equals weights edited and a full pass.
@@ -69,10 +68,10 @@ proptest! {
         commits in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
         budget in prop::sample::select(vec![0_usize, 100_000, usize::MAX]),
         to_ends in any::<bool>(),
-        family in 0..FAMILIES.len(),
+        family in 0..CHECKPOINTS.len(),
         seed in 0..50_i64,
     ) {
-        let model = model(FAMILIES[family]);
+        let model = model(CHECKPOINTS[family]);
         let model = model.as_ref();
         let ids = ids(12, seed, model);
         let mut standing = edit(model, &standing);
@@ -130,8 +129,8 @@ proptest! {
 
     /// A trace after a commit is the trace made under the edit, and its prefix the prefix's.
     #[test]
-    fn commit_equals_a_new_trace(first in drawn(), second in drawn(), family in 0..FAMILIES.len()) {
-        let model = model(FAMILIES[family]);
+    fn commit_equals_a_new_trace(first in drawn(), second in drawn(), family in 0..CHECKPOINTS.len()) {
+        let model = model(CHECKPOINTS[family]);
         let model = model.as_ref();
         let ids = ids(10, 3, model);
         let (first, second) = (edit(model, &first), edit(model, &second));
@@ -151,9 +150,9 @@ proptest! {
         shared in 0..10_usize,
         drawn in drawn(),
         budget in prop::sample::select(vec![0_usize, 200_000, 1 << 30]),
-        family in 0..FAMILIES.len(),
+        family in 0..CHECKPOINTS.len(),
     ) {
-        let model = model(FAMILIES[family]);
+        let model = model(CHECKPOINTS[family]);
         let model = model.as_ref();
         let edit = reaching(model, &drawn);
         let prompt = |(&length, seed): (&usize, i64)| {
@@ -186,9 +185,9 @@ proptest! {
         alphas in prop::collection::vec(0.0..1.0_f64, 1..4),
         standing in drawn(),
         budget in prop::sample::select(vec![0_usize, 300_000, usize::MAX]),
-        family in 0..FAMILIES.len(),
+        family in 0..CHECKPOINTS.len(),
     ) {
-        let model = model(FAMILIES[family]);
+        let model = model(CHECKPOINTS[family]);
         let model = model.as_ref();
         let (layers, target) = (model.spec().layers, 7_u32);
         let standing = edit(model, &standing);
@@ -251,23 +250,26 @@ fn plain_integrated_gradients(
     target: u32,
     points: &[PathPoint],
 ) -> Tensor {
-    let mut residual = model.embed(&ids.unsqueeze(0));
+    let position = Tensor::arange(ids.size()[0], (Kind::Int64, Device::Cpu));
+    let mut residual = model.embed(&ids.unsqueeze(0), &position.unsqueeze(0));
     for below in 0..layer {
         residual = block(model, below, &residual, None, edit).output;
     }
     let own = block(model, layer, &residual, None, edit);
     let last = ids.size()[0] - 1;
     let active = own.post_activation.narrow(1, last, 1);
-    let unedited = &own.output - model.ffn_output(layer, &own.post_activation);
+    let exit = model.ffn_exit(layer);
+    let without = &own.output - exit.apply(own.ffn_output.shallow_clone());
     let mut sum = active.zeros_like();
     for point in points {
         let scaled = (&active * point.alpha).set_requires_grad(true);
         let before = own.post_activation.narrow(1, 0, last);
         let replaced = Tensor::cat(&[&before, &scaled], 1);
-        let mut state = &unedited + model.ffn_output(layer, &replaced);
+        let mut output = model.ffn_output(layer, &replaced);
         for column in edit.of_layer(layer) {
-            state += contribution(&(&replaced - &own.post_activation), column);
+            output += contribution(&replaced, column);
         }
+        let mut state = &without + exit.apply(output);
         for above in layer + 1..model.spec().layers {
             state = block(model, above, &state, None, edit).output;
         }
@@ -322,7 +324,7 @@ fn integrated_gradients_are_complete() {
 /// difference of the logit under two small edits of that position only.
 #[test]
 fn output_gradients_are_directional_derivatives() {
-    for family in FAMILIES {
+    for family in CHECKPOINTS {
         let model = model(family);
         let model = model.as_ref();
         let ids = ids(8, 5, model);

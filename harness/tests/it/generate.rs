@@ -1,6 +1,6 @@
 //! Decoding with kept keys and values: against `transformers`, against full passes, and as a command.
 
-use crate::support::{golden, ment, model, relative};
+use crate::support::{CHECKPOINTS, golden, ment, model, relative};
 use ment::edit::{ColumnDelta, Edit, Neuron};
 use ment::engine::decode::Decoder;
 use ment::engine::forward::logits;
@@ -39,17 +39,17 @@ fn the_golden_checkpoints_write_what_the_reference_writes() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(60))]
 
     /// Whatever was edited, and wherever the prompt ends: each token's logits are those of a full pass.
     #[test]
     fn decoding_equals_full_passes(
-        ids in prop::collection::vec(0_u32..97, 2..20),
+        ids in prop::collection::vec(0_u32..59, 2..20),
         prompt in any::<prop::sample::Index>(),
-        edited in prop::collection::vec((0_usize..3, 0_usize..44, 0_i64..99), 0..4),
-        family in 0_usize..3,
+        edited in prop::collection::vec((0_usize..3, 0_usize..38, 0_i64..99), 0..4),
+        family in 0..CHECKPOINTS.len(),
     ) {
-        let model = model(["llama", "qwen2", "codegen"][family]);
+        let model = model(CHECKPOINTS[family]);
         let model = model.as_ref();
         let edit = Edit(edited.into_iter().map(|(layer, index, seed)| {
             let phase = Tensor::arange(model.spec().d_model as i64, (Kind::Float, Device::Cpu));

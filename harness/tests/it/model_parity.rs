@@ -9,7 +9,7 @@ use ment::engine::gradient;
 use ment::engine::trace::Trace;
 use ment::method::ment::attribution;
 use ment::model::Sequences;
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 /// f32 rounding accumulates over a few hundred operations; a wrong formula is far above this.
 const TOLERANCE: f64 = 1e-4;
@@ -24,7 +24,8 @@ fn assert_close(what: &str, ours: &Tensor, reference: &Tensor) {
 fn ladder(name: &str) {
     let (model, golden) = (model(name), tensors(&format!("{name}/golden.safetensors")));
     let ids = &golden["ids"];
-    assert_close("embedding", &model.embed(ids), &golden["embedding"]);
+    let position = Tensor::arange(ids.size()[1], (Kind::Int64, Device::Cpu)).unsqueeze(0);
+    assert_close("embedding", &model.embed(ids, &position), &golden["embedding"]);
     for layer in 0..model.spec().layers {
         let of = |part: &str| &golden[&format!("layers.{layer}.{part}")];
         let input = model.attention_input(layer, of("input"));
@@ -82,32 +83,47 @@ fn gradients(name: &str) {
     }
 }
 
-#[test]
-fn llama_ladder() {
-    ladder("llama");
+/// A test of the ladder and of the gradients for each golden checkpoint.
+macro_rules! parity {
+    ($($name:ident: $folder:literal,)*) => {$(
+        mod $name {
+            #[test]
+            fn ladder() {
+                super::ladder($folder);
+            }
+
+            #[test]
+            fn gradients() {
+                super::gradients($folder);
+            }
+        }
+    )*};
 }
 
-#[test]
-fn llama_gradients() {
-    gradients("llama");
-}
-
-#[test]
-fn qwen2_ladder() {
-    ladder("qwen2");
-}
-
-#[test]
-fn qwen2_gradients() {
-    gradients("qwen2");
-}
-
-#[test]
-fn codegen_ladder() {
-    ladder("codegen");
-}
-
-#[test]
-fn codegen_gradients() {
-    gradients("codegen");
+parity! {
+    codegen: "codegen",
+    gemma3: "architectures/gemma3",
+    gpt2: "architectures/gpt2",
+    gpt_bigcode: "architectures/gpt_bigcode",
+    gpt_neo: "architectures/gpt_neo",
+    gpt_neox: "architectures/gpt_neox",
+    gpt_neox_sequential: "architectures/gpt_neox_sequential",
+    gptj: "architectures/gptj",
+    granite: "architectures/granite",
+    llama: "llama",
+    llama_dynamic: "architectures/llama_dynamic",
+    llama_linear: "architectures/llama_linear",
+    llama_llama3: "architectures/llama_llama3",
+    llama_yarn: "architectures/llama_yarn",
+    mistral: "architectures/mistral",
+    olmo2: "architectures/olmo2",
+    opt: "architectures/opt",
+    phi: "architectures/phi",
+    phi3: "architectures/phi3",
+    qwen2: "qwen2",
+    qwen2_window: "architectures/qwen2_window",
+    qwen3: "architectures/qwen3",
+    stablelm: "architectures/stablelm",
+    stablelm_parallel: "architectures/stablelm_parallel",
+    starcoder2: "architectures/starcoder2",
 }

@@ -208,16 +208,16 @@ fn shards_of_pickles_have_an_index_too() {
 /// `config.json` as other programs write it, and what is said where it is not computed.
 #[test]
 fn configs_that_are_not_computed_are_refused_by_every_command() {
-    let cases: [(&str, Value, &str); 18] = [
+    let cases: [(&str, Value, &str); 19] = [
         (
             "rope_parameters",
-            json!({"type": "linear", "factor": 4}),
-            "rope_parameters.type = \"linear\"",
+            json!({"type": "longrope", "factor": 4}),
+            "rope_parameters.type = \"longrope\"",
         ),
         (
             "rope_scaling",
-            json!({"type": "dynamic", "factor": 2.0}),
-            "rope_scaling.type = \"dynamic\"",
+            json!({"type": "dynamic", "mscale": 2.0}),
+            "rope_type \"dynamic\" needs factor",
         ),
         ("rope_parameters", json!({"rope_theta": 1e6}), "contradicts"),
         ("rope_ratio", json!(2), "rope_ratio = 2 is not supported"),
@@ -233,7 +233,8 @@ fn configs_that_are_not_computed_are_refused_by_every_command() {
         ("eos_token_id", json!(320), "eos_token_id 320, the end of sequence, is no token"),
         ("eos_token_id", json!(4_294_967_313_u64), "eos_token_id 4294967313 is no token id"),
         ("eos_token_id", json!("</s>"), "eos_token_id \"</s>\" is no token id"),
-        ("num_hidden_layers", json!(1_000_000), "1000000 layers, and the weights have"),
+        ("num_hidden_layers", json!(1000), "1000 layers, and the weights have"),
+        ("num_hidden_layers", json!(1_000_000), "num_hidden_layers = 1000000 is implausibly large"),
         (
             "head_dim",
             json!(4_611_686_018_427_387_904_u64),

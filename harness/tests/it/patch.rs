@@ -147,6 +147,37 @@ fn a_patch_is_applied_and_taken_out() {
     assert_eq!(place.names(), ["b.safetensors", "back", "base", "new"], "nothing is left over");
 }
 
+/// Each architecture that stores its FFN output matrix in another way: under another name, transposed, without
+/// the usual beginning of the names; or adds its output in another way.
+#[test]
+fn every_way_of_storing_the_matrix_is_patched_and_taken_out() {
+    for name in ["gemma3", "gpt2", "gpt_neox", "gptj", "granite", "opt", "phi", "starcoder2"] {
+        let place = Workplace(tempfile::tempdir().unwrap());
+        let (base, golden) = (place.path("base"), golden("architectures"));
+        fs::create_dir(&base).unwrap();
+        for file in ["config.json", "model.safetensors"] {
+            fs::copy(golden.join(name).join(file), base.join(file)).unwrap();
+        }
+        fs::copy(golden.join("tokenizer.json"), base.join("tokenizer.json")).unwrap();
+        let prompt = "def add(a";
+        let said = place
+            .says(&["predict", "--model", "base", "--prompt", prompt, "--top", "8", "--json"]);
+        let said: Value = serde_json::from_str(&said).unwrap();
+        let next = said["next"].as_array().unwrap()[1..].iter();
+        let patch = |target: &str| {
+            let of = ["patch", "--model", "base", "--prompt", prompt, "--target", target];
+            place.ment(&[&of[..], &["--out", "b.safetensors"]].concat())
+        };
+        let texts = next.filter_map(|token| token["text"].as_str());
+        let target = texts.into_iter().find(|text| patch(text).try_success().is_ok());
+        let target = target.unwrap_or_else(|| panic!("{name}: no token can be put on top"));
+        place.says(&["apply", "--model", "base", "--patch", "b.safetensors", "--out", "new"]);
+        assert_eq!(place.next("new", prompt), target, "{name}");
+        place.says(&["patch", "--model", "new", "--revert", "b.safetensors", "--out", "back"]);
+        assert_eq!(place.contents("back"), place.contents("base"), "{name}");
+    }
+}
+
 #[test]
 fn several_patches_are_one_stack_however_they_were_put_on_it() {
     let place = Workplace::new();

@@ -57,6 +57,35 @@ mod tensors {
     use std::collections::HashMap;
     use tch::Tensor;
 
+    /// Every golden checkpoint: an architecture, or a setting that computes something else.
+    pub(crate) const CHECKPOINTS: [&str; 25] = [
+        "codegen",
+        "architectures/gemma3",
+        "architectures/gpt2",
+        "architectures/gpt_bigcode",
+        "architectures/gpt_neo",
+        "architectures/gpt_neox",
+        "architectures/gpt_neox_sequential",
+        "architectures/gptj",
+        "architectures/granite",
+        "llama",
+        "architectures/llama_dynamic",
+        "architectures/llama_linear",
+        "architectures/llama_llama3",
+        "architectures/llama_yarn",
+        "architectures/mistral",
+        "architectures/olmo2",
+        "architectures/opt",
+        "architectures/phi",
+        "architectures/phi3",
+        "qwen2",
+        "architectures/qwen2_window",
+        "architectures/qwen3",
+        "architectures/stablelm",
+        "architectures/stablelm_parallel",
+        "architectures/starcoder2",
+    ];
+
     /// The tensors of a golden file by name.
     pub(crate) fn tensors(name: &str) -> HashMap<String, Tensor> {
         Tensor::read_safetensors(golden(name)).expect("a golden").into_iter().collect()

@@ -149,15 +149,10 @@ fn is_whole(distribution: Distribution) -> bool {
     matches!(distribution, Distribution::Probabilities | Distribution::Logits)
 }
 
-/// r_i of Equation 2, `[D]`: the embedding of the last token before the error.
+/// r_i of Equation 2, `[D]`: the embedding of the last token before the error, without its position.
 fn input_side(context: &RepairContext<'_>, at: usize) -> Tensor {
     let id = context.ids.get(at as i64);
-    context
-        .model
-        .embedding_matrix()
-        .index_select(0, &id.view([1]))
-        .squeeze_dim(0)
-        .to_kind(Kind::Float)
+    context.model.token_embedding(&id).to_kind(Kind::Float)
 }
 
 fn normalize(vector: &Tensor, how: Normalize) -> Tensor {

@@ -82,10 +82,6 @@ impl Method for Ment {
         self.config.across_errors == AcrossErrors::Keep
     }
 
-    fn effort(&self) -> usize {
-        1
-    }
-
     fn differentiates_the_datum(&self) -> bool {
         let Locate { score, positions, .. } = &self.config.locate;
         self.config.estimate.pathway_rule == PathwayRule::Contribution

@@ -27,7 +27,12 @@ impl<'m> Columns<'m> {
         let checkpoint = Checkpoint::open(folder, tch::Device::Cpu, Kind::Float)?;
         let spec = model.spec();
         let stored = (0..spec.layers).map(|layer| {
-            checkpoint.stored(&model.ffn_output_name(layer), &[spec.d_model, spec.d_ff])
+            let matrix = model.ffn_output_stored(layer);
+            let mut shape = [spec.d_model, spec.d_ff];
+            if matrix.transposed {
+                shape.reverse();
+            }
+            checkpoint.stored(matrix.name, &shape)
         });
         let stored: Vec<Stored> = stored.collect::<Result<_>>()?;
         let archives: BTreeSet<&PathBuf> =
@@ -84,11 +89,14 @@ impl<'m> Columns<'m> {
         Ok(())
     }
 
-    /// Offsets of the entries of a column: one in each row of the matrix.
+    /// Offsets of the entries of a column: one in each row of the matrix, or a row of it where the checkpoint
+    /// holds it transposed.
     fn offsets(&self, neuron: Neuron) -> impl Iterator<Item = usize> + '_ {
         let ((_, size), spec) = (self.element(neuron), self.model.spec());
-        let first = self.stored[neuron.layer].offset + neuron.index * size;
-        (0..spec.d_model).map(move |row| first + row * spec.d_ff * size)
+        let transposed = self.model.ffn_output_stored(neuron.layer).transposed;
+        let (column, step) = if transposed { (spec.d_model, 1) } else { (1, spec.d_ff) };
+        let first = self.stored[neuron.layer].offset + neuron.index * column * size;
+        (0..spec.d_model).map(move |row| first + row * step * size)
     }
 
     fn element(&self, neuron: Neuron) -> (Kind, usize) {

@@ -1,0 +1,159 @@
+//! The network that a [`super::blueprint::Blueprint`] describes.
+
+use super::attention::SelfAttention;
+use super::layers::{Activation, Exit, Linear, Norm};
+use super::{CausalLm, Spec, StoredMatrix};
+use tch::Tensor;
+
+/// What the FFN of a block reads.
+#[derive(Debug)]
+pub(super) enum FfnInput {
+    /// The residual stream after the attention, normed or itself.
+    AfterAttention(Option<Norm>),
+    /// The residual stream that enters the block, by a norm of its own.
+    BesideAttention(Norm),
+    /// What the attention reads.
+    SameAsAttention,
+}
+
+/// An FFN up to what it adds to the residual stream.
+#[derive(Debug)]
+pub(super) struct FeedForward {
+    /// Gate over up projection, `[2F,D]`, or the only projection, `[F,D]`.
+    pub(super) input: Linear,
+    pub(super) gated: bool,
+    pub(super) activation: Activation,
+    /// `[D,F]`.
+    pub(super) output: Linear,
+    /// Its name in the checkpoint.
+    pub(super) output_name: String,
+    /// True if the checkpoint holds it as `[F,D]`.
+    pub(super) output_transposed: bool,
+    pub(super) exit: Exit,
+}
+
+impl FeedForward {
+    /// `[..,D]` to the input of the output matrix, `[..,F]`.
+    fn post_activation(&self, x: &Tensor) -> Tensor {
+        let all = self.input.forward_any_layout(x);
+        if !self.gated {
+            return self.activation.apply(all);
+        }
+        let width = self.output.weight.size()[1];
+        let (gate, up) = (all.narrow(-1, 0, width), all.narrow(-1, width, width));
+        self.activation.apply(gate) * up
+    }
+}
+
+/// A block.
+#[derive(Debug)]
+pub(super) struct Layer {
+    pub(super) attention_norm: Option<Norm>,
+    pub(super) attention: SelfAttention,
+    pub(super) ffn_input: FfnInput,
+    pub(super) ffn: FeedForward,
+}
+
+/// The output head; its matrix may be the embedding's.
+#[derive(Debug)]
+pub(super) struct Head(pub(super) Linear);
+
+/// A decoder.
+#[derive(Debug)]
+pub(super) struct Decoder {
+    pub(super) spec: Spec,
+    /// `[V,D]`.
+    pub(super) embedding: Tensor,
+    /// Factor on the rows of the embedding.
+    pub(super) scale: f64,
+    /// Vectors of the positions, and the row of the first one.
+    pub(super) positions: Option<(Tensor, i64)>,
+    pub(super) layers: Vec<Layer>,
+    pub(super) norm: Norm,
+    pub(super) head: Head,
+}
+
+impl CausalLm for Decoder {
+    fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    fn token_embedding(&self, ids: &Tensor) -> Tensor {
+        let rows = Tensor::embedding(&self.embedding, ids, -1, false, false);
+        if self.scale == 1.0 { rows } else { rows * self.scale }
+    }
+
+    fn embed(&self, ids: &Tensor, position: &Tensor) -> Tensor {
+        let tokens = self.token_embedding(ids);
+        match &self.positions {
+            None => tokens,
+            Some((table, first)) => {
+                tokens + Tensor::embedding(table, &(position + *first), -1, false, false)
+            }
+        }
+    }
+
+    fn attention(&self, layer: usize) -> &SelfAttention {
+        &self.layers[layer].attention
+    }
+
+    fn attention_input(&self, layer: usize, residual: &Tensor) -> Tensor {
+        let norm = self.layers[layer].attention_norm.as_ref();
+        norm.map_or_else(|| residual.shallow_clone(), |norm| norm.forward(residual))
+    }
+
+    fn post_activation(
+        &self,
+        layer: usize,
+        residual: &Tensor,
+        attention_input: &Tensor,
+        attention: &Tensor,
+    ) -> Tensor {
+        let Layer { ffn_input, ffn, .. } = &self.layers[layer];
+        match ffn_input {
+            FfnInput::AfterAttention(Some(norm)) => {
+                ffn.post_activation(&norm.forward(&(residual + attention)))
+            }
+            FfnInput::AfterAttention(None) => ffn.post_activation(&(residual + attention)),
+            FfnInput::BesideAttention(norm) => ffn.post_activation(&norm.forward(residual)),
+            FfnInput::SameAsAttention => ffn.post_activation(attention_input),
+        }
+    }
+
+    fn ffn_output(&self, layer: usize, post_activation: &Tensor) -> Tensor {
+        self.layers[layer].ffn.output.forward_any_layout(post_activation)
+    }
+
+    fn ffn_exit(&self, layer: usize) -> &Exit {
+        &self.layers[layer].ffn.exit
+    }
+
+    fn ffn_output_matrix(&self, layer: usize) -> &Tensor {
+        &self.layers[layer].ffn.output.weight
+    }
+
+    fn ffn_output_stored(&self, layer: usize) -> StoredMatrix<'_> {
+        let ffn = &self.layers[layer].ffn;
+        StoredMatrix { name: &ffn.output_name, transposed: ffn.output_transposed }
+    }
+
+    fn final_norm(&self, residual: &Tensor) -> Tensor {
+        self.norm.forward(residual)
+    }
+
+    fn final_norm_affine(&self) -> (&Tensor, Option<&Tensor>) {
+        self.norm.affine()
+    }
+
+    fn head(&self, normed: &Tensor) -> Tensor {
+        self.head.0.forward(normed)
+    }
+
+    fn head_matrix(&self) -> &Tensor {
+        &self.head.0.weight
+    }
+
+    fn head_bias(&self) -> Option<&Tensor> {
+        self.head.0.bias.as_ref()
+    }
+}
