@@ -84,7 +84,7 @@ impl Method for MostActive {
 fn main() -> Result<()> {
     let folder = std::env::args().nth(1).unwrap_or(".models/smollm2-135m-instruct".into());
     let loaded = model::load(folder.as_ref(), Options::default())?;
-    let task = Task::new(&loaded, "def add(a, b):\n    return", " b + a")?;
+    let task = Task::new(&loaded, &loaded.tokenizer, "def add(a, b):\n    return", " b + a")?;
     let config = methods::one("ment", &[])?; // for the engine and the memory budget
     let repairs = repair(&loaded, &config, &MostActive, &task, &Edit::none())?;
     for shown in &repairs.done {

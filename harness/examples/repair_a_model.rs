@@ -15,7 +15,7 @@ fn main() -> Result<()> {
     let loaded = model::load(folder.as_ref(), Options::default())?;
 
     let prompt = "# the largest value of a list\nx = [3, 1, 2]\nprint(";
-    let task = Task::new(&loaded, prompt, "min(x")?;
+    let task = Task::new(&loaded, &loaded.tokenizer, prompt, "min(x")?;
     let unedited = free::write(&loaded, &task, &Edit::none())?;
     println!("unedited  {:?}", unedited.text);
 

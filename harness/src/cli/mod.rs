@@ -4,7 +4,7 @@ pub mod command;
 mod patch;
 mod show;
 
-pub use self::patch::{ApplyArgs, GenerateArgs, ModelArgs, PatchArgs};
+pub use self::patch::{ApplyArgs, ChatArgs, GenerateArgs, ModelArgs, PatchArgs};
 
 use crate::data::model_folder::models;
 use crate::report::table_names;
@@ -268,6 +268,9 @@ pub struct PredictArgs {
     #[command(flatten)]
     /// Input before the predicted token.
     pub input: PredictInput,
+    #[command(flatten)]
+    /// The chat template.
+    pub chat: ChatArgs,
     /// Patches the model has meanwhile, in the order they are applied.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub patch: Vec<PathBuf>,

@@ -22,6 +22,17 @@ pub struct ModelArgs {
     pub plain_architecture: bool,
 }
 
+/// A prompt within the model's chat template.
+#[derive(Debug, Args)]
+pub struct ChatArgs {
+    /// Take the prompt as what a user says, in the model's chat template, up to where the model answers.
+    #[arg(long)]
+    pub chat: bool,
+    /// What stands before it as the system's turn.
+    #[arg(long, value_name = "TEXT", requires = "chat")]
+    pub system: Option<String>,
+}
+
 /// Arguments of `ment patch`.
 #[derive(Debug, Args)]
 pub struct PatchArgs {
@@ -32,6 +43,9 @@ pub struct PatchArgs {
     /// text that begins with @ is given as @@.
     #[arg(long, value_name = "TEXT|@FILE", required_unless_present = "revert")]
     pub prompt: Option<String>,
+    #[command(flatten)]
+    /// The chat template.
+    pub chat: ChatArgs,
     /// The text that the model should write next, from its first character on, or @FILE.
     #[arg(long, value_name = "TEXT|@FILE", required_unless_present = "revert")]
     pub target: Option<String>,
@@ -57,7 +71,7 @@ pub struct PatchArgs {
         long,
         value_name = "FILE",
         requires = "out",
-        conflicts_with_all = ["prompt", "target", "method", "set", "patch", "keep", "json"]
+        conflicts_with_all = ["prompt", "target", "method", "set", "patch", "keep", "json", "chat"]
     )]
     pub revert: Option<PathBuf>,
     /// Print JSON.
@@ -93,6 +107,9 @@ pub struct GenerateArgs {
     /// begins with @ is given as @@.
     #[arg(long, value_name = "TEXT|@FILE")]
     pub prompt: String,
+    #[command(flatten)]
+    /// The chat template.
+    pub chat: ChatArgs,
     /// Patches the model has meanwhile, in the order they are applied.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub patch: Vec<PathBuf>,

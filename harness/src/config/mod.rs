@@ -38,6 +38,8 @@ pub struct Config {
     pub description: String,
     /// The model under study.
     pub model: ModelConfig,
+    /// What prompts are put into.
+    pub prompt: PromptConfig,
     /// Retrieval of demonstrations.
     pub retrieval: RetrievalConfig,
     /// Execution settings that may affect results.
@@ -87,6 +89,26 @@ pub enum Dtype {
     F32,
     /// bfloat16.
     Bf16,
+}
+
+/// `[prompt]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PromptConfig {
+    /// True if prompts are conversations in the model's chat template: each demonstration is a turn of the user,
+    /// the data set's `query` with its input, and the model's answer, its output; the datum's query is the
+    /// last turn.
+    pub chat: bool,
+    /// What stands before the conversation as the system's turn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+}
+
+impl PromptConfig {
+    /// True if nothing is set: the identity of a run then has no such key.
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// `[retrieval]`
@@ -333,6 +355,7 @@ impl Config {
                 "[[kn]] needs parallel prompts; add a [[dataset]] entry to make them of".to_string()
             });
         }
+        self.check_prompt()?;
         let names = self.dataset.iter().map(|dataset| dataset.name.to_string());
         if let Some(name) = first_duplicate(names) {
             return Err(format!("data set `{name}` is listed twice"));
@@ -349,6 +372,19 @@ impl Config {
             ));
         }
         self.check_methods()
+    }
+
+    fn check_prompt(&self) -> Result<(), String> {
+        if self.prompt.chat && self.probing.is_some() {
+            return Err(
+                "prompt.chat has no effect with [probing], whose prompts are code to go on with"
+                    .into(),
+            );
+        }
+        if self.prompt.system.is_some() && !self.prompt.chat {
+            return Err("prompt.system needs prompt.chat = true".into());
+        }
+        Ok(())
     }
 
     /// Rejects contradictions between the keys of the methods.

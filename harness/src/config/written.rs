@@ -2,7 +2,7 @@
 
 use super::{
     Config, DatasetConfig, Execution, KnConfig, MentConfig, MethodConfig, ModelConfig,
-    NoEditConfig, ProbingConfig, RetrievalConfig,
+    NoEditConfig, ProbingConfig, PromptConfig, RetrievalConfig,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -14,6 +14,8 @@ pub(super) struct ConfigFile {
     #[serde(default)]
     description: String,
     model: ModelConfig,
+    #[serde(default, skip_serializing_if = "PromptConfig::is_default")]
+    prompt: PromptConfig,
     #[serde(default)]
     retrieval: RetrievalConfig,
     #[serde(default)]
@@ -37,6 +39,7 @@ impl From<ConfigFile> for Config {
         let ConfigFile {
             description,
             model,
+            prompt,
             retrieval,
             execution,
             probing,
@@ -49,14 +52,23 @@ impl From<ConfigFile> for Config {
         let methods = no_edit.into_iter().map(MethodConfig::NoEdit);
         let methods = methods.chain(kn.into_iter().map(MethodConfig::Kn));
         let methods = methods.chain(ment.into_iter().map(MethodConfig::Ment)).collect();
-        Self { description, model, retrieval, execution, probing, dataset, methods, sweep }
+        Self { description, model, prompt, retrieval, execution, probing, dataset, methods, sweep }
     }
 }
 
 impl From<Config> for ConfigFile {
     fn from(config: Config) -> Self {
-        let Config { description, model, retrieval, execution, probing, dataset, methods, sweep } =
-            config;
+        let Config {
+            description,
+            model,
+            prompt,
+            retrieval,
+            execution,
+            probing,
+            dataset,
+            methods,
+            sweep,
+        } = config;
         let (mut no_edit, mut kn, mut ment) = (Vec::new(), Vec::new(), Vec::new());
         for method in methods {
             match method {
@@ -68,6 +80,7 @@ impl From<Config> for ConfigFile {
         Self {
             description,
             model,
+            prompt,
             retrieval,
             execution,
             probing,

@@ -1,6 +1,6 @@
 //! Devices of tensors. One binary serves CPU and CUDA: the CUDA libraries are loaded at run time.
 
-use crate::config::{Dtype, ModelConfig};
+use crate::config::{Config, Dtype, ModelConfig};
 use crate::error::InputError;
 use crate::model::Options;
 use anyhow::Result;
@@ -54,10 +54,10 @@ pub fn kind(dtype: Dtype) -> Kind {
     }
 }
 
-/// Options for opening the model of `config` on `device`.
-pub fn options(config: &ModelConfig, device: Device) -> Options {
-    let ModelConfig { dtype, plain_architecture, .. } = *config;
-    Options { device, kind: kind(dtype), plain_architecture }
+/// Options for opening the model of `config` on `device`, with its chat template where prompts need it.
+pub fn options(config: &Config, device: Device) -> Options {
+    let ModelConfig { dtype, plain_architecture, .. } = config.model;
+    Options { device, kind: kind(dtype), plain_architecture, chat: config.prompt.chat }
 }
 
 /// Tokens that fill the device: a batch of more is not faster, and on a CPU slower, as what one

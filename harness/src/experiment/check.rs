@@ -78,7 +78,7 @@ fn model(config: &Config) -> Result<()> {
 /// If it cannot, or has not.
 #[cfg(feature = "torch")]
 pub(crate) fn loadable(config: &Config, device: tch::Device) -> Result<()> {
-    let options = crate::engine::device::options(&config.model, device);
+    let options = crate::engine::device::options(config, device);
     let spec = crate::model::check(&config.model.path, options)
         .with_context(|| format!("model `{}` cannot be loaded", config.model.label))?;
     for method in &config.methods {

@@ -11,15 +11,26 @@ pub fn render(
     input: &str,
 ) -> String {
     let mut prompt = String::new();
-    let mut push = |pair: &&Pair| {
+    for pair in ordered(order, demonstrations) {
         prompt.push_str(&fill(&demonstration.0, &pair.input, Some(&pair.output)));
-    };
-    match order {
-        Order::MostSimilarFirst => demonstrations.iter().for_each(&mut push),
-        Order::MostSimilarLast => demonstrations.iter().rev().for_each(&mut push),
     }
     prompt.push_str(&fill(&query.0, input, None));
     prompt
+}
+
+/// `demonstrations`, nearest first, as they stand in a prompt.
+pub(crate) fn ordered<'a>(order: Order, demonstrations: &[&'a Pair]) -> Vec<&'a Pair> {
+    let mut ordered = demonstrations.to_vec();
+    if order == Order::MostSimilarLast {
+        ordered.reverse();
+    }
+    ordered
+}
+
+/// The query of a conversation's turn: `input` in its place, without the blanks around it, which belong to the
+/// text that a plain prompt is.
+pub(crate) fn ask(query: &Query, input: &str) -> String {
+    fill(&query.0, input, None).trim().to_string()
 }
 
 /// Fills the slots of `template` in one pass, so that a slot's name inside a value stays text.

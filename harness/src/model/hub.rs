@@ -2,6 +2,7 @@
 
 use super::architectures::blueprint;
 use super::blueprint::Blueprint;
+use super::chat::ChatTemplate;
 use super::tokenizer::Tokenizer;
 use super::{CausalLm, Checkpoint, Spec};
 use crate::error::InputError;
@@ -20,11 +21,13 @@ pub struct Options {
     /// Permission to compute a checkpoint that brings Python code of its own as the plain architecture that
     /// its `model_type` names. Such a checkpoint is refused otherwise.
     pub plain_architecture: bool,
+    /// True if the chat template of the folder is needed.
+    pub chat: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { device: Device::Cpu, kind: Kind::Float, plain_architecture: false }
+        Self { device: Device::Cpu, kind: Kind::Float, plain_architecture: false, chat: false }
     }
 }
 
@@ -34,6 +37,8 @@ pub struct Loaded {
     pub model: Box<dyn CausalLm>,
     /// Text to ids and back.
     pub tokenizer: Tokenizer,
+    /// The chat template, if it was asked for.
+    pub chat: Option<ChatTemplate>,
     /// SHA-256 of `config.json` and the weight files, 64 hex digits.
     pub sha256: String,
     /// Tokens that end a sequence, as `config.json` and `generation_config.json` name them.
@@ -62,9 +67,9 @@ fn read(path: &Path, options: Options) -> Result<(Loaded, Vec<String>)> {
     let network = Network::open(path, options)?;
     let words = Words::open(path, &network, options)?;
     let (model, sha256, mut notes) = network.load()?;
-    let Words { tokenizer, ends, notes: more } = words;
+    let Words { tokenizer, chat, ends, notes: more } = words;
     notes.extend(more);
-    Ok((Loaded { model, tokenizer, sha256, ends, options }, notes))
+    Ok((Loaded { model, tokenizer, chat, sha256, ends, options }, notes))
 }
 
 /// Finds out from configs, tokenizer and the headers of the weights whether the folder `path` can be
@@ -134,6 +139,7 @@ impl Network {
 /// A tokenizer that fits a network, and where it ends a text.
 struct Words {
     tokenizer: Tokenizer,
+    chat: Option<ChatTemplate>,
     ends: Vec<u32>,
     notes: Vec<String>,
 }
@@ -151,6 +157,7 @@ impl Words {
             )));
         }
         tokenizer.check_against(&spec, path)?;
+        let chat = options.chat.then(|| ChatTemplate::read(path)).transpose()?;
         let mut ends = Vec::new();
         let mut notes = Vec::new();
         let more = path.join("generation_config.json");
@@ -179,7 +186,7 @@ impl Words {
                 ends.push(id);
             }
         }
-        Ok(Self { tokenizer, ends, notes })
+        Ok(Self { tokenizer, chat, ends, notes })
     }
 }
 

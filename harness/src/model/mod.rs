@@ -8,6 +8,7 @@
 mod architectures;
 mod attention;
 mod blueprint;
+pub mod chat;
 mod decoder;
 mod hub;
 mod layers;

@@ -16,6 +16,8 @@ mod bad_input;
 #[cfg(feature = "torch")]
 mod bench;
 #[cfg(feature = "torch")]
+mod chat;
+#[cfg(feature = "torch")]
 mod engine;
 #[cfg(feature = "torch")]
 mod generate;

@@ -160,8 +160,8 @@ fn every_way_of_storing_the_matrix_is_patched_and_taken_out() {
         }
         fs::copy(golden.join("tokenizer.json"), base.join("tokenizer.json")).unwrap();
         let prompt = "def add(a";
-        let said = place
-            .says(&["predict", "--model", "base", "--prompt", prompt, "--top", "8", "--json"]);
+        let said =
+            place.says(&["predict", "--model", "base", "--prompt", prompt, "--top", "8", "--json"]);
         let said: Value = serde_json::from_str(&said).unwrap();
         let next = said["next"].as_array().unwrap()[1..].iter();
         let patch = |target: &str| {

@@ -1,12 +1,14 @@
 //! `ment predict`, `ment generate`, `ment patch`, `ment apply`: a model of one's own.
 
 use super::text::text;
-use crate::cli::{ApplyArgs, GenerateArgs, ModelArgs, PatchArgs, PredictArgs};
+use crate::cli::{ApplyArgs, ChatArgs, GenerateArgs, ModelArgs, PatchArgs, PredictArgs};
 use crate::data::model_folder;
 use crate::edit::Edit;
 use crate::engine::device;
 use crate::error::InputError;
 use crate::method;
+use crate::model::chat::{ChatTemplate, Message};
+use crate::model::tokenizer::Tokenizer;
 use crate::model::{self, Loaded};
 use crate::own_model::generate::{GenerateSettings, Generated, Sampling, Stops};
 use crate::own_model::patch::advice::{advice, on_side_effects};
@@ -30,6 +32,37 @@ struct OpenModel {
     origin: Origin,
 }
 
+/// A prompt as the model is given it.
+struct Prompt {
+    text: String,
+    /// True if the text is that of a chat template, before which a tokenizer puts nothing.
+    is_chat: bool,
+}
+
+impl Prompt {
+    /// The prompt that was `given`, within the model's chat template if that is asked for. Read before the
+    /// model is loaded, which takes longer.
+    fn new(given: &str, args: &ModelArgs, chat: &ChatArgs) -> Result<Self> {
+        let text = text(given)?;
+        if !chat.chat {
+            return Ok(Self { text, is_chat: false });
+        }
+        let template = ChatTemplate::read(&model_folder::find_or_fetch(&args.model)?)?;
+        let system = chat.system.as_deref().map(Message::system);
+        let messages: Vec<Message> = system.into_iter().chain([Message::user(text)]).collect();
+        Ok(Self { text: template.render(&messages)?, is_chat: true })
+    }
+
+    /// What cuts it.
+    fn tokenizer(&self, loaded: &Loaded) -> Tokenizer {
+        if self.is_chat { loaded.tokenizer.bare() } else { loaded.tokenizer.clone() }
+    }
+
+    fn ids(&self, loaded: &Loaded) -> Result<Vec<u32>> {
+        self.tokenizer(loaded).encode(&self.text)
+    }
+}
+
 fn open(args: &ModelArgs) -> Result<OpenModel> {
     let device = device::open(&args.device)?;
     device::set_up_cpu(args.threads);
@@ -37,6 +70,7 @@ fn open(args: &ModelArgs) -> Result<OpenModel> {
         device,
         kind: tch::Kind::Float,
         plain_architecture: args.plain_architecture,
+        chat: false,
     };
     let folder = model_folder::find_or_fetch(&args.model)?;
     let loaded = model::load(&folder, options)?;
@@ -68,13 +102,14 @@ impl OpenModel {
 
 /// `ment predict`
 pub fn predict(args: &PredictArgs) -> Result<()> {
-    let prompt = args.input.prompt.as_deref().map(text).transpose()?;
+    let given = args.input.prompt.as_deref();
+    let prompt = given.map(|given| Prompt::new(given, &args.model, &args.chat)).transpose()?;
     let patches = read(&args.patch)?;
     let opened = open(&args.model)?;
     let (_, edit) = opened.with(patches)?;
     let loaded = &opened.loaded;
     let ids = match prompt {
-        Some(prompt) => loaded.tokenizer.encode(&prompt)?,
+        Some(prompt) => prompt.ids(loaded)?,
         None => args.input.ids.clone().unwrap_or_default(),
     };
     let tokens = predict::next_tokens(loaded, &ids, &edit, args.top.get())?;
@@ -94,12 +129,12 @@ pub fn generate(args: &GenerateArgs) -> Result<()> {
     let stops = args.stop.iter().map(|stop| stop.replace("\\n", "\n")).collect();
     let settings =
         GenerateSettings { tokens: args.tokens.get(), sampling, stops: Stops::new(stops) };
-    let prompt = text(&args.prompt)?;
+    let prompt = Prompt::new(&args.prompt, &args.model, &args.chat)?;
     let patches = read(&args.patch)?;
     let opened = open(&args.model)?;
     let (_, edit) = opened.with(patches)?;
     let loaded = &opened.loaded;
-    let ids = loaded.tokenizer.encode(&prompt)?;
+    let ids = prompt.ids(loaded)?;
     let write = |edit: &Edit, say: &mut dyn FnMut(&str)| {
         crate::own_model::generate::generate(loaded, &ids, edit, &settings, say)
     };
@@ -126,18 +161,18 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
     if let (Some(revert), Some(out)) = (&args.revert, &args.out) {
         return self::revert(args, revert, out);
     }
-    let given = |given: &Option<String>| text(given.as_deref().unwrap_or_default());
-    let (prompt, target) = (given(&args.prompt)?, given(&args.target)?);
+    let target = text(args.target.as_deref().unwrap_or_default())?;
     if target.is_empty() {
         return Err(InputError::new(repair::NO_TARGET));
     }
+    let prompt = Prompt::new(args.prompt.as_deref().unwrap_or_default(), &args.model, &args.chat)?;
     let config = methods::one(&args.method, &args.set)?;
     let patches = read(&args.patch)?;
     kept::check(args.keep.as_deref())?;
     let opened = open(&args.model)?;
     let (stack, standing) = opened.with(patches)?;
     let loaded = &opened.loaded;
-    let task = Task::new(loaded, &prompt, &target)?;
+    let task = Task::new(loaded, &prompt.tokenizer(loaded), &prompt.text, &target)?;
     let kept = KeptTexts::read(args.keep.as_deref(), loaded)?;
     let methods = method::all(&config, loaded);
     let repairs = repair::repair(loaded, &config, methods[0].as_ref(), &task, &standing)?;

@@ -25,6 +25,12 @@ pub(super) fn of_patching(
     prompts: &[PreparedPrompt<'_>],
 ) -> Vec<String> {
     let mut found = of_model(config, loaded);
+    if config.prompt.chat {
+        found.push(
+            "prompts are conversations in the model's chat template, each demonstration a turn"
+                .into(),
+        );
+    }
     if config.retrieval.demonstrations != 3 {
         found.push(format!(
             "{} demonstrations, where the paper has 3",

@@ -3,6 +3,7 @@
 mod deviations;
 mod failed;
 mod forecast;
+mod ids;
 mod parallel;
 mod patching;
 mod prepare;
@@ -256,7 +257,7 @@ impl OpenRun {
 }
 
 fn load(config: &Config, device: Device) -> Result<Loaded> {
-    model::load(&config.model.path, device::options(&config.model, device))
+    model::load(&config.model.path, device::options(config, device))
         .with_context(|| format!("model `{}` cannot be loaded", config.model.label))
 }
 
@@ -318,6 +319,9 @@ fn manifest(
 ) -> Manifest {
     contents.insert("model".into(), loaded.sha256.clone());
     contents.insert("tokenizer".into(), loaded.tokenizer.sha256.clone());
+    if let Some(chat) = &loaded.chat {
+        contents.insert("chat_template".into(), chat.sha256.clone());
+    }
     let device = device::family(loaded.model.spec().device);
     let identity = Identity::new(config, device, contents, encoder.as_deref());
     Manifest {

@@ -1,8 +1,8 @@
 //! Prompts that go on with a wanted token, made of the pairs of a retrieval division.
 
+use super::ids::ids;
 use crate::config::Config;
 use crate::data::dataset::{Dataset, Pair};
-use crate::experiment::prompt::render;
 use crate::experiment::retrieval::{COPIES, nearest};
 use crate::method::{ParallelPrompt, ParallelPrompts};
 use crate::model::Loaded;
@@ -53,10 +53,7 @@ impl<'a> Corpus<'a> {
     /// Prompt and gold of a pair after the demonstrations `nearest`, nearest first.
     fn tokenize(&self, pair: &Pair, nearest: &[usize]) -> Result<(Vec<u32>, Vec<u32>)> {
         let demonstrations: Vec<&Pair> = nearest.iter().map(|&index| &self.pairs[index]).collect();
-        let dataset = &self.config.dataset[self.index];
-        let text =
-            render(dataset.templates(), self.config.retrieval.order, &demonstrations, &pair.input);
-        let joint = self.loaded.tokenizer.encode_joint(&text, &pair.output)?;
+        let joint = ids((self.config, self.index), self.loaded, &demonstrations, pair)?;
         Ok((joint.prompt, joint.gold))
     }
 }

@@ -1,10 +1,10 @@
 //! From planned data to prompts as ids: demonstrations, rendering, tokenization, length check.
 
+use super::ids::ids;
 use crate::config::{Config, RetrievalConfig, TooLong};
 use crate::data::dataset::{Dataset, Pair};
 use crate::error::InputError;
 use crate::experiment::plan::Planned;
-use crate::experiment::prompt::render;
 use crate::experiment::retrieval::{self, MiniLm};
 use crate::model::Loaded;
 use crate::model::tokenizer::Joint;
@@ -190,8 +190,7 @@ fn tokenize<'a>(
     let retrieval = &datasets[planned.dataset].retrieval;
     let pairs: Vec<&Pair> = demonstrations.iter().map(|&index| &retrieval[index]).collect();
     let dataset = &config.dataset[planned.dataset];
-    let text = render(dataset.templates(), config.retrieval.order, &pairs, &planned.pair.input);
-    let ids = loaded.tokenizer.encode_joint(&text, &planned.pair.output)?;
+    let ids = ids((config, planned.dataset), loaded, &pairs, planned.pair)?;
     if ids.prompt.is_empty() || ids.gold.is_empty() {
         return Err(InputError::new(format!(
             "datum {} of {}: prompt and gold must each hold at least one token",

@@ -29,7 +29,10 @@ pub fn run(
     device::set_up_cpu(threads);
     device::set_tf32(config.execution.tf32);
     check::datasets(config)?; // read again later, but refused before weights are read
-    let loaded = model::load(&config.model.path, device::options(&config.model, device))?;
+    if config.prompt.chat {
+        return Err(InputError::new("prompt.chat: a study puts its prompts in no chat template"));
+    }
+    let loaded = model::load(&config.model.path, device::options(config, device))?;
     if !Origin::of(&config.model.path, &loaded.sha256)?.stack.files.is_empty() {
         return Err(InputError::new(format!(
             "{}: has patches in its weights; a study needs a model without patches",

@@ -13,6 +13,7 @@ use crate::error::InputError;
 use anyhow::{Result, anyhow};
 use sha2::{Digest, Sha256};
 use std::path::Path;
+use std::sync::Arc;
 
 /// A tokenizer that cuts every text at `max_length` ids, for sentence encoders.
 pub(crate) fn truncating(path: &Path, max_length: usize) -> Result<tokenizers::Tokenizer> {
@@ -37,8 +38,9 @@ fn read(path: &Path) -> Result<(tokenizers::Tokenizer, Vec<u8>)> {
 }
 
 /// The tokenizer of a model folder.
+#[derive(Clone)]
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    inner: Arc<tokenizers::Tokenizer>,
     /// Ids that stand before every text.
     prefix: Vec<u32>,
     /// Ids of a letter: what stands before a token that is shown alone.
@@ -96,7 +98,14 @@ impl Tokenizer {
         // As SentencePiece and as byte-level tokenizers write the byte 0xFF.
         let lone_byte = ["<0xFF>", "ÿ"].iter().find_map(|token| inner.token_to_id(token));
         let lone_byte = lone_byte.into_iter().collect();
+        let inner = Arc::new(inner);
         Ok(Self { inner, prefix, anchor, lone_byte, unknown, sha256, own_code })
+    }
+
+    /// The same tokenizer, which puts nothing before a text: for texts of a chat template, which brings
+    /// its own beginning.
+    pub fn bare(&self) -> Self {
+        Self { prefix: Vec::new(), ..self.clone() }
     }
 
     /// Ids of `text`, after those that the tokenizer puts before every text. What its template puts behind

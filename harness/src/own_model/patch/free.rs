@@ -32,7 +32,7 @@ pub fn write(loaded: &Loaded, task: &Task, edit: &Edit) -> Result<Free> {
         sampling: Sampling::GREEDY,
         stops: Stops::default(),
     };
-    let prompt = loaded.tokenizer.encode(&task.prompt)?;
+    let prompt = task.ids.prompt.clone();
     let text = generate(loaded, &prompt, edit, &settings, |_| {})?.text;
     // As the tokens read, which a tokenizer may have normalised.
     let target = loaded.tokenizer.continuation(&task.ids.prompt, &task.ids.gold)?;

@@ -9,7 +9,7 @@ use crate::error::InputError;
 use crate::method::attempt::{Attempt, Traces, Workbench, attempt};
 use crate::method::{Method, NoParallelPrompts, check_finite};
 use crate::model::Loaded;
-use crate::model::tokenizer::{Border, Joint};
+use crate::model::tokenizer::{Border, Joint, Tokenizer};
 use crate::own_model::predict::{self, NextToken};
 use crate::system::signal;
 use anyhow::Result;
@@ -39,13 +39,13 @@ pub struct Task {
 }
 
 impl Task {
-    /// `target` after `prompt`, for that model.
+    /// `target` after `prompt`, as `tokenizer` cuts them, for that model.
     ///
     /// # Errors
     /// If one of them is empty, both are longer than the model's context, they meet where the tokenizer
     /// cannot part them, or the target holds an end of sequence.
-    pub fn new(loaded: &Loaded, prompt: &str, target: &str) -> Result<Self> {
-        let (ids, border) = loaded.tokenizer.encode_after(prompt, target)?;
+    pub fn new(loaded: &Loaded, tokenizer: &Tokenizer, prompt: &str, target: &str) -> Result<Self> {
+        let (ids, border) = tokenizer.encode_after(prompt, target)?;
         if target.is_empty() || ids.gold.is_empty() {
             return Err(InputError::new(NO_TARGET));
         }

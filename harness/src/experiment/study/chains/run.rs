@@ -156,7 +156,8 @@ impl ChainsCourse<'_> {
             return Ok(Err(format!("does not say {:?} again later: {chain:?}", case.wrong)));
         }
         let prompt = self.chains.prompt(&case.question) + &case.lead;
-        let name = Task::new(self.loaded, &prompt, &format!(" {}", case.right))?;
+        let name =
+            Task::new(self.loaded, &self.loaded.tokenizer, &prompt, &format!(" {}", case.right))?;
         match name.wrong(self.loaded)?.first() {
             Some(&first) => Ok(Ok([name.up_to(first, self.loaded)?, name])),
             None => Ok(Err("says the right name already".into())),

@@ -90,7 +90,7 @@ fn errors(config: &Config, count: usize, loaded: &Loaded) -> Result<Vec<LastErro
         }
         let dataset = &config.dataset[datum.dataset];
         let prompt = render(dataset.templates(), config.retrieval.order, &[], &datum.pair.input);
-        let task = Task::new(loaded, &prompt, &datum.pair.output);
+        let task = Task::new(loaded, &loaded.tokenizer, &prompt, &datum.pair.output);
         let task = task.with_context(|| format!("datum {} of {}", datum.datum, dataset.name))?;
         if let Some(&last) = task.wrong(loaded)?.last() {
             let task = task.up_to(last, loaded)?;
