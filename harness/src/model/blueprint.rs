@@ -67,11 +67,11 @@ pub(super) struct LayerPlan {
 /// What the FFN of a block reads.
 pub(super) enum FfnReads {
     /// The residual stream after the attention, normed or itself.
-    AfterAttention(Option<NormPlan>),
+    After(Option<NormPlan>),
     /// The residual stream that enters the block, by a norm of its own: the block is parallel.
-    BesideAttention(NormPlan),
+    Beside(NormPlan),
     /// What the attention reads: the block is parallel.
-    SameAsAttention,
+    Same,
 }
 
 /// An attention.
@@ -285,9 +285,9 @@ impl LayerPlan {
     fn declare(&self, d_model: usize, tensors: &mut Tensors) {
         let Self { attention_norm, attention, ffn_reads, ffn } = self;
         let own = match ffn_reads {
-            FfnReads::AfterAttention(norm) => norm.as_ref(),
-            FfnReads::BesideAttention(norm) => Some(norm),
-            FfnReads::SameAsAttention => None,
+            FfnReads::After(norm) => norm.as_ref(),
+            FfnReads::Beside(norm) => Some(norm),
+            FfnReads::Same => None,
         };
         attention_norm.iter().chain(own).for_each(|norm| norm.declare(d_model, tensors));
         let linear = attention.projections.iter().chain([&attention.output]);
@@ -328,11 +328,11 @@ impl LayerPlan {
             scale: attention.scale,
         };
         let ffn_input = match ffn_reads {
-            FfnReads::AfterAttention(norm) => {
-                FfnInput::AfterAttention(norm.as_ref().map(|norm| norm.load(from)).transpose()?)
+            FfnReads::After(norm) => {
+                FfnInput::After(norm.as_ref().map(|norm| norm.load(from)).transpose()?)
             }
-            FfnReads::BesideAttention(norm) => FfnInput::BesideAttention(norm.load(from)?),
-            FfnReads::SameAsAttention => FfnInput::SameAsAttention,
+            FfnReads::Beside(norm) => FfnInput::Beside(norm.load(from)?),
+            FfnReads::Same => FfnInput::Same,
         };
         let ffn = FeedForward {
             input: load_stacked(&ffn.input, from)?,

@@ -9,11 +9,11 @@ use tch::Tensor;
 #[derive(Debug)]
 pub(super) enum FfnInput {
     /// The residual stream after the attention, normed or itself.
-    AfterAttention(Option<Norm>),
+    After(Option<Norm>),
     /// The residual stream that enters the block, by a norm of its own.
-    BesideAttention(Norm),
+    Beside(Norm),
     /// What the attention reads.
-    SameAsAttention,
+    Same,
 }
 
 /// An FFN up to what it adds to the residual stream.
@@ -111,12 +111,12 @@ impl CausalLm for Decoder {
     ) -> Tensor {
         let Layer { ffn_input, ffn, .. } = &self.layers[layer];
         match ffn_input {
-            FfnInput::AfterAttention(Some(norm)) => {
+            FfnInput::After(Some(norm)) => {
                 ffn.post_activation(&norm.forward(&(residual + attention)))
             }
-            FfnInput::AfterAttention(None) => ffn.post_activation(&(residual + attention)),
-            FfnInput::BesideAttention(norm) => ffn.post_activation(&norm.forward(residual)),
-            FfnInput::SameAsAttention => ffn.post_activation(attention_input),
+            FfnInput::After(None) => ffn.post_activation(&(residual + attention)),
+            FfnInput::Beside(norm) => ffn.post_activation(&norm.forward(residual)),
+            FfnInput::Same => ffn.post_activation(attention_input),
         }
     }
 

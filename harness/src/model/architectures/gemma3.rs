@@ -57,7 +57,7 @@ pub(super) fn read(settings: &Settings<'_>) -> Result<Blueprint, String> {
             over_all: false,
         });
         layer.attention.exit = ExitPlan::Normed(norm("post_attention_layernorm"));
-        layer.ffn_reads = FfnReads::AfterAttention(Some(norm("pre_feedforward_layernorm")));
+        layer.ffn_reads = FfnReads::After(Some(norm("pre_feedforward_layernorm")));
         layer.ffn.exit = ExitPlan::Normed(norm("post_feedforward_layernorm"));
     }
     blueprint.embedding.scale = (blueprint.d_model as f64).sqrt();

@@ -54,7 +54,7 @@ pub(super) fn plan(
                 window: None,
                 scale: heads.scale(),
             },
-            ffn_reads: FfnReads::AfterAttention(Some(NormPlan::new(name("ln_2"), norm))),
+            ffn_reads: FfnReads::After(Some(NormPlan::new(name("ln_2"), norm))),
             ffn: FfnPlan {
                 input: vec![linear("mlp.c_fc", [d_ff, d_model])],
                 gated: false,

@@ -46,8 +46,8 @@ pub(super) fn read(settings: &Settings<'_>) -> Result<Blueprint, String> {
                 scale: heads.scale(),
             },
             ffn_reads: match parallel {
-                true => FfnReads::BesideAttention(own),
-                false => FfnReads::AfterAttention(Some(own)),
+                true => FfnReads::Beside(own),
+                false => FfnReads::After(Some(own)),
             },
             ffn: FfnPlan {
                 input: vec![linear("mlp.dense_h_to_4h", [d_ff, d_model], true)],

@@ -47,7 +47,7 @@ pub(super) fn plan(family: &'static str, settings: &Settings<'_>) -> Result<Blue
                 window: None,
                 scale: heads.scale(),
             },
-            ffn_reads: FfnReads::SameAsAttention,
+            ffn_reads: FfnReads::Same,
             ffn: FfnPlan {
                 input: vec![LinearPlan::new(name("mlp.fc_in"), [d_ff, d_model], true)],
                 gated: false,

@@ -100,7 +100,7 @@ impl Variant<'_> {
                     window: None,
                     scale: heads.scale(),
                 },
-                ffn_reads: FfnReads::AfterAttention(Some(NormPlan::new(
+                ffn_reads: FfnReads::After(Some(NormPlan::new(
                     name("post_attention_layernorm"),
                     self.norm,
                 ))),

@@ -21,7 +21,7 @@ pub(super) fn read(settings: &Settings<'_>) -> Result<Blueprint, String> {
             over_all: true,
         });
         layer.attention.exit = ExitPlan::Normed(norm("post_attention_layernorm"));
-        layer.ffn_reads = FfnReads::AfterAttention(None);
+        layer.ffn_reads = FfnReads::After(None);
         layer.ffn.exit = ExitPlan::Normed(norm("post_feedforward_layernorm"));
     }
     Ok(blueprint)

@@ -41,7 +41,7 @@ pub(super) fn read(settings: &Settings<'_>) -> Result<Blueprint, String> {
                 window: None,
                 scale: heads.scale(),
             },
-            ffn_reads: FfnReads::AfterAttention(Some(NormPlan::new(
+            ffn_reads: FfnReads::After(Some(NormPlan::new(
                 name("final_layer_norm"),
                 norm,
             ))),

@@ -22,7 +22,7 @@ pub(super) fn read(settings: &Settings<'_>) -> Result<Blueprint, String> {
             |part, size| LinearPlan::new(format!("model.layers.{index}.{part}"), size, true);
         let (query, _) = layer.attention.heads.widths();
         layer.attention.output = linear("self_attn.dense", [d_model, query]);
-        layer.ffn_reads = FfnReads::SameAsAttention;
+        layer.ffn_reads = FfnReads::Same;
         layer.ffn.input = vec![linear("mlp.fc1", [d_ff, d_model])];
         layer.ffn.gated = false;
         layer.ffn.output = linear("mlp.fc2", [d_model, d_ff]);

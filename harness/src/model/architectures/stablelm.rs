@@ -15,7 +15,7 @@ pub(super) fn read(settings: &Settings<'_>) -> Result<Blueprint, String> {
     };
     let mut blueprint = variant.blueprint(settings)?;
     if settings.flag("use_parallel_residual", false)? {
-        blueprint.layers.iter_mut().for_each(|layer| layer.ffn_reads = FfnReads::SameAsAttention);
+        blueprint.layers.iter_mut().for_each(|layer| layer.ffn_reads = FfnReads::Same);
     }
     Ok(blueprint)
 }
