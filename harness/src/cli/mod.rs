@@ -94,6 +94,9 @@ pub enum ModelsCommand {
         /// Its name.
         #[arg(value_parser = PossibleValuesParser::new(models().iter().map(|model| model.name)))]
         name: String,
+        /// Accept the terms of the model, if it has some, without being asked.
+        #[arg(long)]
+        accept_terms: bool,
     },
 }
 

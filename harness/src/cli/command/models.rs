@@ -6,8 +6,8 @@ use anyhow::Result;
 
 /// `ment models`
 pub fn models(what: Option<&ModelsCommand>) -> Result<()> {
-    if let Some(ModelsCommand::Get { name }) = what {
-        println!("{}", get(name)?.display());
+    if let Some(ModelsCommand::Get { name, accept_terms }) = what {
+        println!("{}", get(name, *accept_terms)?.display());
         return Ok(());
     }
     for model in known() {

