@@ -89,6 +89,8 @@ pub enum Dtype {
     F32,
     /// bfloat16.
     Bf16,
+    /// IEEE half precision.
+    F16,
 }
 
 /// `[prompt]`

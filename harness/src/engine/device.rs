@@ -51,6 +51,7 @@ pub fn kind(dtype: Dtype) -> Kind {
     match dtype {
         Dtype::F32 => Kind::Float,
         Dtype::Bf16 => Kind::BFloat16,
+        Dtype::F16 => Kind::Half,
     }
 }
 
@@ -138,8 +139,15 @@ pub fn set_up_cpu(wanted: Option<NonZeroUsize>) {
 
 /// Warning about a dtype on this machine, to be shown before a long run; `None` for f32.
 pub fn warning(device: Device, dtype: Dtype) -> Option<&'static str> {
-    let emulated = device == Device::Cpu && dtype == Dtype::Bf16 && !has_bf16();
-    emulated.then_some("this processor has no bf16 and emulates it: f32 is several times as fast")
+    match dtype {
+        Dtype::Bf16 if device == Device::Cpu && !has_bf16() => {
+            Some("this processor has no bf16 and emulates it: f32 is several times as fast")
+        }
+        Dtype::F16 if device == Device::Cpu => {
+            Some("f16 is for a GPU: on a CPU, f32 is several times as fast")
+        }
+        _ => None,
+    }
 }
 
 #[cfg(target_arch = "x86_64")]

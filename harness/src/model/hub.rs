@@ -4,7 +4,7 @@ use super::architectures::blueprint;
 use super::blueprint::Blueprint;
 use super::chat::ChatTemplate;
 use super::tokenizer::Tokenizer;
-use super::{CausalLm, Checkpoint, Spec};
+use super::{CausalLm, Checkpoint, Spec, room};
 use crate::error::InputError;
 use anyhow::Result;
 use serde_json::Value;
@@ -130,6 +130,9 @@ impl Network {
 
     fn load(self) -> Result<(Box<dyn CausalLm>, String, Vec<String>)> {
         let Self { blueprint, mut checkpoint, .. } = self;
+        if checkpoint.placement().0 == Device::Cpu {
+            room::check(checkpoint.bytes())?;
+        }
         let model = blueprint.load(&mut checkpoint)?;
         let sha256 = checkpoint.sha256(&["config.json"])?;
         Ok((Box::new(model), sha256, checkpoint.notes()))

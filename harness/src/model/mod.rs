@@ -15,6 +15,7 @@ mod layers;
 mod past;
 mod pickle;
 mod positions;
+mod room;
 mod rope;
 mod settings;
 mod tensors;

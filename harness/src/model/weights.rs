@@ -228,6 +228,13 @@ impl Checkpoint {
         Ok(Stored { path: self.files[entry.file].0.clone(), offset: entry.offset, kind })
     }
 
+    /// Bytes of all tensors in the dtype that they are taken to.
+    pub(crate) fn bytes(&self) -> usize {
+        let elements: usize =
+            self.entries.values().map(|entry| entry.shape.iter().product::<usize>()).sum();
+        elements * self.kind.elt_size_in_bytes()
+    }
+
     /// Number of tensors.
     pub(crate) fn tensors(&self) -> usize {
         self.entries.len()

@@ -194,6 +194,8 @@ fn no_tokenizer() {
     assert!(bench.refused().contains("tokenizer.json: not a tokenizer"));
     fs::remove_file(bench.path("model/tokenizer.json")).unwrap();
     assert!(bench.refused().contains("tokenizer.json: cannot be read"));
+    fs::write(bench.path("model/tokenizer.model"), "").unwrap();
+    assert!(bench.refused().contains("transformers converts it: python3 -c"));
 }
 
 #[test]

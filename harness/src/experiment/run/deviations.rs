@@ -117,12 +117,16 @@ fn of_model(config: &Config, loaded: &Loaded) -> Vec<String> {
             spec.family
         ));
     }
-    if config.model.dtype == Dtype::Bf16 {
-        found.push(
-            "weights and activations are bfloat16; whether an edit solves its error is decided on \
+    let narrow = match config.model.dtype {
+        Dtype::F32 => None,
+        Dtype::Bf16 => Some("bfloat16"),
+        Dtype::F16 => Some("float16"),
+    };
+    if let Some(dtype) = narrow {
+        found.push(format!(
+            "weights and activations are {dtype}; whether an edit solves its error is decided on \
              sums of rounded columns and deltas, not on rounded edited columns"
-                .into(),
-        );
+        ));
     }
     if config.execution.tf32 && spec.device.is_cuda() {
         found.push("inputs of matrix products are rounded to TF32".into());

@@ -27,7 +27,16 @@ pub(crate) fn truncating(path: &Path, max_length: usize) -> Result<tokenizers::T
 fn read(path: &Path) -> Result<(tokenizers::Tokenizer, Vec<u8>)> {
     let file = path.join("tokenizer.json");
     let bytes = std::fs::read(&file).map_err(|error| {
-        InputError::new(format!("{}: cannot be read ({error})", file.display()))
+        let remedy = if path.join("tokenizer.model").is_file() || path.join("vocab.json").is_file() {
+            format!(
+                ". The folder has the tokenizer in an older form; transformers converts it: python3 -c \
+                 \"from transformers import AutoTokenizer as T; T.from_pretrained('{0}').save_pretrained('{0}')\"",
+                path.display()
+            )
+        } else {
+            String::new()
+        };
+        InputError::new(format!("{}: cannot be read ({error}){remedy}", file.display()))
     })?;
     let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|error| {
         InputError::new(format!("{}: not a tokenizer ({error})", file.display()))
