@@ -34,6 +34,11 @@ impl Method for MostActive {
         false
     }
 
+    /// It back-propagates through nothing.
+    fn effort(&self) -> usize {
+        0
+    }
+
     fn differentiates_the_datum(&self) -> bool {
         false
     }

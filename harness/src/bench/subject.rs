@@ -44,7 +44,7 @@ pub(super) struct Wrong {
 pub(super) fn tasks(folder: &Path) -> Result<Vec<Joint>> {
     let config: DatasetConfig =
         toml::from_str("name = \"conala\"\nfrom = \"benchmark/conala/sample\"")?;
-    let dataset = DatasetName::CONALA.load(&config.from)?;
+    let dataset = DatasetName::CONALA.load(None, &config.from)?;
     let tokenizer = Tokenizer::load(folder)?;
     let task = |(index, query): (usize, &Pair)| {
         let mut demonstrations: Vec<&Pair> = dataset.retrieval.iter().collect();

@@ -142,7 +142,8 @@ pub struct ConfigArgs {
     /// Read the data sets from this folder (official files) instead of the config's.
     #[arg(long, value_name = "DIR")]
     pub from: Option<PathBuf>,
-    /// Prompt at most this many pairs of each data set.
+    /// Prompt at most this many pairs of each data set; in a probing experiment on rows of a data set, patch at
+    /// most this many of them.
     #[arg(long, value_name = "N")]
     pub limit: Option<std::num::NonZeroUsize>,
     /// Patch all cases of a benchmark, where the config says to take some.

@@ -23,7 +23,7 @@ pub use self::sweep::{Experiment, Point};
 pub use self::value::*;
 
 use self::written::ConfigFile;
-use crate::data::dataset::DatasetName;
+use crate::data::dataset::{DatasetName, FormatName};
 use crate::error::InputError;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -223,7 +223,11 @@ pub enum TooLong {
 pub struct DatasetConfig {
     /// Name of the data set.
     pub name: DatasetName,
-    /// The folder with its files, in the official format.
+    /// Format of its files: `jsonl`, or that of a registered data set, by its name. If left out, the format
+    /// that `name` is registered with, and `jsonl` for any other name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<FormatName>,
+    /// The folder with its files.
     pub from: PathBuf,
     /// Division that is prompted.
     #[serde(default)]

@@ -1,7 +1,9 @@
 //! `[probing]`: edits made on samples of a benchmark and probed on others (RQ3).
 
 use super::value::{Demonstration, Positive, Query};
+use crate::data::dataset::FormatName;
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// `[probing]`. The data sets of a config with this table are not prompted: their retrieval divisions
@@ -9,8 +11,16 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProbingConfig {
-    /// The folder of the benchmark.
+    /// The folder of the benchmark, or of a data set whose rows name prompts beside them.
     pub from: PathBuf,
+    /// Format of a data set at `from`, as of `[[dataset]]`. If left out, a folder with `benchmark.toml` is a
+    /// benchmark, and any other is read as `jsonl`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<FormatName>,
+    /// Of a data set: at most so many rows are patched, the first of its inference division. All, when left
+    /// out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<NonZeroUsize>,
     /// Cases that are patched; edits are probed on all samples of the type in any case.
     #[serde(default)]
     pub cases: Cases,
@@ -24,7 +34,7 @@ pub struct ProbingConfig {
     #[serde(default)]
     pub rank_rule: RankRule,
     /// Demonstrations at the head of every prompt: the first so many of the benchmark's, all of them if
-    /// left out.
+    /// left out; of a data set, the first so many pairs of its retrieval division, up to 3 if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub demonstrations: Option<usize>,
     /// One demonstration; holds `{input}` and `{output}`.
@@ -44,6 +54,8 @@ impl ProbingConfig {
     pub fn new(from: PathBuf) -> Self {
         Self {
             from,
+            format: None,
+            rows: None,
             cases: Cases::default(),
             undeclared: Undeclared::default(),
             rank_cap: ten(),

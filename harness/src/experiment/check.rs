@@ -1,8 +1,8 @@
 //! `ment check`: what a config asks for, and whether it can be had, before any model is loaded.
 
-use crate::config::{Config, KnConfig, MethodConfig, ProbingConfig};
+use crate::config::{Config, KnConfig, MethodConfig, ProbingConfig, Undeclared};
 use crate::data::benchmark::{Benchmark, Place};
-use crate::data::dataset::Dataset;
+use crate::data::dataset::{Dataset, FormatName};
 use crate::data::paper;
 use crate::error::InputError;
 use crate::experiment::plan::{cases, plan};
@@ -89,12 +89,28 @@ pub(crate) fn loadable(config: &Config, device: tch::Device) -> Result<()> {
     Ok(())
 }
 
-/// The benchmark of `[probing]`.
+/// The benchmark of `[probing]`, or the one that rows of a data set make.
 ///
 /// # Errors
-/// If it cannot be read, or has fewer demonstrations than the config asks for.
+/// If it cannot be read, has fewer demonstrations than the config asks for, or a key is set that has no effect
+/// on it.
 pub(crate) fn probed(settings: &ProbingConfig) -> Result<Benchmark> {
-    let benchmark = Benchmark::load(&settings.from)?;
+    let of_rows =
+        settings.format.is_some() || !Benchmark::is_in(&settings.from) && has_rows(settings);
+    let benchmark = if of_rows { rows(settings)? } else { Benchmark::load(&settings.from)? };
+    let wrong = |what: &str| InputError::new(format!("{}: {what}", settings.from.display()));
+    if of_rows && settings.undeclared != Undeclared::default() {
+        return Err(wrong(
+            "probing.undeclared has no effect on rows of a data set: their argmax is what the model \
+             predicts; remove it",
+        ));
+    }
+    if !of_rows && settings.rows.is_some() {
+        return Err(wrong(
+            "probing.rows (--limit) counts rows of a data set, and this is a benchmark; its cases are \
+             chosen by probing.cases (--full)",
+        ));
+    }
     let known = benchmark.subtypes.iter().map(|subtype| subtype.demonstrations.len()).min();
     let (known, wanted) = (known.unwrap_or(0), settings.demonstrations.unwrap_or(0));
     if wanted > known {
@@ -104,6 +120,23 @@ pub(crate) fn probed(settings: &ProbingConfig) -> Result<Benchmark> {
         )));
     }
     Ok(benchmark)
+}
+
+/// True if the folder of `[probing]` has JSON Lines.
+fn has_rows(settings: &ProbingConfig) -> bool {
+    let entries = std::fs::read_dir(&settings.from).into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| entry.path().extension().is_some_and(|end| end == "jsonl"))
+}
+
+/// The benchmark of the rows that `[probing]` names.
+fn rows(settings: &ProbingConfig) -> Result<Benchmark> {
+    /// Demonstrations of the paper (III-F).
+    const DEMONSTRATIONS: usize = 3;
+    let format = settings.format.unwrap_or(FormatName::JSONL);
+    let dataset = Dataset::of_rows(format, &settings.from)?;
+    let limit = settings.rows.map_or(usize::MAX, |rows| rows.get());
+    let demonstrations = settings.demonstrations.unwrap_or(DEMONSTRATIONS);
+    Benchmark::of_rows(dataset, &settings.from, demonstrations, limit)
 }
 
 /// Checks that the sentence encoder can be loaded, as far as its configs and headers tell; without libtorch,
@@ -124,6 +157,9 @@ pub(crate) fn encoder(folder: &Path) -> Result<()> {
 
 /// Description of a benchmark, for the reader.
 pub fn benchmark(benchmark: &Benchmark) -> String {
+    if let Some(rows) = &benchmark.rows {
+        return format!("rows        {}: {rows}\n", benchmark.name);
+    }
     let mut out = format!("benchmark   {} {}\n", benchmark.name, benchmark.version);
     for (index, name) in benchmark.types.iter().enumerate() {
         let subtypes = benchmark.subtypes.iter().filter(|subtype| subtype.of == index);
@@ -179,7 +215,7 @@ pub fn datasets(config: &Config) -> Result<Vec<Dataset>> {
     let datasets = config
         .dataset
         .iter()
-        .map(|dataset| dataset.name.load(&dataset.from))
+        .map(|dataset| dataset.name.load(dataset.format, &dataset.from))
         .collect::<Result<Vec<_>>>()?;
     for dataset in &datasets {
         let mut kn = config.methods.iter().filter_map(|method| match method {

@@ -51,7 +51,7 @@ fn indices(config: &DatasetConfig, dataset: &Dataset) -> Vec<usize> {
 pub fn cases(benchmark: &Benchmark, which: Cases) -> Vec<(Place, usize)> {
     let mut chosen = Vec::new();
     for (index, subtype) in benchmark.subtypes.iter().enumerate() {
-        let (samples, targets) = (subtype.samples.len(), subtype.targets.len());
+        let (samples, targets) = (subtype.patched, subtype.targets.len());
         for target in 0..targets {
             let stratum = (index + target * samples / targets) % samples;
             let of = match which {

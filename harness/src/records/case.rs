@@ -3,7 +3,7 @@
 use crate::edit::Observation;
 use serde::{Deserialize, Serialize};
 
-/// A case: a sample of a benchmark with the token that is to follow it.
+/// A case: a sample of a benchmark with the token that is to follow it, or a row of a data set.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CaseName {
     /// Type of the subtype.
@@ -13,7 +13,7 @@ pub struct CaseName {
     pub subtype: String,
     /// Number of the sample in its subtype, from 1.
     pub sample: usize,
-    /// The target symbol, as the benchmark writes it.
+    /// The target symbol, as the benchmark writes it; of a row, its whole output.
     pub symbol: String,
 }
 
@@ -32,7 +32,7 @@ pub struct CaseRecord {
     pub prompt_text: String,
     /// Number of tokens of the prompt.
     pub prompt_tokens: usize,
-    /// Token id that the benchmark declares to follow.
+    /// Token id that the benchmark declares to follow; of a row of a data set, the model's own argmax.
     pub declared: u32,
     /// Rank of the declared token, from 1, under the unedited model.
     pub declared_rank: u32,
@@ -54,4 +54,14 @@ pub struct CaseRecord {
     /// (`probing.undeclared = "nudge"`). All methods start from there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nudged: Option<bool>,
+    /// Of a row of a data set: related prompts whose own output does not have the target token, which are
+    /// asked for it right behind them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unplaced: usize,
+}
+
+/// Left out of a record, as older ones do.
+#[expect(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }

@@ -113,7 +113,7 @@ proptest! {
         ] {
             let sample = root().join("benchmark").join(name).join("sample");
             let name: DatasetName = name.parse().unwrap();
-            with_damaged(&sample, file, &damages, |folder| drop(name.load(folder)));
+            with_damaged(&sample, file, &damages, |folder| drop(name.load(None, folder)));
         }
     }
 

@@ -226,7 +226,7 @@ fn a_limit_is_refused() {
     bench.config(&config("", &dataset));
     let assert = bench.ment(&["run", "config.toml", "--limit", "3"]).assert().code(2);
     let error = bench::stderr(&assert, bench.folder.path());
-    assert!(error.contains("limit and division have no effect with [probing]"), "{error}");
+    assert!(error.contains("probing.rows (--limit) counts rows of a data set"), "{error}");
 }
 
 /// Records that `gzip` compressed give the same tables, and are continued.

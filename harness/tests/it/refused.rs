@@ -143,6 +143,16 @@ fn configs() {
         ("probing without its benchmark", probing.clone()),
         ("probing with a rank cap of 0", format!("{probing}rank_cap = 0\n")),
         ("probing with unknown cases", format!("{probing}cases = \"some\"\n")),
+        ("an unknown format", right.replace("limit = 2", "format = \"csv\"")),
+        ("a format that is no text", right.replace("limit = 2", "format = 3")),
+        ("a format that the files do not have", right.replace("limit = 2", "format = \"jsonl\"")),
+        ("probing with an unknown format", format!("{probing}format = \"csv\"\n")),
+        ("probing with no rows", format!("{probing}rows = 0\n")),
+        ("probing on rows of no folder", format!("{probing}format = \"jsonl\"\n")),
+        (
+            "probing on rows without prompts beside them",
+            probing.replace("\"benchmark\"", "\"data\"") + "format = \"conala\"\n",
+        ),
         ("no model there", right.replace("\"model\"", "\"nowhere\"")),
         ("no encoder there", right.replace("\"encoder\"", "\"nowhere\"")),
         ("no data there", right.replace("\"data\"", "\"nowhere\"")),
@@ -236,6 +246,65 @@ fn data() {
         let said = said(folder.path(), &["check", "config.toml"]);
         assert!(said.starts_with("2  error: "), "{dataset}, {what}: {said}");
         let _ = writeln!(table, "{dataset}, {what}: {said}");
+    }
+    insta::assert_snapshot!(table);
+}
+
+#[test]
+fn json_lines() {
+    let with = |more: &str| format!(r#"{{"input": "a", "output": "b"{more}}}"#);
+    let cases: &[(&str, String)] = &[
+        ("no JSON", "input,output".into()),
+        ("half a line", r#"{"input": "a", "#.into()),
+        ("no object", r#"["a", "b"]"#.into()),
+        ("no input", r#"{"output": "b"}"#.into()),
+        ("no output", r#"{"input": "a"}"#.into()),
+        ("an input that is null", r#"{"input": null, "output": "b"}"#.into()),
+        ("an input that is a number", r#"{"input": 3, "output": "b"}"#.into()),
+        ("a blank output", r#"{"input": "a", "output": " \n"}"#.into()),
+        ("an unknown division", with(r#", "division": "test""#)),
+        ("an id that is a list", with(r#", "id": []"#)),
+        ("an id twice", [with(r#", "id": 3"#), with(r#", "id": 3"#)].join("\n")),
+        ("related that is text", with(r#", "related": "c""#)),
+        ("related that is an object", with(r#", "related": {"input": "c"}"#)),
+        ("related that is empty", with(r#", "related": []"#)),
+        ("related with a text in it", with(r#", "related": ["c"]"#)),
+        ("related without an input", with(r#", "related": [{"input": "c"}, {"output": "d"}]"#)),
+        ("related with a blank input", with(r#", "related": [{"input": ""}]"#)),
+        ("related with another key", with(r#", "related": [{"input": "c", "target": "d"}]"#)),
+        ("unrelated that is a number", with(r#", "unrelated": 3"#)),
+        ("unrelated that is empty", with(r#", "unrelated": []"#)),
+        ("unrelated without an input", with(r#", "unrelated": [{}]"#)),
+        ("unrelated with an output of 3", with(r#", "unrelated": [{"input": "c", "output": 3}]"#)),
+        ("unrelated with a blank output", with(r#", "unrelated": [{"input": "c", "output": ""}]"#)),
+        ("no line", String::new()),
+        ("no prompts beside the lines", with("")),
+    ];
+    let folder = folder();
+    let own = folder.path().join("own");
+    fs::create_dir(&own).unwrap();
+    let methods = "[probing]\nfrom = \"own\"\n[[ment]]\n";
+    let head = config("", "");
+    let (head, _) = head.split_once("[[dataset]]").expect("a data set");
+    fs::write(folder.path().join("config.toml"), format!("{head}{methods}")).unwrap();
+    let mut table = String::new();
+    for (what, lines) in cases {
+        fs::write(own.join("inference.jsonl"), lines).unwrap();
+        let said = said(folder.path(), &["check", "config.toml"]);
+        assert!(said.starts_with("2  error: "), "{what}: {said}");
+        let _ = writeln!(table, "{what}: {said}");
+    }
+    let right =
+        with(r#", "related": [{"input": "c", "output": "d"}], "unrelated": [{"input": "e"}]"#);
+    fs::write(own.join("inference.jsonl"), right).unwrap();
+    let said = |arguments: &[&str]| said(folder.path(), arguments);
+    assert_eq!(
+        said(&["check", "config.toml"]).trim(),
+        "0",
+        "the line that the others are made of is right"
+    );
+    for set in ["probing.undeclared=drop", "probing.demonstrations=1", "probing.rows=0"] {
+        let _ = writeln!(table, "{set}: {}", said(&["check", "config.toml", "--set", set]));
     }
     insta::assert_snapshot!(table);
 }

@@ -12,7 +12,7 @@ fn folder(name: DatasetName) -> PathBuf {
 }
 
 fn load(name: DatasetName) -> Dataset {
-    name.load(&folder(name).join("sample")).unwrap()
+    name.load(None, &folder(name).join("sample")).unwrap()
 }
 
 /// The text less what does not tell two texts apart: case and white space.

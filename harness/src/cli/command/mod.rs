@@ -335,7 +335,12 @@ fn adjust(config: &mut Config, args: &ConfigArgs) -> Result<()> {
         if let Some(from) = &args.from {
             dataset.from.clone_from(from);
         }
-        dataset.limit = args.limit.or(dataset.limit);
+        if config.probing.is_none() {
+            dataset.limit = args.limit.or(dataset.limit);
+        }
+    }
+    if let Some(probing) = &mut config.probing {
+        probing.rows = args.limit.or(probing.rows);
     }
     match &mut config.probing {
         Some(probing) if args.full => probing.cases = Cases::All,

@@ -113,6 +113,11 @@ impl NamedText {
 }
 
 impl Benchmark {
+    /// True if `folder` has the file that says what a benchmark is.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(INDEX).is_file()
+    }
+
     /// Reads the benchmark in `folder`.
     ///
     /// # Errors
@@ -158,7 +163,7 @@ impl Benchmark {
             files.push(source.file(index.subtypes * index.samples));
         }
         let BenchmarkFile { name, version, types, .. } = index;
-        Ok(Self { name, version, types, subtypes, files })
+        Ok(Self { name, version, types, subtypes, files, rows: None })
     }
 }
 
@@ -277,8 +282,9 @@ impl WrittenSubtype {
             let code = format!("{}{argmax}{}", sample.before.get_ref(), sample.after);
             index.check_code(source, &sample.before, "the sample, completed,", &code)?;
             let (intent, before) = (sample.intent.into_inner(), sample.before.into_inner());
-            samples.push(Sample { intent, before, after: sample.after });
+            samples.push(Sample { intent, before, after: sample.after, output: None });
         }
-        Ok(Subtype { of, name, argmax, targets, demonstrations, samples })
+        let patched = samples.len();
+        Ok(Subtype { of, name, argmax, targets, demonstrations, samples, patched })
     }
 }

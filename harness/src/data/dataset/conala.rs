@@ -20,13 +20,14 @@ const FILES: Layout = Layout {
 };
 
 /// Reads CoNaLa from a folder.
-pub(super) fn load(from: &Path) -> Result<Dataset> {
+pub(super) fn load(name: DatasetName, from: &Path) -> Result<Dataset> {
     let (retrieval, train) = FILES.load(from, "conala-train.json", parse)?;
     let (inference, test) = FILES.load(from, "conala-test.json", parse)?;
     Ok(Dataset {
-        name: DatasetName::CONALA,
+        name,
         retrieval,
         inference,
+        beside: Vec::new(),
         files: vec![train, test],
         deviations: Vec::new(),
     })
@@ -84,10 +85,14 @@ mod tests {
     use super::super::source::{error_of, folder_of};
     use super::*;
 
+    fn official(from: &Path) -> Result<Dataset> {
+        load(DatasetName::CONALA, from)
+    }
+
     const TEST: &str = r#"[{"intent": "i", "snippet": "s"}]"#;
 
     fn error(train: impl AsRef<[u8]>) -> String {
-        error_of(load, &[("conala-train.json", train.as_ref()), ("conala-test.json", b"[]")])
+        error_of(official, &[("conala-train.json", train.as_ref()), ("conala-test.json", b"[]")])
     }
 
     #[test]
@@ -102,7 +107,7 @@ mod tests {
             ("conala-corpus/conala-train.json", train),
             ("conala-corpus/conala-test.json", TEST),
         ]);
-        let dataset = load(folder.path()).unwrap();
+        let dataset = official(folder.path()).unwrap();
         let pair = |input: &str, output: &str| Pair { input: input.into(), output: output.into() };
         assert_eq!(
             dataset.retrieval,
@@ -116,7 +121,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        insta::assert_snapshot!(error_of(load, &[("conala-train.json", TEST)]), @"
+        insta::assert_snapshot!(error_of(official, &[("conala-train.json", TEST)]), @"
         conala-test.json is missing; looked in
           DIR
           DIR/conala

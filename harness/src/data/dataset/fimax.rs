@@ -18,13 +18,14 @@ const FILES: Layout = Layout {
 };
 
 /// Reads FIMAX from a folder.
-pub(super) fn load(from: &Path) -> Result<Dataset> {
+pub(super) fn load(name: DatasetName, from: &Path) -> Result<Dataset> {
     let (retrieval, first) = FILES.load(from, "fimax-retrieval.csv", parse)?;
     let (inference, second) = FILES.load(from, "fimax-inference.csv", parse)?;
     Ok(Dataset {
-        name: DatasetName::FIMAX,
+        name,
         retrieval,
         inference,
+        beside: Vec::new(),
         files: vec![first, second],
         deviations: Vec::new(),
     })
@@ -92,8 +93,15 @@ mod tests {
     use super::super::source::{error_of, folder_of};
     use super::*;
 
+    fn official(from: &Path) -> Result<Dataset> {
+        load(DatasetName::FIMAX, from)
+    }
+
     fn error(retrieval: impl AsRef<[u8]>) -> String {
-        error_of(load, &[("fimax-retrieval.csv", retrieval.as_ref()), ("fimax-inference.csv", b"")])
+        error_of(
+            official,
+            &[("fimax-retrieval.csv", retrieval.as_ref()), ("fimax-inference.csv", b"")],
+        )
     }
 
     #[test]
@@ -105,7 +113,7 @@ mod tests {
             ("fimax/fimax-retrieval.csv", retrieval),
             ("fimax/fimax-inference.csv", "query,apis\nq,a.b_2"),
         ]);
-        let dataset = load(folder.path()).unwrap();
+        let dataset = official(folder.path()).unwrap();
         let pair = |input: &str, output: &str| Pair { input: input.into(), output: output.into() };
         assert_eq!(
             dataset.retrieval,
@@ -129,7 +137,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        insta::assert_snapshot!(error_of(load, &[("other.csv", "")]), @"
+        insta::assert_snapshot!(error_of(official, &[("other.csv", "")]), @"
         fimax-retrieval.csv is missing; looked in
           DIR
           DIR/fimax

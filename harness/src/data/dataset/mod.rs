@@ -5,13 +5,16 @@
 
 mod conala;
 mod fimax;
+mod format;
 mod jsonl;
 mod name;
 mod source;
 mod spoc;
 
+pub use self::format::FormatName;
 pub use self::name::DatasetName;
 
+use crate::error::InputError;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -36,7 +39,28 @@ pub struct SourceFile {
     pub pairs: usize,
 }
 
-/// A data set in its two divisions (Table I), each in file order and never empty.
+/// A prompt beside a pair, on which an edit that is made for the pair is probed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SidePrompt {
+    /// The query, as of a pair.
+    pub input: String,
+    /// The output wanted for it; `None` where the data do not say.
+    pub output: Option<String>,
+}
+
+/// What belongs to a pair of the inference division besides its texts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beside {
+    /// The pair's own name.
+    pub id: Option<String>,
+    /// Prompts that an edit made for the pair should carry over to (generalization).
+    pub related: Vec<SidePrompt>,
+    /// Prompts that it should leave as they are (specificity).
+    pub unrelated: Vec<SidePrompt>,
+}
+
+/// A data set in its two divisions (Table I), each in file order. [`DatasetName::load`] gives none that is
+/// empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dataset {
     /// Name of the data set.
@@ -45,6 +69,9 @@ pub struct Dataset {
     pub retrieval: Vec<Pair>,
     /// The pairs that are evaluated.
     pub inference: Vec<Pair>,
+    /// What belongs to each pair of the inference division; empty where the format has nothing of the kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<Beside>,
     /// The files read: those of the retrieval division, then those of the inference division.
     pub files: Vec<SourceFile>,
     /// Differences between its divisions and the paper's, one sentence each.
@@ -55,7 +82,7 @@ pub struct Dataset {
 struct DatasetFormat {
     name: DatasetName,
     label: &'static str,
-    load: fn(&Path) -> Result<Dataset>,
+    load: fn(DatasetName, &Path) -> Result<Dataset>,
 }
 
 /// The formats that are known by name, in the order of the paper's tables. One line each.
@@ -71,13 +98,13 @@ impl DatasetName {
         REGISTERED.iter().map(|format| format.name)
     }
 
-    fn format(self) -> Option<&'static DatasetFormat> {
+    fn entry(self) -> Option<&'static DatasetFormat> {
         REGISTERED.iter().find(|format| format.name == self)
     }
 
     /// The name as tables print it.
     pub fn label(self) -> &'static str {
-        self.format().map_or(self.as_str(), |format| format.label)
+        self.entry().map_or(self.as_str(), |entry| entry.label)
     }
 
     /// The data set that tables call `label`; `None` where that is no name of one.
@@ -87,16 +114,48 @@ impl DatasetName {
     }
 
     /// Reads both divisions from the folder `from`, which may also be the folder that an official
-    /// archive was unpacked in.
+    /// archive was unpacked in. `format` replaces the format that the name stands for.
     ///
     /// # Errors
     /// Every mistake in the files is an [`InputError`](crate::error::InputError) that names the file, the
     /// place in it and what to do.
-    pub fn load(self, from: &Path) -> Result<Dataset> {
-        match self.format() {
-            Some(format) => (format.load)(from),
-            None => jsonl::load(self, from),
+    pub fn load(self, format: Option<FormatName>, from: &Path) -> Result<Dataset> {
+        let dataset = self.read(format, from)?;
+        for (division, pairs) in
+            [("retrieval", &dataset.retrieval), ("inference", &dataset.inference)]
+        {
+            if pairs.is_empty() {
+                return Err(InputError::new(format!(
+                    "{}: no line of the {division} division; demonstrations come from the retrieval \
+                     division, and the inference division is prompted",
+                    from.display()
+                )));
+            }
         }
+        Ok(dataset)
+    }
+
+    /// Reads what there is, as [`DatasetName::load`] does; a division may be empty.
+    fn read(self, format: Option<FormatName>, from: &Path) -> Result<Dataset> {
+        let format = format.unwrap_or_else(|| FormatName::of(self));
+        let mut dataset = format.read(self, from)?;
+        if self.entry().is_none() {
+            dataset.deviations.insert(0, "a data set that the paper does not have".into());
+        } else if format != FormatName::of(self) {
+            dataset.deviations.insert(0, format!("read from files in the format {format}"));
+        }
+        Ok(dataset)
+    }
+}
+
+impl Dataset {
+    /// Reads rows that are probed: as [`DatasetName::load`] does, but either division may be empty.
+    ///
+    /// # Errors
+    /// If something in the files is wrong.
+    pub fn of_rows(format: FormatName, from: &Path) -> Result<Self> {
+        let name: DatasetName = "rows".parse()?;
+        name.read(Some(format), from)
     }
 }
 

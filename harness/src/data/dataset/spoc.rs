@@ -27,7 +27,7 @@ const INFERENCE: &str = "spoc-train-test.tsv";
 const HEADER: [&str; 7] = ["text", "code", "workerid", "probid", "subid", "line", "indent"];
 
 /// Reads SPoC from a folder.
-pub(super) fn load(from: &Path) -> Result<Dataset> {
+pub(super) fn load(name: DatasetName, from: &Path) -> Result<Dataset> {
     let has = |file: &str| FILES.find(from, file).is_some();
     let wanted = if has(RETRIEVAL[0]) { RETRIEVAL } else { RETRIEVAL_WITHOUT_TRAIN };
     let used: Vec<&str> = wanted.iter().copied().filter(|file| has(file)).collect();
@@ -55,7 +55,7 @@ pub(super) fn load(from: &Path) -> Result<Dataset> {
             RETRIEVAL.join(" + "),
         )]
     };
-    Ok(Dataset { name: DatasetName::SPOC, retrieval, inference, files, deviations })
+    Ok(Dataset { name, retrieval, inference, beside: Vec::new(), files, deviations })
 }
 
 fn parse(source: &Source) -> Result<Vec<Pair>> {
@@ -106,6 +106,10 @@ mod tests {
     use super::super::source::{error_of, folder_of};
     use super::*;
 
+    fn official(from: &Path) -> Result<Dataset> {
+        load(DatasetName::SPOC, from)
+    }
+
     /// A file with an unannotated line and then a line for each pair.
     fn tsv(pairs: &[(&str, &str)]) -> String {
         let mut file = HEADER.join("\t") + "\n\tint main() {\t0\t1A\t2\t0\t0\n";
@@ -116,7 +120,7 @@ mod tests {
     }
 
     fn error(train: impl AsRef<[u8]>) -> String {
-        error_of(load, &[("spoc-train-train.tsv", train.as_ref()), (INFERENCE, b"")])
+        error_of(official, &[("spoc-train-train.tsv", train.as_ref()), (INFERENCE, b"")])
     }
 
     #[test]
@@ -128,7 +132,7 @@ mod tests {
             ("spoc/train/split/spoc-train-test.tsv", tsv(&[("t", "T")])),
             ("spoc/test/spoc-testp.tsv", tsv(&[("p", "P")])),
         ]);
-        let dataset = load(folder.path()).unwrap();
+        let dataset = official(folder.path()).unwrap();
         let pair = |input: &str, output: &str| Pair { input: input.into(), output: output.into() };
         assert_eq!(
             dataset.retrieval,
@@ -147,21 +151,21 @@ mod tests {
         let train = ("train/split/spoc-train-train.tsv", tsv(&[("r", "R")]));
 
         let folder = folder_of(&[test.clone(), eval, testp.clone()]);
-        let dataset = load(folder.path()).unwrap();
+        let dataset = official(folder.path()).unwrap();
         assert_eq!(dataset.retrieval.len(), 3);
         insta::assert_snapshot!(dataset.deviations.join("\n"), @"no spoc-train-train.tsv: the retrieval division is spoc-train-eval.tsv + spoc-testp.tsv instead of spoc-train-train.tsv + spoc-train-eval.tsv");
 
         let folder = folder_of(&[test.clone(), testp]);
-        insta::assert_snapshot!(load(folder.path()).unwrap().deviations.join("\n"), @"no spoc-train-train.tsv or spoc-train-eval.tsv: the retrieval division is spoc-testp.tsv instead of spoc-train-train.tsv + spoc-train-eval.tsv");
+        insta::assert_snapshot!(official(folder.path()).unwrap().deviations.join("\n"), @"no spoc-train-train.tsv or spoc-train-eval.tsv: the retrieval division is spoc-testp.tsv instead of spoc-train-train.tsv + spoc-train-eval.tsv");
 
         let folder = folder_of(&[test, train]);
-        insta::assert_snapshot!(load(folder.path()).unwrap().deviations.join("\n"), @"no spoc-train-eval.tsv: the retrieval division is spoc-train-train.tsv instead of spoc-train-train.tsv + spoc-train-eval.tsv");
+        insta::assert_snapshot!(official(folder.path()).unwrap().deviations.join("\n"), @"no spoc-train-eval.tsv: the retrieval division is spoc-train-train.tsv instead of spoc-train-train.tsv + spoc-train-eval.tsv");
     }
 
     #[test]
     fn mistakes_are_named() {
         let header = HEADER.join("\t");
-        insta::assert_snapshot!(error_of(load, &[(INFERENCE, tsv(&[("t", "T")]))]), @"
+        insta::assert_snapshot!(error_of(official, &[(INFERENCE, tsv(&[("t", "T")]))]), @"
         spoc-train-train.tsv is missing; looked in
           DIR
           DIR/spoc

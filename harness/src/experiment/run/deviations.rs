@@ -2,7 +2,7 @@
 
 use super::prepare::PreparedPrompt;
 use crate::config::{Config, Division, Dtype, ProbingConfig, Undeclared};
-use crate::data::benchmark::Benchmark;
+use crate::data::benchmark::{Benchmark, Rows};
 use crate::data::dataset::{Dataset, DatasetName};
 use crate::data::paper::published;
 use crate::model::Loaded;
@@ -74,26 +74,10 @@ pub(super) fn of_probing(
     loaded: &Loaded,
 ) -> Vec<String> {
     let mut found = of_model(config, loaded);
-    found.push(format!(
-        "samples: {} {}, written after Table II of the paper, whose own samples are not available",
-        benchmark.name, benchmark.version
-    ));
-    found.push(
-        match settings.undeclared {
-            Undeclared::Edit => {
-                "a case is patched also where the model does not predict the declared argmax token; \
-                 the argmax is then the model's own"
-            }
-            Undeclared::Drop => {
-                "a case is left out where the model does not predict the declared argmax token"
-            }
-            Undeclared::Nudge => {
-                "where the model does not predict the declared argmax token, MENT first makes it do so, \
-                 if it can"
-            }
-        }
-        .into(),
-    );
+    match &benchmark.rows {
+        Some(rows) => found.extend(of_rows(benchmark, rows)),
+        None => found.extend(of_benchmark(benchmark, settings)),
+    }
     for dataset in datasets {
         found.push(format!(
             "parallel prompts are made of {} pairs of {}",
@@ -102,6 +86,38 @@ pub(super) fn of_probing(
         ));
     }
     found
+}
+
+/// Departures of a benchmark that declares its tokens.
+fn of_benchmark(benchmark: &Benchmark, settings: &ProbingConfig) -> [String; 2] {
+    let samples = format!(
+        "samples: {} {}, written after Table II of the paper, whose own samples are not available",
+        benchmark.name, benchmark.version
+    );
+    let undeclared = match settings.undeclared {
+        Undeclared::Edit => {
+            "a case is patched also where the model does not predict the declared argmax token; \
+             the argmax is then the model's own"
+        }
+        Undeclared::Drop => {
+            "a case is left out where the model does not predict the declared argmax token"
+        }
+        Undeclared::Nudge => {
+            "where the model does not predict the declared argmax token, MENT first makes it do so, \
+             if it can"
+        }
+    };
+    [samples, undeclared.into()]
+}
+
+/// Departures of rows of a data set.
+fn of_rows(benchmark: &Benchmark, rows: &Rows) -> [String; 2] {
+    [
+        format!("{}: {rows}, where the paper has samples of its Table II", benchmark.name),
+        "the target of a row is the first token of its output that the model gets wrong, and the argmax \
+         what the model predicts there"
+            .into(),
+    ]
 }
 
 /// Departures of model and arithmetic.

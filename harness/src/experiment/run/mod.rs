@@ -193,7 +193,9 @@ fn probe(
         cases: benchmark.cases(),
         rank_cap,
         rank_rule: settings.rank_rule,
-        subtypes: benchmark.names(),
+        // Of rows, no unrelated prompt is of another row.
+        subtypes: if benchmark.rows.is_none() { benchmark.names() } else { Vec::new() },
+        rows: benchmark.rows.map(|rows| format!("{}: {rows}", benchmark.name)),
     });
     let OpenRun { store, done, rehearsal } = OpenRun::new(place, &manifest, purpose)?;
     let is_new = rehearsal.as_ref().map_or(&done, |rehearsal| &rehearsal.there).is_empty();

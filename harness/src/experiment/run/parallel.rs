@@ -148,6 +148,7 @@ mod tests {
             name: DatasetName::CONALA,
             retrieval,
             inference: Vec::new(),
+            beside: Vec::new(),
             files: Vec::new(),
             deviations: Vec::new(),
         };

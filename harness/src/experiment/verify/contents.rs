@@ -1,8 +1,9 @@
 //! Comparison of the model and data with those that the run was made with.
 
 use super::{Check, Places};
-use crate::data::benchmark::Benchmark;
+use crate::config::ProbingConfig;
 use crate::data::dataset::DatasetName;
+use crate::experiment::check::probed;
 use crate::records::manifest::Manifest;
 use anyhow::Result;
 use std::collections::BTreeMap;
@@ -14,7 +15,8 @@ pub(super) fn checks(manifest: &Manifest, places: &Places) -> Vec<Check> {
     let mut checks = Vec::new();
     for name in manifest.identity.datasets() {
         let files = |from: &Path| {
-            let dataset = name.parse::<DatasetName>()?.load(from)?;
+            let format = manifest.identity.format(name)?;
+            let dataset = name.parse::<DatasetName>()?.load(format, from)?;
             let of = dataset.files.into_iter();
             Ok(of.map(|file| (format!("{name}/{}", file.name), file.sha256)).collect())
         };
@@ -22,7 +24,9 @@ pub(super) fn checks(manifest: &Manifest, places: &Places) -> Vec<Check> {
     }
     if manifest.identity.is_probing() {
         let files = |from: &Path| {
-            let of = Benchmark::load(from)?.files.into_iter();
+            let format = manifest.identity.probed_format()?;
+            let settings = ProbingConfig { format, ..ProbingConfig::new(from.into()) };
+            let of = probed(&settings)?.files.into_iter();
             Ok(of.map(|file| (format!("benchmark/{}", file.name), file.sha256)).collect())
         };
         checks.push(compare("benchmark", places.of(manifest, "benchmark"), contents, files));

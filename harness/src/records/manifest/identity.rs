@@ -1,6 +1,7 @@
 //! Identity of a run: everything that determines its results. The only place that reads the config as JSON.
 
 use crate::config::{Config, Division, MethodKind};
+use crate::data::dataset::FormatName;
 use crate::error::InputError;
 use crate::records::FORMAT;
 use anyhow::Result;
@@ -99,6 +100,22 @@ impl Identity {
     pub fn division(&self, name: &str) -> Option<Division> {
         let own = self.dataset_settings().find(|dataset| dataset["name"] == name)?;
         Division::deserialize(&own["division"]).ok()
+    }
+
+    /// The format that the config names for the data set `name`, if it names one.
+    ///
+    /// # Errors
+    /// If this version does not know the format.
+    pub fn format(&self, name: &str) -> Result<Option<FormatName>> {
+        format_of(self.dataset_settings().find(|dataset| dataset["name"] == name))
+    }
+
+    /// The format that the config names for the rows that are probed, likewise.
+    ///
+    /// # Errors
+    /// If this version does not know the format.
+    pub fn probed_format(&self) -> Result<Option<FormatName>> {
+        format_of(self.config.get("probing"))
     }
 
     fn dataset_settings(&self) -> impl Iterator<Item = &Value> {
@@ -234,6 +251,13 @@ impl Identity {
     }
 }
 
+/// The format that a table of a config names, if it names one.
+fn format_of(settings: Option<&Value>) -> Result<Option<FormatName>> {
+    let format = settings.and_then(|own| own.get("format"));
+    let format = format.map(FormatName::deserialize).transpose();
+    format.map_err(|error| InputError::new(error.to_string()))
+}
+
 /// A short hash of `config`, 16 hex digits, that no order of keys changes, no place on disk and nothing else
 /// that is not part of the identity; except keys that are `set` on purpose, as lines of `key = value`.
 pub fn id(config: &Config, set: &[String]) -> String {
@@ -252,7 +276,7 @@ pub fn id(config: &Config, set: &[String]) -> String {
 const PLACES: [&str; 5] = ["path", "from", "encoder", "cache", "description"];
 
 /// Other keys that change no record.
-const NOT_IDENTITY: [&str; 5] = ["memory_mib", "cases", "rank_cap", "rank_rule", "strict"];
+const NOT_IDENTITY: [&str; 6] = ["memory_mib", "cases", "rows", "rank_cap", "rank_rule", "strict"];
 
 /// Adds to the settings of a method the keys that manifests leave out and whose default is another one
 /// now: a run made before `repeat` or `positions` existed was made with these values.

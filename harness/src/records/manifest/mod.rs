@@ -63,6 +63,9 @@ pub struct ProbingReading {
     /// which subtype an unrelated probe is of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subtypes: Vec<(String, String)>,
+    /// Of rows of a data set: what they are, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<String>,
 }
 
 /// Environment of a run.

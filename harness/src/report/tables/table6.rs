@@ -44,6 +44,44 @@ fn skips_all(probes: &ProbeMeans, method: &str) -> bool {
 pub(crate) fn build(probes: &ProbeMeans, identity: &Identity) -> Table {
     let group =
         |title: &str, columns: &[Column]| Group { title: title.into(), columns: columns.into() };
+    let mut notes = match &probes.rows {
+        Some(rows) => of_rows(rows, probes),
+        None => of_benchmark(probes),
+    };
+    notes.extend(without_parallel_prompts(probes));
+    let idle =
+        probes.methods.iter().filter(|m| !probes.controls.contains(m) && skips_all(probes, m));
+    let idle: Vec<&str> = idle.map(String::as_str).collect();
+    if !idle.is_empty() {
+        notes.push(format!(
+            "no case is solved by {}, so nothing is edited and they do not compete",
+            idle.join(", ")
+        ));
+    }
+    let reference = identity.first_ment().filter(|label| probes.methods.contains(label));
+    let of = |method: &String| {
+        let row = row(probes, method, cells(probes, OVERALL, method));
+        let counts = vec![probes.patching(OVERALL, method).cases; row.cells.len()];
+        Row { intervals: probes.intervals(method).to_vec(), counts, ..row }
+    };
+    Table {
+        name: "table6",
+        title: "Table VI: Comparison of the generalization and specificity.".into(),
+        stub: "Approach",
+        groups: vec![
+            group("Generalization", &[RANK, PROBABILITY]),
+            group("Specificity", &[RANK, PROBABILITY]),
+            group("Efficiency", &[NC]),
+        ],
+        rows: probes.methods.iter().map(of).collect(),
+        reference,
+        notes,
+        deviations: Vec::new(),
+    }
+}
+
+/// Notes on the cases of a benchmark.
+fn of_benchmark(probes: &ProbeMeans) -> Vec<String> {
     let seen = probes.seen;
     let mut notes = vec![
         format!(
@@ -76,36 +114,38 @@ pub(crate) fn build(probes: &ProbeMeans, identity: &Identity) -> Table {
             seen.solved
         ));
     }
-    notes.extend(without_parallel_prompts(probes));
-    let idle =
-        probes.methods.iter().filter(|m| !probes.controls.contains(m) && skips_all(probes, m));
-    let idle: Vec<&str> = idle.map(String::as_str).collect();
-    if !idle.is_empty() {
+    notes
+}
+
+/// Notes on the rows of a data set.
+fn of_rows(rows: &str, probes: &ProbeMeans) -> Vec<String> {
+    let seen = probes.seen;
+    let mut notes = vec![
+        format!(
+            "not the paper's benchmark, but rows of a data set ({rows}). MAE: mean over the probes of all \
+             rows; {}. An edit makes the model predict the first token of the row's output that it gets \
+             wrong. Generalization: that token after the edit against the argmax before it, on the row's \
+             related prompts. Specificity: the first token of the output of each of its unrelated prompts \
+             (the edit's own where a prompt has no output), after against before. Skipped rows change \
+             nothing and are included",
+            ranks(probes.read)
+        ),
+        format!(
+            "{}{} rows; in {} of them the model predicts the whole output before any edit: they are not \
+             edited and not counted",
+            seen.cases,
+            if seen.planned > seen.cases { format!(" of {}", seen.planned) } else { String::new() },
+            seen.solved
+        ),
+    ];
+    if seen.unplaced > 0 {
         notes.push(format!(
-            "no case is solved by {}, so nothing is edited and they do not compete",
-            idle.join(", ")
+            "{} related prompts have an output without the edit's token, and are asked for it right behind \
+             the prompt",
+            seen.unplaced
         ));
     }
-    let reference = identity.first_ment().filter(|label| probes.methods.contains(label));
-    let of = |method: &String| {
-        let row = row(probes, method, cells(probes, OVERALL, method));
-        let counts = vec![probes.patching(OVERALL, method).cases; row.cells.len()];
-        Row { intervals: probes.intervals(method).to_vec(), counts, ..row }
-    };
-    Table {
-        name: "table6",
-        title: "Table VI: Comparison of the generalization and specificity.".into(),
-        stub: "Approach",
-        groups: vec![
-            group("Generalization", &[RANK, PROBABILITY]),
-            group("Specificity", &[RANK, PROBABILITY]),
-            group("Efficiency", &[NC]),
-        ],
-        rows: probes.methods.iter().map(of).collect(),
-        reference,
-        notes,
-        deviations: Vec::new(),
-    }
+    notes
 }
 
 /// Reading of ranks, as a clause.

@@ -5,6 +5,7 @@ mod baseline;
 mod case;
 mod forecast;
 mod parallel;
+mod row_cases;
 mod type_probes;
 
 pub use self::baseline::{Baseline, baselines, describe_baselines};
@@ -221,6 +222,7 @@ impl Probing<'_> {
                 argmax_text: text(before.argmax)?,
                 dropped,
                 nudged,
+                unplaced: probes.unplaced,
             }))?;
         }
         Ok((!dropped).then_some(open))

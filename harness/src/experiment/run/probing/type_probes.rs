@@ -1,5 +1,6 @@
 //! The samples of one type as the model meets them: every prompt traced once.
 
+use super::row_cases::RowCases;
 use super::{Case, text};
 use crate::config::ProbingConfig;
 use crate::data::benchmark::{Benchmark, Place};
@@ -18,6 +19,8 @@ pub(super) struct TypeProbes<'m> {
     /// Row of each prompt in `probes`: targets of a sample mostly share one.
     rows: HashMap<Vec<u32>, usize>,
     probes: Probes<'m>,
+    /// Of a row: related prompts whose output does not have its target token.
+    pub(super) unplaced: usize,
 }
 
 impl<'m> TypeProbes<'m> {
@@ -32,23 +35,27 @@ impl<'m> TypeProbes<'m> {
         loaded: &'m Loaded,
         memory: usize,
     ) -> Result<Self> {
-        let mut cases = HashMap::new();
+        let mut unplaced = 0;
+        let cases = if benchmark.rows.is_some() {
+            let found = RowCases::new(benchmark, of, settings, loaded)?;
+            unplaced = found.unplaced;
+            found.cases.into_iter().map(|(place, case)| ((place, 0), case)).collect()
+        } else {
+            declared(benchmark, of, settings, loaded)?
+        };
         let mut rows = HashMap::new();
         let mut prompts = Vec::new();
-        for place in benchmark.of_type(of) {
-            let text = text(benchmark, place, settings);
-            let subtype = &benchmark.subtypes[place.subtype];
-            for (index, target) in subtype.targets.iter().enumerate() {
-                let case = Case::of(subtype, target, &text, loaded)?;
-                rows.entry(case.prompt.clone()).or_insert_with(|| {
-                    prompts.push(case.prompt.clone());
-                    prompts.len() - 1
-                });
-                cases.insert((place, index), case);
-            }
+        let mut places: Vec<&(Place, usize)> = cases.keys().collect();
+        places.sort();
+        for place in places {
+            let prompt = &cases[place].prompt;
+            rows.entry(prompt.clone()).or_insert_with(|| {
+                prompts.push(prompt.clone());
+                prompts.len() - 1
+            });
         }
         let probes = Probes::new(loaded.model.as_ref(), &prompts, memory);
-        Ok(Self { cases, rows, probes })
+        Ok(Self { cases, rows, probes, unplaced })
     }
 
     pub(super) fn case(&self, place: Place, target: usize) -> &Case {
@@ -69,7 +76,7 @@ impl<'m> TypeProbes<'m> {
     /// The case at `place` with its `target`-th target, which `edit` patches: what the samples of
     /// `benchmark` beside it make of the edit, where the logits were those of `before`. A related sample is
     /// asked for the target after its own prompt for it; an unrelated one after its prompt for its own first
-    /// target.
+    /// target, and of rows for that one ([`RowCases::new`]).
     pub(super) fn probe(
         &self,
         benchmark: &Benchmark,
@@ -85,8 +92,10 @@ impl<'m> TypeProbes<'m> {
         }
         let related = rows.len();
         for unrelated in benchmark.unrelated(place) {
-            rows.push(self.rows[&self.case(unrelated, 0).prompt]);
-            tokens.push(self.case(place, target).target);
+            let own = self.case(unrelated, 0);
+            rows.push(self.rows[&own.prompt]);
+            let asked = if benchmark.rows.is_some() { own } else { self.case(place, target) };
+            tokens.push(asked.target);
         }
         let after = self.logits(edit);
         let target_before = observe_rows(before, &rows, &tokens)?;
@@ -106,6 +115,24 @@ impl<'m> TypeProbes<'m> {
             now,
         })
     }
+}
+
+/// The cases of a type whose subtypes declare their tokens.
+fn declared(
+    benchmark: &Benchmark,
+    of: usize,
+    settings: &ProbingConfig,
+    loaded: &Loaded,
+) -> Result<HashMap<(Place, usize), Case>> {
+    let mut cases = HashMap::new();
+    for place in benchmark.of_type(of) {
+        let text = text(benchmark, place, settings);
+        let subtype = &benchmark.subtypes[place.subtype];
+        for (index, target) in subtype.targets.iter().enumerate() {
+            cases.insert((place, index), Case::of(subtype, target, &text, loaded)?);
+        }
+    }
+    Ok(cases)
 }
 
 /// Observations of `logits` `[n,V]`: of each of `rows`, for the token beside it.

@@ -75,6 +75,8 @@ pub(crate) struct ProbeMeans {
     pub(crate) read: ReadRank,
     /// Cases before any edit.
     pub(crate) seen: SeenCases,
+    /// Of rows of a data set: what they are, in words.
+    pub(crate) rows: Option<String>,
     related: Lookup,
     unrelated: Lookup,
     /// Rank error, probability error and number of unrelated probes, by probed subtype and method.
@@ -98,6 +100,8 @@ pub(crate) struct SeenCases {
     pub(crate) solved: usize,
     /// Cases of the whole benchmark; 0 where an older record does not say.
     pub(crate) planned: usize,
+    /// Related prompts of rows whose output does not have the target token.
+    pub(crate) unplaced: usize,
 }
 
 const PROBE: [&str; 8] = [
@@ -180,6 +184,7 @@ impl ProbeMeans {
             controls,
             read,
             seen,
+            rows: reading.rows.clone(),
             related: of(true)?,
             unrelated: of(false)?,
             probed: by_probed(&rows.iter().collect::<Vec<_>>())?,
@@ -231,6 +236,7 @@ impl SeenCases {
         self.undeclared += usize::from(case.declared_rank > 1);
         self.dropped += usize::from(case.dropped);
         self.nudged += usize::from(case.nudged == Some(true));
+        self.unplaced += case.unplaced;
     }
 }
 
