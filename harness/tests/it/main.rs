@@ -16,6 +16,8 @@ mod bad_input;
 #[cfg(feature = "torch")]
 mod bench;
 #[cfg(feature = "torch")]
+mod data_page;
+#[cfg(feature = "torch")]
 mod engine;
 #[cfg(feature = "torch")]
 mod generate;
@@ -37,6 +39,8 @@ mod planning;
 mod predict;
 #[cfg(feature = "torch")]
 mod probing;
+#[cfg(feature = "torch")]
+mod public_sets;
 #[cfg(feature = "torch")]
 mod reference_models;
 #[cfg(feature = "torch")]

@@ -150,6 +150,7 @@ fn patch(
         prompts,
         own,
         hashes,
+        headings: datasets.iter().map(Dataset::heading).collect(),
         parallel,
         weights,
         store,

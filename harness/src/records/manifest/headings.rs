@@ -1,0 +1,43 @@
+//! What tables call the data sets of a run, by the files that it read.
+
+use super::Identity;
+use crate::data::dataset::DatasetName;
+
+/// The data sets whose heading is not their label.
+pub struct Headings(Vec<(DatasetName, &'static str)>);
+
+impl Identity {
+    /// What tables call the data set `name` of this run.
+    pub fn heading(&self, name: DatasetName) -> &'static str {
+        let folder = format!("{name}/");
+        let own = self.contents.iter().filter(|(file, _)| file.starts_with(&folder));
+        name.heading(own.map(|(_, sha256)| sha256.as_str()))
+    }
+
+    /// The headings of all its data sets.
+    pub fn headings(&self) -> Headings {
+        let names = self.datasets().filter_map(|name| name.parse().ok());
+        let headed = names.map(|name| (name, self.heading(name)));
+        Headings(headed.filter(|(name, heading)| name.label() != *heading).collect())
+    }
+}
+
+impl Headings {
+    /// The heading in place of `title`, if that is the label of one of these data sets.
+    pub fn of(&self, title: &str) -> Option<&'static str> {
+        self.0.iter().find(|(name, _)| name.label() == title).map(|(_, heading)| *heading)
+    }
+
+    /// `sentence`, in which each label that begins a clause (`LABEL: `) is replaced by its heading.
+    pub fn in_sentence(&self, sentence: &str) -> String {
+        let headed = |text: String, (name, heading): &(DatasetName, &str)| {
+            text.replace(&format!("{}: ", name.label()), &format!("{heading}: "))
+        };
+        self.0.iter().fold(sentence.to_string(), headed)
+    }
+
+    /// The headings of samples, in the order of the tables.
+    pub fn samples(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|(_, heading)| *heading)
+    }
+}
