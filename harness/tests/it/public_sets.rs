@@ -34,7 +34,12 @@ fn all_are_read() {
             bench.ment(&["run", "config.toml", "--dry-run", "--limit", "1"]).assert().success();
         assert!(!bench.path("results").exists(), "{:?}", dry.get_output());
     }
-    insta::assert_snapshot!(found, @"");
+    insta::assert_snapshot!(found, @"
+    data        CoNaLa-Edit: 2 data prompted, 2 pairs to retrieve from
+    data        CodeSearchNet-Edit: 1 data prompted, 1 pairs to retrieve from
+    data        CodeUpdateArena: 2 data prompted, 4 pairs to retrieve from
+    data        NL2Bash: 2 data prompted, 18 pairs to retrieve from
+    ");
 }
 
 /// Rewritten inputs are G and neighbours S; programs of the same update are G, and S is empty.
