@@ -136,7 +136,7 @@ mod tests {
         let folder = folder_of(&[("data/arena-ungrouped.jsonl", lines.join("\n"))]);
         let dataset = official(folder.path()).unwrap();
         assert_eq!(dataset.retrieval.len() + dataset.inference.len(), 150);
-        assert!(!dataset.inference.is_empty() && dataset.inference.len() % 3 == 0);
+        assert!(!dataset.inference.is_empty() && dataset.inference.len().is_multiple_of(3));
         assert!(
             dataset.beside.iter().all(|own| own.related.len() == 2 && own.unrelated.is_empty())
         );
