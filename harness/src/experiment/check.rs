@@ -40,7 +40,7 @@ pub fn check(config: &Config) -> Result<String> {
         let _ = writeln!(
             out,
             "data        {}: {prompted} data prompted, {} pairs to retrieve from",
-            dataset.name.label(),
+            dataset.heading(),
             dataset.retrieval.len()
         );
     }

@@ -1,7 +1,7 @@
 //! The tables and pictures of a run, in the order they are printed. A new one is one line.
 
 use crate::records::Record;
-use crate::records::manifest::Manifest;
+use crate::records::manifest::{Headings, Manifest};
 use crate::report::claims;
 use crate::report::figures::{
     comparison, figure6, gain_by_place, layers, phases, skipped_by_rank, time_by_length, tradeoff,
@@ -108,7 +108,38 @@ pub fn tables(records: &[Record], manifest: &Manifest) -> Result<Vec<Table>> {
         paper_comparison::build(table, entry.name, (model, departures), same_clock)
     });
     let besides: Vec<Option<Table>> = besides.collect();
-    Ok(own.into_iter().zip(besides).filter_map(|(own, beside)| own.or(beside)).collect())
+    let tables = own.into_iter().zip(besides).filter_map(|(own, beside)| own.or(beside));
+    let headings = manifest.identity.headings();
+    Ok(tables.map(|table| headed(table, &headings)).collect())
+}
+
+/// `table` with the `headings` of a run. The paper's figures stand beside them as those of the official sets.
+fn headed(mut table: Table, headings: &Headings) -> Table {
+    let mut found = Vec::new();
+    for group in &mut table.groups {
+        let of_columns = group.columns.iter_mut().map(|column| &mut column.title);
+        for title in of_columns {
+            if let Some(heading) = headings.of(title) {
+                *title = heading;
+                found.push(heading);
+            }
+        }
+        if let Some(heading) = headings.of(&group.title) {
+            group.title = heading.into();
+            found.push(heading);
+        }
+    }
+    for note in &mut table.notes {
+        *note = headings.in_sentence(note);
+    }
+    if table.rows.iter().any(|row| row.paper.is_some()) && !found.is_empty() {
+        let samples = headings.samples().filter(|heading| found.contains(heading));
+        table.notes.push(format!(
+            "{}: written for this project; the paper's figures beside it are of the official data",
+            samples.collect::<Vec<_>>().join(", ")
+        ));
+    }
+    table
 }
 
 /// Draws those of `tables` that have a picture into `folder`; the files.

@@ -115,6 +115,16 @@ proptest! {
             let name: DatasetName = name.parse().unwrap();
             with_damaged(&sample, file, &damages, |folder| drop(name.load(None, folder)));
         }
+        for (name, folder, file) in [
+            ("conala-edit", "conala-edit/EditConala", "test.json"),
+            ("code-update-arena", "code-update-arena", "arena-ungrouped.jsonl"),
+            ("nl2bash", "nl2bash", "all.cm"),
+            ("own", "own", "inference.jsonl"),
+        ] {
+            let miniature = root().join("harness/tests/data").join(folder);
+            let name: DatasetName = name.parse().unwrap();
+            with_damaged(&miniature, file, &damages, |folder| drop(name.load(None, folder)));
+        }
     }
 
     #[test]

@@ -18,6 +18,8 @@ mod bench;
 #[cfg(feature = "torch")]
 mod chat;
 #[cfg(feature = "torch")]
+mod data_page;
+#[cfg(feature = "torch")]
 mod engine;
 #[cfg(feature = "torch")]
 mod generate;
@@ -39,6 +41,8 @@ mod planning;
 mod predict;
 #[cfg(feature = "torch")]
 mod probing;
+#[cfg(feature = "torch")]
+mod public_sets;
 #[cfg(feature = "torch")]
 mod reference_models;
 #[cfg(feature = "torch")]

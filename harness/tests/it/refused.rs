@@ -236,6 +236,26 @@ fn data() {
             "spoc-train-test.tsv",
             format!("{header}\t}}\t1\t1\t1\t1\t0\n").into(),
         ),
+        ("one of two files", "nl2bash", "all.nl", b"list files\n".to_vec()),
+        ("no list", "conala-edit", "all.json", b"{}".to_vec()),
+        ("an entry without its request", "conala-edit", "all.json", b"[{\"case_id\": 1}]".to_vec()),
+        (
+            "an entry without neighbours",
+            "conala-edit",
+            "all.json",
+            b"[{\"edit_request\": {\"intent\": \"a\", \"snippet\": \"b\", \"rewritten_intent\": \"c\"}}]"
+                .to_vec(),
+        ),
+        ("entries of the other set", "codesearchnet-edit", "all.json", b"[{\"edit_request\": {\"intent\": \"a\"}}]".to_vec()),
+        ("a line that is no object", "code-update-arena", "arena-ungrouped.jsonl", b"3\n".to_vec()),
+        (
+            "a line without its program",
+            "code-update-arena",
+            "arena-ungrouped.jsonl",
+            b"{\"specific_update_id\": \"a\", \"prog_syn_id\": \"b\"}\n".to_vec(),
+        ),
+        ("JSON Lines without a division", "api-seq", "pairs.jsonl", b"{\"input\": \"a\", \"output\": \"b\"}\n".to_vec()),
+        ("nothing to prompt", "api-seq", "retrieval.jsonl", b"{\"input\": \"a\", \"output\": \"b\"}\n".to_vec()),
     ];
     let mut table = String::new();
     for (what, dataset, file, bytes) in cases {

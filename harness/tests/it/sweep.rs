@@ -143,8 +143,9 @@ fn a_dry_run_says_what_is_left() {
     };
     /// Trials, there, left.
     fn counts(stdout: &str) -> Vec<usize> {
-        let line = stdout.lines().find(|line| line.starts_with("CoNaLa: MENT")).expect("a row");
-        let cells = line["CoNaLa: MENT".len()..].split_whitespace().take(3);
+        let line =
+            stdout.lines().find(|line| line.starts_with("CoNaLa sample: MENT")).expect("a row");
+        let cells = line["CoNaLa sample: MENT".len()..].split_whitespace().take(3);
         cells.map(|cell| cell.parse().unwrap()).collect()
     }
     let before = dry();

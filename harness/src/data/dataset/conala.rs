@@ -42,19 +42,8 @@ struct ConalaEntry {
 }
 
 fn parse(source: &Source) -> Result<Vec<Pair>> {
-    // In two steps, so that a bad entry is named by its number.
-    let entries: Vec<serde_json::Value> = serde_json::from_str(&source.text).map_err(|error| {
-        let place = format!("line {}, column {}", error.line(), error.column().max(1));
-        let problem = if error.is_eof() {
-            "the JSON ends too early; the file is cut off, fetch it again"
-        } else if error.is_data() {
-            "not a JSON array of entries"
-        } else {
-            "not valid JSON; repair the file or fetch it again"
-        };
-        source.error_at(place, problem)
-    })?;
-    entries
+    source
+        .json_array()?
         .into_iter()
         .zip(1..)
         .map(|(entry, number)| pair(entry).map_err(|problem| error(source, number, &problem)))

@@ -17,20 +17,19 @@ impl FormatName {
 
     /// The format of the data set `name` where no other is named.
     pub(super) fn of(name: DatasetName) -> Self {
-        if name.entry().is_some() { Self(name.as_str()) } else { Self::JSONL }
+        let has_own = name.entry().is_some_and(|entry| entry.load.is_some());
+        if has_own { Self(name.as_str()) } else { Self::JSONL }
     }
 
-    fn all() -> impl Iterator<Item = Self> {
-        let registered = DatasetName::registered().map(|name| Self(name.as_str()));
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        let registered = DatasetName::registered().map(Self::of).filter(|own| *own != Self::JSONL);
         std::iter::once(Self::JSONL).chain(registered)
     }
 
     /// Reads the data set `name` in this format.
     pub(super) fn read(self, name: DatasetName, from: &Path) -> Result<Dataset> {
-        match REGISTERED.iter().find(|known| known.name.as_str() == self.0) {
-            Some(known) => (known.load)(name, from),
-            None => jsonl::load(name, from),
-        }
+        let known = REGISTERED.iter().find(|known| known.name.as_str() == self.0);
+        known.and_then(|known| known.load).unwrap_or(jsonl::load)(name, from)
     }
 }
 

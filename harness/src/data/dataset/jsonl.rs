@@ -7,7 +7,7 @@
 //! `input` and, if it has one, `output`. Other keys are ignored, as are blank lines.
 
 use super::source::Source;
-use super::{Beside, Dataset, DatasetName, Pair, SidePrompt, SourceFile};
+use super::{Beside, Dataset, DatasetName, FormatName, Pair, SidePrompt, SourceFile};
 use crate::error::InputError;
 use anyhow::Result;
 use serde::Deserialize;
@@ -193,9 +193,8 @@ fn paths(name: DatasetName, from: &Path) -> Result<Vec<PathBuf>> {
     paths.sort();
     if paths.is_empty() {
         return Err(wrong(format!(
-            "no *.jsonl file for the data set `{name}`; the data sets with a format of their own are \
-             {}{}",
-            DatasetName::registered().map(DatasetName::as_str).collect::<Vec<_>>().join(", "),
+            "no *.jsonl file for the data set `{name}`; the formats are {}{}",
+            FormatName::all().map(|format| format.to_string()).collect::<Vec<_>>().join(", "),
             name.nearest().map_or_else(String::new, |near| format!(" (did you mean `{near}`?)"))
         )));
     }
@@ -275,8 +274,8 @@ mod tests {
         insta::assert_snapshot!(with(r#""unrelated": [{"input": "c", "ouput": "d"}]"#), @"DIR/inference.jsonl, line 1: `unrelated`, entry 1: unknown key `ouput`, expected `input` or `output`");
         insta::assert_snapshot!(error(""), @"DIR: no line of the inference division; demonstrations come from the retrieval division, and the inference division is prompted");
         insta::assert_snapshot!(error_of(own, &[("data.jsonl", retrieval)]), @"DIR/data.jsonl, line 1: no `division`; write \"retrieval\" or \"inference\", or call the file retrieval.jsonl or inference.jsonl");
-        insta::assert_snapshot!(error_of(own, &[("data.json", "[]")]), @"DIR: no *.jsonl file for the data set `own`; the data sets with a format of their own are fimax, conala, spoc");
+        insta::assert_snapshot!(error_of(own, &[("data.json", "[]")]), @"DIR: no *.jsonl file for the data set `own`; the formats are jsonl, fimax, conala, spoc, conala-edit, codesearchnet-edit, code-update-arena, nl2bash");
         let mistyped = |from: &Path| "conalla".parse::<DatasetName>().unwrap().load(None, from);
-        insta::assert_snapshot!(error_of(mistyped, &[("data.json", "[]")]), @"DIR: no *.jsonl file for the data set `conalla`; the data sets with a format of their own are fimax, conala, spoc (did you mean `conala`?)");
+        insta::assert_snapshot!(error_of(mistyped, &[("data.json", "[]")]), @"DIR: no *.jsonl file for the data set `conalla`; the formats are jsonl, fimax, conala, spoc, conala-edit, codesearchnet-edit, code-update-arena, nl2bash (did you mean `conala`?)");
     }
 }

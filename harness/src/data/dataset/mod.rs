@@ -3,11 +3,16 @@
 //!
 //! To add a foreign format: write its file, and its line in `REGISTERED`.
 
+mod clmeeval;
+mod code_update_arena;
 mod conala;
+mod divide;
 mod fimax;
 mod format;
 mod jsonl;
 mod name;
+mod nl2bash;
+mod samples;
 mod source;
 mod spoc;
 
@@ -78,28 +83,72 @@ pub struct Dataset {
     pub deviations: Vec<String>,
 }
 
-/// A format of its own: the name of the data set, its label in tables, and its reader.
-struct DatasetFormat {
+/// A data set that is known by name.
+struct Registered {
     name: DatasetName,
+    /// Its name in tables.
     label: &'static str,
-    load: fn(DatasetName, &Path) -> Result<Dataset>,
+    /// The column of the paper's tables that stands beside it.
+    paper: Option<&'static str>,
+    /// The reader of its own format; `None` where its files are JSON Lines.
+    load: Option<fn(DatasetName, &Path) -> Result<Dataset>>,
 }
 
-/// The formats that are known by name, in the order of the paper's tables. One line each.
-const REGISTERED: &[DatasetFormat] = &[
-    DatasetFormat { name: DatasetName::FIMAX, label: "FIMAX", load: fimax::load },
-    DatasetFormat { name: DatasetName::CONALA, label: "CoNaLa", load: conala::load },
-    DatasetFormat { name: DatasetName::SPOC, label: "SPoC", load: spoc::load },
+/// The data sets that are known by name, in the order of the tables. One entry each.
+const REGISTERED: &[Registered] = &[
+    Registered {
+        name: DatasetName::FIMAX,
+        label: "FIMAX",
+        paper: Some("FIMAX"),
+        load: Some(fimax::load),
+    },
+    Registered { name: DatasetName::API_SEQ, label: "API-seq", paper: Some("FIMAX"), load: None },
+    Registered {
+        name: DatasetName::CONALA,
+        label: "CoNaLa",
+        paper: Some("CoNaLa"),
+        load: Some(conala::load),
+    },
+    Registered {
+        name: DatasetName::SPOC,
+        label: "SPoC",
+        paper: Some("SPoC"),
+        load: Some(spoc::load),
+    },
+    Registered {
+        name: DatasetName::CONALA_EDIT,
+        label: "CoNaLa-Edit",
+        paper: None,
+        load: Some(clmeeval::conala_edit),
+    },
+    Registered {
+        name: DatasetName::CODESEARCHNET_EDIT,
+        label: "CodeSearchNet-Edit",
+        paper: None,
+        load: Some(clmeeval::codesearchnet_edit),
+    },
+    Registered {
+        name: DatasetName::CODE_UPDATE_ARENA,
+        label: "CodeUpdateArena",
+        paper: None,
+        load: Some(code_update_arena::load),
+    },
+    Registered {
+        name: DatasetName::NL2BASH,
+        label: "NL2Bash",
+        paper: None,
+        load: Some(nl2bash::load),
+    },
 ];
 
 impl DatasetName {
-    /// The names that have a format of their own, in the order of the paper's tables.
+    /// The names that are known, in the order of the tables.
     pub fn registered() -> impl Iterator<Item = Self> {
-        REGISTERED.iter().map(|format| format.name)
+        REGISTERED.iter().map(|entry| entry.name)
     }
 
-    fn entry(self) -> Option<&'static DatasetFormat> {
-        REGISTERED.iter().find(|format| format.name == self)
+    fn entry(self) -> Option<&'static Registered> {
+        REGISTERED.iter().find(|entry| entry.name == self)
     }
 
     /// The name as tables print it.
@@ -109,8 +158,13 @@ impl DatasetName {
 
     /// The data set that tables call `label`; `None` where that is no name of one.
     pub(crate) fn of_label(label: &str) -> Option<Self> {
-        let known = REGISTERED.iter().find(|format| format.label == label);
-        known.map(|format| format.name).or_else(|| label.parse().ok())
+        let known = REGISTERED.iter().find(|entry| entry.label == label);
+        known.map(|entry| entry.name).or_else(|| label.parse().ok())
+    }
+
+    /// The column of the paper's tables that stands beside the data set that tables call `label`.
+    pub(crate) fn paper_column(label: &str) -> Option<&'static str> {
+        REGISTERED.iter().find(|entry| entry.label == label)?.paper
     }
 
     /// Reads both divisions from the folder `from`, which may also be the folder that an official
@@ -139,16 +193,28 @@ impl DatasetName {
     fn read(self, format: Option<FormatName>, from: &Path) -> Result<Dataset> {
         let format = format.unwrap_or_else(|| FormatName::of(self));
         let mut dataset = format.read(self, from)?;
-        if self.entry().is_none() {
-            dataset.deviations.insert(0, "a data set that the paper does not have".into());
-        } else if format != FormatName::of(self) {
-            dataset.deviations.insert(0, format!("read from files in the format {format}"));
-        }
+        let departure = match self.entry().and_then(|entry| entry.paper) {
+            None => Some("a data set that the paper does not have".into()),
+            Some(paper) if paper != self.label() => Some(format!(
+                "another data set than the paper's {paper}, of the same kind; the paper's figures beside it \
+                 are of {paper}"
+            )),
+            Some(_) if format != FormatName::of(self) => {
+                Some(format!("read from files in the format {format}"))
+            }
+            Some(_) => None,
+        };
+        dataset.deviations.splice(0..0, departure);
         Ok(dataset)
     }
 }
 
 impl Dataset {
+    /// What tables call it.
+    pub(crate) fn heading(&self) -> &'static str {
+        self.name.heading(self.files.iter().map(|file| file.sha256.as_str()))
+    }
+
     /// Reads rows that are probed: as [`DatasetName::load`] does, but either division may be empty.
     ///
     /// # Errors
@@ -162,11 +228,24 @@ impl Dataset {
 #[cfg(test)]
 mod tests {
     use super::DatasetName;
+    use super::source::folder_of;
+
+    #[test]
+    fn another_set_of_the_same_kind_says_so() {
+        let line = r#"{"input": "i", "output": "o"}"#;
+        let folder = folder_of(&[("retrieval.jsonl", line), ("inference.jsonl", line)]);
+        let found = DatasetName::API_SEQ.load(None, folder.path()).unwrap();
+        assert_eq!(found.heading(), "API-seq");
+        assert_eq!(DatasetName::paper_column("API-seq"), Some("FIMAX"));
+        insta::assert_snapshot!(found.deviations.join("\n"), @"another data set than the paper's FIMAX, of the same kind; the paper's figures beside it are of FIMAX");
+    }
 
     #[test]
     fn labels_are_those_of_the_paper() {
         let labels: Vec<&str> = DatasetName::registered().map(DatasetName::label).collect();
-        assert_eq!(labels, ["FIMAX", "CoNaLa", "SPoC"]);
+        let of_paper =
+            labels.iter().filter(|label| DatasetName::paper_column(label) == Some(**label));
+        assert_eq!(of_paper.collect::<Vec<_>>(), [&"FIMAX", &"CoNaLa", &"SPoC"]);
         assert_eq!("my-data".parse::<DatasetName>().unwrap().label(), "my-data");
     }
 }

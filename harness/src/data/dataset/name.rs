@@ -20,10 +20,20 @@ const TAKEN: [&str; 4] = ["model", "tokenizer", "encoder", "benchmark"];
 impl DatasetName {
     /// API-sequence recommendation in Python.
     pub const FIMAX: Self = Self("fimax");
+    /// API-sequence recommendation from the documentation of Python libraries.
+    pub const API_SEQ: Self = Self("api-seq");
     /// Line-level code generation in Python.
     pub const CONALA: Self = Self("conala");
     /// Pseudocode to C++, line by line.
     pub const SPOC: Self = Self("spoc");
+    /// Code generation in Python with rewritten and neighbouring intents (CLMEEval).
+    pub const CONALA_EDIT: Self = Self("conala-edit");
+    /// Summaries of Python functions with rewritten and neighbouring functions (CLMEEval).
+    pub const CODESEARCHNET_EDIT: Self = Self("codesearchnet-edit");
+    /// Programs that use an updated API.
+    pub const CODE_UPDATE_ARENA: Self = Self("code-update-arena");
+    /// English sentences to Bash commands.
+    pub const NL2BASH: Self = Self("nl2bash");
 
     /// The name as it is written in configurations and records.
     pub fn as_str(self) -> &'static str {

@@ -90,6 +90,26 @@ impl Source {
         Ok((Self { path, text }, sha256))
     }
 
+    /// The file that it was read from.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The entries of a JSON array, so that a bad one can be named by its number.
+    pub(super) fn json_array(&self) -> Result<Vec<serde_json::Value>> {
+        serde_json::from_str(&self.text).map_err(|error| {
+            let place = format!("line {}, column {}", error.line(), error.column().max(1));
+            let problem = if error.is_eof() {
+                "the JSON ends too early; the file is cut off, fetch it again"
+            } else if error.is_data() {
+                "not a JSON array of entries"
+            } else {
+                "not valid JSON; repair the file or fetch it again"
+            };
+            self.error_at(place, problem)
+        })
+    }
+
     /// An input error about the 1-based `line` of this file.
     pub(super) fn error_at_line(&self, line: usize, problem: impl Display) -> anyhow::Error {
         self.error_at(format_args!("line {line}"), problem)

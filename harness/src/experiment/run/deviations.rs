@@ -41,7 +41,7 @@ pub(super) fn of_patching(
         let run = prompts.iter().filter(|prompt| prompt.planned.dataset == index);
         let (dropped, prompted) =
             run.fold((0, 0), |(dropped, all), p| (dropped + usize::from(p.dropped > 0), all + 1));
-        let label = settings.name.label();
+        let label = dataset.heading();
         if settings.division == Division::Calibration {
             found.push(format!("{label}: prompted with pairs of its retrieval division"));
         }
@@ -82,7 +82,7 @@ pub(super) fn of_probing(
         found.push(format!(
             "parallel prompts are made of {} pairs of {}",
             dataset.retrieval.len(),
-            dataset.name.label()
+            dataset.heading()
         ));
     }
     found

@@ -151,6 +151,7 @@ fn patch(
         prompts,
         own,
         hashes,
+        headings: datasets.iter().map(Dataset::heading).collect(),
         parallel,
         weights,
         store,

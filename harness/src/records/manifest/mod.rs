@@ -1,9 +1,11 @@
 //! Manifest of a run: its identity, which decides whether a folder may be continued, and its environment,
 //! which is for the reader.
 
+mod headings;
 mod identity;
 mod session;
 
+pub use self::headings::Headings;
 pub use self::identity::{Identity, id};
 pub use self::session::{OUTSIDE, Session, command, places};
 
@@ -169,7 +171,9 @@ impl Manifest {
                 }
             }
         }
-        let mut found = self.deviations.clone();
+        let headings = self.identity.headings();
+        let own = self.deviations.iter().map(|sentence| headings.in_sentence(sentence));
+        let mut found: Vec<String> = own.collect();
         found.extend(
             clauses.iter().map(|(clause, labels)| format!("{}: {clause}", labels.join("; "))),
         );

@@ -2,6 +2,7 @@
 
 use crate::edit::{Observation, Outcome, Patched, Phases};
 use crate::records::Record;
+use crate::records::manifest::Identity;
 use crate::records::view::{self, Prompts, TrialView};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -90,7 +91,9 @@ fn token(text: &str, id: u32) -> PageToken<'_> {
 }
 
 impl<'r> PageEdits<'r> {
-    pub(crate) fn of(records: &'r [Record]) -> Self {
+    /// The edits in `records`, under the headings of `identity`.
+    pub(crate) fn of(records: &'r [Record], identity: &Identity) -> Self {
+        let headings = identity.headings();
         let known = Prompts::of(records);
         let mut own = Self { phases: PHASES, ..Self::default() };
         let mut places: HashMap<String, usize> = HashMap::new();
@@ -98,7 +101,8 @@ impl<'r> PageEdits<'r> {
             let trial = view.trial();
             own.all += 1;
             let method = index(&mut own.methods, &trial.method);
-            index(&mut own.scopes, view.scope());
+            let scope = headings.of(view.scope()).unwrap_or(view.scope());
+            index(&mut own.scopes, scope);
             if own.edits.len() == MOST {
                 continue;
             }
@@ -107,7 +111,7 @@ impl<'r> PageEdits<'r> {
             let prompts = &mut own.prompts;
             let prompt = *places.entry(view.place()).or_insert_with_key(|place| {
                 let place = place.clone();
-                prompts.push(PagePrompt { scope: view.scope(), place, prompt: text, gold });
+                prompts.push(PagePrompt { scope, place, prompt: text, gold });
                 prompts.len() - 1
             });
             let neuron = |patched: &Patched| {

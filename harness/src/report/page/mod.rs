@@ -39,7 +39,7 @@ pub(crate) fn write(
     tables: &[Table],
     pictures: &[PathBuf],
 ) -> Result<PathBuf> {
-    let edits = PageEdits::of(records);
+    let edits = PageEdits::of(records, &manifest.identity);
     let mut drawn = read(pictures)?;
     let (large, rest): (BTreeMap<_, _>, _) =
         drawn.into_iter().partition(|(_, svg)| svg.len() > LARGE);
@@ -186,7 +186,9 @@ fn facts(manifest: &Manifest, edits: &PageEdits<'_>, records: &[Record]) -> Stri
     let mut sizes: BTreeMap<&str, usize> = BTreeMap::new();
     for record in records {
         match record {
-            Record::Datum(datum) => *sizes.entry(datum.dataset.label()).or_default() += 1,
+            Record::Datum(datum) => {
+                *sizes.entry(manifest.identity.heading(datum.dataset)).or_default() += 1
+            }
             Record::Case(case) => *sizes.entry(&case.name.of).or_default() += 1,
             _ => {}
         }

@@ -1,6 +1,7 @@
 //! A comparison of a table with the paper's: each row of ours that the paper has, with confidence intervals
 //! and the paper's figures.
 
+use crate::data::dataset::DatasetName;
 use crate::data::paper::{Published, published};
 use crate::table::{Column, Format, Group, Interval, PaperRow, Row, Table};
 
@@ -123,7 +124,8 @@ fn shared_columns(table: &Table, paper: &Published) -> Vec<Shared> {
     columns
         .enumerate()
         .filter_map(|(ours, (group, title, column))| {
-            let theirs = paper.column(title, column.title)?;
+            let of_paper = |title| DatasetName::paper_column(title).unwrap_or(title);
+            let theirs = paper.column(of_paper(title), of_paper(column.title))?;
             let is_time = column.format == Format::Seconds;
             let format = if is_time { Format::Times } else { column.format };
             Some(Shared { group, column: Column { format, ..column }, ours, theirs, is_time })

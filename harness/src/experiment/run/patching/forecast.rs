@@ -143,7 +143,7 @@ impl<'a> Patching<'a> {
                 positions.filter(|position| there.trial(&id(position)).is_some()).count()
             };
             forecast.works.push(Work {
-                of: name.label().into(),
+                of: self.headings[share.index].into(),
                 method: method.label().into(),
                 trials,
                 there: share.prompts.iter().map(recorded).sum::<usize>() as f64,

@@ -24,18 +24,24 @@ struct Sums {
 
 /// The scores so far.
 struct Scores {
-    datasets: Vec<DatasetName>,
+    /// With their headings.
+    datasets: Vec<(DatasetName, &'static str)>,
     /// The model, then the methods.
     approaches: Vec<String>,
     sums: HashMap<(DatasetName, String), Sums>,
 }
 
 impl Scores {
-    fn new(config: &Config) -> Self {
+    fn new(config: &Config, headings: &[&'static str]) -> Self {
         let model = std::iter::once(config.model.label.clone());
         let methods = config.labels().map(|label| format!("+ {label}"));
         Self {
-            datasets: config.dataset.iter().map(|dataset| dataset.name).collect(),
+            datasets: config
+                .dataset
+                .iter()
+                .map(|own| own.name)
+                .zip(headings.iter().copied())
+                .collect(),
             approaches: model.chain(methods).collect(),
             sums: HashMap::new(),
         }
@@ -65,8 +71,8 @@ impl Scores {
         let room = width.saturating_sub(label) / self.datasets.len().max(1);
         let metrics = (room.saturating_sub(COUNT) / SCORE).clamp(1, METRICS.len());
         let mut heads = [" ".repeat(label), format!("{:<label$}", "so far")];
-        for dataset in &self.datasets {
-            let _ = write!(heads[0], "{:^1$}", dataset.label(), COUNT + SCORE * metrics);
+        for (_, heading) in &self.datasets {
+            let _ = write!(heads[0], "{heading:^0$}", COUNT + SCORE * metrics);
             let _ = write!(heads[1], "{:>COUNT$}", "n");
             for metric in &METRICS[..metrics] {
                 let _ = write!(heads[1], "{:>SCORE$}", metric.name);
@@ -75,7 +81,7 @@ impl Scores {
         let mut lines: Vec<String> = heads.into();
         for approach in &self.approaches {
             let mut line = format!("{approach:<label$}");
-            for dataset in &self.datasets {
+            for (dataset, _) in &self.datasets {
                 let sums = self.sums.get(&(*dataset, approach.clone()));
                 let data = sums.map_or(0.0, |sums| sums.data);
                 let _ = write!(line, "{data:>COUNT$}");
@@ -99,8 +105,8 @@ pub(super) struct LiveTable(Option<(Scores, Lines)>);
 
 impl LiveTable {
     /// The table of what is `done` already.
-    pub(super) fn new(config: &Config, done: &Done) -> Self {
-        let mut scores = Scores::new(config);
+    pub(super) fn new(config: &Config, headings: &[&'static str], done: &Done) -> Self {
+        let mut scores = Scores::new(config, headings);
         let Some(lines) = Lines::new(scores.approaches.len() + 2) else { return Self(None) };
         for prediction in done.predictions() {
             let datum = done.datum(prediction.dataset, prediction.datum);
@@ -129,7 +135,7 @@ mod tests {
         let text = "[model]\nlabel = \"tiny\"\npath = \"x\"\n[[dataset]]\nname = \"conala\"\nfrom = \"x\"\n\
                     [[dataset]]\nname = \"spoc\"\nfrom = \"x\"\n[[ment]]\nlabel = \"MENT\"\n";
         let config: Config = toml::from_str(text).unwrap();
-        let mut scores = Scores::new(&config);
+        let mut scores = Scores::new(&config, &["CoNaLa", "SPoC"]);
         let datum = DatumRecord {
             dataset: "conala".parse().unwrap(),
             datum: 0,

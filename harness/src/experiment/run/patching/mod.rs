@@ -36,6 +36,8 @@ pub(super) struct Patching<'a> {
     pub(super) own: Vec<&'a PreparedPrompt<'a>>,
     /// Prefix of the trial ids of a method, by label.
     pub(super) hashes: BTreeMap<String, String>,
+    /// What tables call the data sets, in the order of the config.
+    pub(super) headings: Vec<&'static str>,
     pub(super) parallel: ParallelData<'a>,
     pub(super) weights: Weights,
     pub(super) store: Store,
@@ -67,7 +69,7 @@ impl<'a> ParallelData<'a> {
 impl<'a> Patching<'a> {
     pub(super) fn run(mut self) -> Result<()> {
         self.predict_all()?;
-        let live = LiveTable::new(self.config, &self.done);
+        let live = LiveTable::new(self.config, &self.headings, &self.done);
         self.repair_all(live)?;
         self.failed.end()
     }
