@@ -17,7 +17,7 @@ pub struct ProbingConfig {
     /// benchmark, and any other is read as `jsonl`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<FormatName>,
-    /// Of a data set: at most so many rows are patched, the first of its inference division. All, when left
+    /// Limit on the rows of a data set that are patched, the first of its inference division. All, when left
     /// out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<NonZeroUsize>,
