@@ -3,7 +3,7 @@
 //! All architectures share one residual stream: a block adds what comes of the attention output and of the FFN
 //! output to it, and the FFN output is a matrix product of the *post-activations*. So one trait serves
 //! every way of running a model that [`crate::engine`] has. An architecture is a file of
-//! `architectures/`, which reads a `config.json` into a [`blueprint::Blueprint`]; the network follows from it.
+//! `architectures/`, which reads a `config.json` into a `Blueprint`; the network follows from it.
 
 mod architectures;
 mod attention;
