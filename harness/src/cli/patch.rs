@@ -28,7 +28,7 @@ pub struct ChatArgs {
     /// Take the prompt as what a user says, in the model's chat template, up to where the model answers.
     #[arg(long)]
     pub chat: bool,
-    /// What stands before it as the system's turn.
+    /// Text of the system's turn before it.
     #[arg(long, value_name = "TEXT", requires = "chat")]
     pub system: Option<String>,
 }

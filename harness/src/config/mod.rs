@@ -1,29 +1,32 @@
 //! A run as written in TOML: data sets, model, prompt, methods. Every key is documented here and
 //! has a default unless it says otherwise; a wrong key or value is refused with its line.
 
+mod dataset;
 mod kn;
 mod ment;
 mod method;
 mod no_edit;
 mod probing;
+mod prompt;
 mod set;
 mod shard;
 mod sweep;
 mod value;
 mod written;
 
+pub use self::dataset::*;
 pub use self::kn::*;
 pub use self::ment::*;
 pub use self::method::{MethodConfig, MethodKind};
 pub use self::no_edit::*;
 pub use self::probing::*;
+pub use self::prompt::*;
 pub(crate) use self::set::{SettingKey, check_read, set};
 pub use self::shard::Shard;
 pub use self::sweep::{Experiment, Point};
 pub use self::value::*;
 
 use self::written::ConfigFile;
-use crate::data::dataset::{DatasetName, FormatName};
 use crate::error::InputError;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -38,7 +41,7 @@ pub struct Config {
     pub description: String,
     /// The model under study.
     pub model: ModelConfig,
-    /// What prompts are put into.
+    /// Form of the prompts.
     pub prompt: PromptConfig,
     /// Retrieval of demonstrations.
     pub retrieval: RetrievalConfig,
@@ -91,62 +94,6 @@ pub enum Dtype {
     Bf16,
     /// IEEE half precision.
     F16,
-}
-
-/// `[prompt]`
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PromptConfig {
-    /// True if prompts are conversations in the model's chat template: each demonstration is a turn of the user,
-    /// the data set's `query` with its input, and the model's answer, its output; the datum's query is the
-    /// last turn.
-    pub chat: bool,
-    /// What stands before the conversation as the system's turn.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub system: Option<String>,
-}
-
-impl PromptConfig {
-    /// True if nothing is set: the identity of a run then has no such key.
-    pub(crate) fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// `[retrieval]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RetrievalConfig {
-    /// A `sentence-transformers` folder with a BERT encoder.
-    pub encoder: PathBuf,
-    /// Demonstrations in a prompt (paper, III-F: 3).
-    pub demonstrations: usize,
-    /// Order of the demonstrations; the paper does not state it.
-    pub order: Order,
-    /// Folder in which embeddings are kept between runs.
-    pub cache: PathBuf,
-}
-
-impl Default for RetrievalConfig {
-    fn default() -> Self {
-        Self {
-            encoder: ".models/all-minilm-l6-v2".into(),
-            demonstrations: 3,
-            order: Order::default(),
-            cache: ".cache/embeddings".into(),
-        }
-    }
-}
-
-/// Order of the demonstrations in the prompt.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Order {
-    /// The nearest demonstration stands next to the query.
-    #[default]
-    MostSimilarLast,
-    /// The nearest demonstration opens the prompt.
-    MostSimilarFirst,
 }
 
 /// `[execution]`
@@ -215,52 +162,6 @@ pub enum TooLong {
     Refuse,
     /// The least similar demonstrations are left out until it fits; reported as a deviation.
     FewerDemonstrations,
-}
-
-/// `[[dataset]]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DatasetConfig {
-    /// Name of the data set.
-    pub name: DatasetName,
-    /// Format of its files: `jsonl`, or that of a registered data set, by its name. If left out, the format
-    /// that `name` is registered with, and `jsonl` for any other name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub format: Option<FormatName>,
-    /// The folder with its files.
-    pub from: PathBuf,
-    /// Division that is prompted.
-    #[serde(default)]
-    pub division: Division,
-    /// At most so many pairs are prompted: the first of the inference division, or spread evenly
-    /// over the retrieval division. All, when left out.
-    #[serde(default)]
-    pub limit: Option<std::num::NonZeroUsize>,
-    /// One demonstration; holds `{input}` and `{output}`.
-    #[serde(default)]
-    pub demonstration: Demonstration,
-    /// The query that ends the prompt; holds `{input}`.
-    #[serde(default)]
-    pub query: Query,
-}
-
-impl DatasetConfig {
-    /// Returns the templates of the prompts.
-    pub fn templates(&self) -> (&Demonstration, &Query) {
-        (&self.demonstration, &self.query)
-    }
-}
-
-/// Division that is prompted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Division {
-    /// The inference division: what the tables report.
-    #[default]
-    Inference,
-    /// Pairs of the retrieval division, each left out of its own demonstrations: for choosing
-    /// settings on data that no table reports.
-    Calibration,
 }
 
 impl Config {

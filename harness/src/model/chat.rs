@@ -43,7 +43,7 @@ impl Message {
         Self { role: "assistant", content: content.into() }
     }
 
-    /// What stands before all turns.
+    /// Instructions before all turns.
     pub fn system(content: impl Into<String>) -> Self {
         Self { role: "system", content: content.into() }
     }

@@ -21,8 +21,8 @@ const TRUNCATE: &str = "truncate";
 pub(super) struct RopeDefaults<'k> {
     /// Base of the frequencies.
     pub(super) theta: f64,
-    /// Share of a head that is rotated.
-    pub(super) partial: f64,
+    /// Share of a head that is rotated; `None` if the architecture rotates whole heads, whatever is said.
+    pub(super) partial: Option<f64>,
     /// Entries of a head.
     pub(super) head_dim: usize,
     /// Longest sequence in tokens.
@@ -84,7 +84,11 @@ impl Rope {
             }
         }
         let theta = found.number("rope_theta")?.unwrap_or(defaults.theta);
-        let partial = found.number(PARTIAL)?.unwrap_or(defaults.partial);
+        let said = found.number(PARTIAL)?;
+        let partial = said.or(defaults.partial).unwrap_or(1.0);
+        if defaults.partial.is_none() && partial != 1.0 {
+            return Err(format!("{PARTIAL} = {partial} (this architecture rotates whole heads)"));
+        }
         let dim = (defaults.head_dim as f64 * partial) as usize;
         if partial > 1.0 || dim == 0 || !dim.is_multiple_of(2) {
             let head_dim = defaults.head_dim;
@@ -250,7 +254,7 @@ mod tests {
 
     fn rope(config: &Value) -> Result<Rope, String> {
         let own = &["rotary_dim"];
-        let (theta, partial) = (10_000.0, 1.0);
+        let (theta, partial) = (10_000.0, Some(1.0));
         Rope::read(config, &RopeDefaults { theta, partial, head_dim: 8, context: 64, own })
     }
 
@@ -273,6 +277,15 @@ mod tests {
         assert_eq!(theta(json!({"rotary_emb_base": 5e4})), Ok(5e4));
         assert_eq!(rope(&json!({"rotary_pct": 0.25})).unwrap().dim, 2);
         assert_eq!(rope(&json!({"partial_rotary_factor": 0.5})).unwrap().dim, 4);
+    }
+
+    #[test]
+    fn heads_are_rotated_in_part_only_where_the_architecture_does_so() {
+        let (theta, partial) = (10_000.0, None);
+        let whole = RopeDefaults { theta, partial, head_dim: 8, context: 64, own: &[] };
+        let part = Rope::read(&json!({"partial_rotary_factor": 0.5}), &whole);
+        assert!(part.unwrap_err().contains("rotates whole heads"));
+        assert!(Rope::read(&json!({"partial_rotary_factor": 1.0}), &whole).is_ok());
     }
 
     /// Both spellings of an object give one rope, which is not the plain one.

@@ -125,6 +125,9 @@ fn an_experiment_prompts_with_conversations() {
         refused("[prompt]\nsystem = \"x\"\n").contains("prompt.system needs prompt.chat = true")
     );
     write_template(&model, TEMPLATE);
+    let verified = bench.ment(&["verify", "chat"]).assert().failure();
+    let said = String::from_utf8_lossy(&verified.get_output().stdout).into_owned();
+    assert!(said.contains("chat_template differs"), "{said}");
     assert!(
         refused("[prompt]\nchat = true\n")
             .contains("the chat template fails, line 1 of it: no answers")
@@ -147,6 +150,10 @@ fn a_prompt_is_put_into_the_template() {
     let said: Value = serde_json::from_slice(&assert.get_output().stdout).unwrap();
     let repair = &said["repairs"].as_array().and_then(|all| all.first()).unwrap_or(&said["failed"]);
     assert!(!repair.is_null(), "{said}");
+    let mut ids = ment();
+    ids.args(["predict", "--ids", "1,2", "--chat", "--model"]).arg(folder.path());
+    let said = ids.assert().code(2).stdout("");
+    assert!(String::from_utf8_lossy(&said.get_output().stderr).contains("--chat needs --prompt"));
     for command in ["generate", "predict"] {
         let mut refused = ment();
         refused.args([command, "--prompt", "x", "--chat", "--model"]).arg(golden("tiny"));

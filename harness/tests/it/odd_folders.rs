@@ -208,7 +208,7 @@ fn shards_of_pickles_have_an_index_too() {
 /// `config.json` as other programs write it, and what is said where it is not computed.
 #[test]
 fn configs_that_are_not_computed_are_refused_by_every_command() {
-    let cases: [(&str, Value, &str); 19] = [
+    let cases: [(&str, Value, &str); 20] = [
         (
             "rope_parameters",
             json!({"type": "longrope", "factor": 4}),
@@ -220,6 +220,7 @@ fn configs_that_are_not_computed_are_refused_by_every_command() {
             "rope_type \"dynamic\" needs factor",
         ),
         ("rope_parameters", json!({"rope_theta": 1e6}), "contradicts"),
+        ("partial_rotary_factor", json!(0.5), "rotates whole heads"),
         ("rope_ratio", json!(2), "rope_ratio = 2 is not supported"),
         ("layer_types", json!(["full_attention", "sliding_attention"]), "\"sliding_attention\""),
         ("model_type", json!("mamba"), "model_type \"mamba\" is not supported"),
@@ -481,4 +482,19 @@ fn a_text_may_end_within_a_character() {
         }
     }
     assert!(within > 0, "some of them end within a character");
+}
+
+/// A window is every layer's in these architectures; layers of several types would be another model.
+#[test]
+fn layer_types_that_an_architecture_does_not_have_are_refused() {
+    let folder = Folder::of("architectures/mistral");
+    let full = "full_attention";
+    folder.set("config.json", "layer_types", json!([full, full, full]));
+    let error = load_weights(folder.0.path(), Options::default()).err().unwrap().to_string();
+    assert!(
+        error.contains("layer_types: \"full_attention\", where sliding_window makes all"),
+        "{error}"
+    );
+    folder.set("config.json", "layer_types", Value::Null);
+    assert!(load_weights(folder.0.path(), Options::default()).is_ok());
 }

@@ -53,7 +53,7 @@ impl Prompt {
         Ok(Self { text: template.render(&messages)?, is_chat: true })
     }
 
-    /// What cuts it.
+    /// The tokenizer that cuts it.
     fn tokenizer(&self, loaded: &Loaded) -> Tokenizer {
         if self.is_chat { loaded.tokenizer.bare() } else { loaded.tokenizer.clone() }
     }
@@ -103,6 +103,9 @@ impl OpenModel {
 /// `ment predict`
 pub fn predict(args: &PredictArgs) -> Result<()> {
     let given = args.input.prompt.as_deref();
+    if given.is_none() && args.chat.chat {
+        return Err(InputError::new("--chat needs --prompt: ids are given as the model sees them"));
+    }
     let prompt = given.map(|given| Prompt::new(given, &args.model, &args.chat)).transpose()?;
     let patches = read(&args.patch)?;
     let opened = open(&args.model)?;

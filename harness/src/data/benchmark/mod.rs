@@ -74,7 +74,7 @@ pub struct Sample {
     pub before: String,
     /// The code after it.
     pub after: String,
-    /// Of rows: the output wanted after the intent, if the data say.
+    /// Output wanted after the intent, of rows whose data say it.
     pub output: Option<String>,
 }
 

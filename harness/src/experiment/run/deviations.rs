@@ -27,7 +27,8 @@ pub(super) fn of_patching(
     let mut found = of_model(config, loaded);
     if config.prompt.chat {
         found.push(
-            "prompts are conversations in the model's chat template, each demonstration a turn"
+            "prompts are conversations in the model's chat template, each demonstration a turn (the template \
+             `demonstration` of a data set is not used)"
                 .into(),
         );
     }

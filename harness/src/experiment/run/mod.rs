@@ -323,7 +323,7 @@ fn manifest(
     contents.insert("model".into(), loaded.sha256.clone());
     contents.insert("tokenizer".into(), loaded.tokenizer.sha256.clone());
     if let Some(chat) = &loaded.chat {
-        contents.insert("chat_template".into(), chat.sha256.clone());
+        contents.insert(manifest::CHAT_TEMPLATE.into(), chat.sha256.clone());
     }
     let device = device::family(loaded.model.spec().device);
     let identity = Identity::new(config, device, contents, encoder.as_deref());

@@ -4,6 +4,8 @@ use super::{Check, Places};
 use crate::config::ProbingConfig;
 use crate::data::dataset::DatasetName;
 use crate::experiment::check::probed;
+#[cfg(feature = "torch")]
+use crate::records::manifest::CHAT_TEMPLATE;
 use crate::records::manifest::Manifest;
 use anyhow::Result;
 use std::collections::BTreeMap;
@@ -38,7 +40,10 @@ pub(super) fn checks(manifest: &Manifest, places: &Places) -> Vec<Check> {
 #[cfg(feature = "torch")]
 fn checkpoints(manifest: &Manifest, places: &Places) -> Vec<Check> {
     let model = places.of(manifest, "model");
-    let mut checks = vec![compare("model", model, &manifest.identity.contents, checkpoints::model)];
+    let contents = &manifest.identity.contents;
+    let has_chat = contents.contains_key(CHAT_TEMPLATE);
+    let files = |folder: &Path| checkpoints::model(folder, has_chat);
+    let mut checks = vec![compare("model", model, contents, files)];
     if let Some(hash) = manifest.identity.encoder() {
         let contents = BTreeMap::from([("encoder".to_string(), hash.to_string())]);
         let encoder = places.of(manifest, "encoder");
@@ -82,14 +87,20 @@ fn compare(
 
 #[cfg(feature = "torch")]
 mod checkpoints {
+    use crate::model::chat::ChatTemplate;
+    use crate::records::manifest::CHAT_TEMPLATE;
     use anyhow::Result;
     use std::collections::BTreeMap;
     use std::path::Path;
 
-    /// Weights and tokenizer.
-    pub(super) fn model(folder: &Path) -> Result<BTreeMap<String, String>> {
+    /// Weights, tokenizer and, if prompts were put into it, chat template.
+    pub(super) fn model(folder: &Path, has_chat: bool) -> Result<BTreeMap<String, String>> {
         let [model, tokenizer] = crate::model::checksums(folder)?;
-        Ok(BTreeMap::from([("model".into(), model), ("tokenizer".into(), tokenizer)]))
+        let mut found = BTreeMap::from([("model".into(), model), ("tokenizer".into(), tokenizer)]);
+        if has_chat {
+            found.insert(CHAT_TEMPLATE.into(), ChatTemplate::read(folder)?.sha256);
+        }
+        Ok(found)
     }
 
     /// The sentence encoder.

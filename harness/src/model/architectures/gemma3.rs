@@ -94,6 +94,6 @@ fn rope(
         }
     }
     let theta = if local { THETA } else { GLOBAL_THETA };
-    let defaults = RopeDefaults { theta, partial: 1.0, head_dim, context, own: &[] };
+    let defaults = RopeDefaults { theta, partial: None, head_dim, context, own: &[] };
     Rope::read(&Value::Object(own), &defaults)
 }

@@ -11,7 +11,7 @@ use crate::model::rope::{Rope, RopeDefaults};
 use crate::model::settings::Settings;
 
 /// Share of a head that is rotated where `config.json` does not say.
-const PARTIAL: f64 = 0.25;
+const PARTIAL: Option<f64> = Some(0.25);
 
 pub(super) fn read(settings: &Settings<'_>) -> Result<Blueprint, String> {
     let (d_model, d_ff) = (settings.size("hidden_size")?, settings.size("intermediate_size")?);

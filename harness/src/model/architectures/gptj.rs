@@ -79,7 +79,7 @@ fn rope(settings: &Settings<'_>, head_dim: usize, context: usize) -> Result<Rope
         ));
     }
     let own = &["rotary", "rotary_dim"];
-    let defaults = RopeDefaults { theta: THETA, partial: 1.0, head_dim: dim, context, own };
+    let defaults = RopeDefaults { theta: THETA, partial: None, head_dim: dim, context, own };
     let rope = Rope::read(settings.0, &defaults)?;
     if rope == Rope::plain(THETA, dim) {
         Ok(rope)

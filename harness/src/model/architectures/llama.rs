@@ -25,8 +25,9 @@ pub(super) struct Variant<'k> {
     pub(super) norm: NormKind,
     /// Key of the FFN's function, and its default.
     pub(super) activation: (&'k str, &'k str),
-    /// Share of a head that is rotated where `config.json` does not say.
-    pub(super) partial: f64,
+    /// Share of a head that is rotated where `config.json` does not say; `None` if heads are always rotated
+    /// whole.
+    pub(super) partial: Option<f64>,
     /// True if the embedding serves as head where `config.json` does not say.
     pub(super) tied: bool,
     /// Rotary keys that the architecture reads by itself.
@@ -44,7 +45,7 @@ impl Variant<'_> {
             head_dim: None,
             norm: NormKind::Rms { eps: settings.number("rms_norm_eps", 1e-6)? },
             activation: ("hidden_act", "silu"),
-            partial: 1.0,
+            partial: None,
             tied: false,
             own_rope_keys: &[],
         })
@@ -148,6 +149,19 @@ const FULL: &str = "full_attention";
 
 /// A layer in which a token sees a window only.
 const SLIDING: &str = "sliding_attention";
+
+/// Gives every layer a window, if `sliding_window` is set. The architecture has no layers of several types.
+pub(super) fn slide_all(blueprint: &mut Blueprint, settings: &Settings<'_>) -> Result<(), String> {
+    let window = settings.size_if_any("sliding_window")?;
+    let kind = if window.is_some() { SLIDING } else { FULL };
+    if let Some(other) =
+        settings.texts("layer_types")?.and_then(|all| all.into_iter().find(|own| *own != kind))
+    {
+        return Err(format!("layer_types: {other:?}, where sliding_window makes all {kind:?}"));
+    }
+    blueprint.layers.iter_mut().for_each(|layer| layer.attention.window = window);
+    Ok(())
+}
 
 /// Gives the layers that `layer_types` names, or `by_default`, a window of `sliding_window` tokens.
 pub(super) fn slide(

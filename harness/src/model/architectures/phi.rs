@@ -12,7 +12,7 @@ pub(super) fn read(settings: &Settings<'_>) -> Result<Blueprint, String> {
         norm,
         qkv_bias: true,
         activation: ("hidden_act", "gelu_new"),
-        partial: 0.5,
+        partial: Some(0.5),
         ..Variant::new("phi", settings)?
     };
     let mut blueprint = variant.blueprint(settings)?;

@@ -10,7 +10,7 @@ pub(super) fn read(settings: &Settings<'_>) -> Result<Blueprint, String> {
     let variant = Variant {
         norm: NormKind::Layer { eps: settings.number("layer_norm_eps", 1e-5)? },
         qkv_bias: settings.flag("use_qkv_bias", false)?,
-        partial: 0.25,
+        partial: Some(0.25),
         ..Variant::new("stablelm", settings)?
     };
     let mut blueprint = variant.blueprint(settings)?;

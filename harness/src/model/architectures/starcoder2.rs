@@ -1,7 +1,7 @@
 //! StarCoder2: Llama with layer norms, biases, an FFN without gate, and a window. After `transformers`'
 //! `modeling_starcoder2.py`.
 
-use super::llama::{Variant, slide};
+use super::llama::{Variant, slide_all};
 use crate::model::blueprint::{Blueprint, LinearPlan, NormKind};
 use crate::model::settings::Settings;
 
@@ -24,7 +24,6 @@ pub(super) fn read(settings: &Settings<'_>) -> Result<Blueprint, String> {
         layer.ffn.gated = false;
         layer.ffn.output = mlp("c_proj", [d_model, d_ff]);
     }
-    let window = settings.size_if_any("sliding_window")?;
-    slide(&mut blueprint, settings, |_| window.is_some())?;
+    slide_all(&mut blueprint, settings)?;
     Ok(blueprint)
 }

@@ -7,6 +7,11 @@ mod session;
 
 pub use self::headings::Headings;
 pub use self::identity::{Identity, id};
+
+/// Name of the chat template among the contents of a run whose prompts are conversations.
+#[cfg(feature = "torch")]
+pub(crate) const CHAT_TEMPLATE: &str = "chat_template";
+
 pub use self::session::{OUTSIDE, Session, command, places};
 
 use crate::config::RankRule;
