@@ -93,7 +93,7 @@ pub struct SelfAttention {
     /// Query, key and value projections, one under the other: `[(H + 2·KV)·head_dim, D]`.
     pub(super) qkv: Linear,
     pub(super) output: Linear,
-    /// What the output becomes before it is added to the residual stream.
+    /// Step from the output to what is added to the residual stream.
     pub(super) exit: Exit,
     pub(super) heads: i64,
     pub(super) kv_heads: i64,
@@ -336,7 +336,7 @@ fn in_sequence(tokens: i64, device: Device) -> Tensor {
     Tensor::arange(tokens, (Kind::Int64, device)).unsqueeze(0)
 }
 
-/// Whether a token at depth `column` `[1,T]` is nearer than `window` tokens before one at depth `row` `[B,Q]`:
+/// Mask of tokens at depth `column` `[1,T]` that are less than `window` tokens before one at depth `row` `[B,Q]`:
 /// `[B,1,Q,T]`.
 fn nearer(row: &Tensor, column: &Tensor, window: i64) -> Tensor {
     (row.unsqueeze(-1) - column.unsqueeze(1)).lt(window).unsqueeze(1)

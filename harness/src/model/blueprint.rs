@@ -29,7 +29,7 @@ pub(super) struct Blueprint {
     pub(super) head: HeadPlan,
 }
 
-/// What enters the first layer.
+/// Input of the first layer.
 pub(super) struct EmbeddingPlan {
     /// The matrix `[V,D]`.
     pub(super) name: String,
@@ -64,13 +64,13 @@ pub(super) struct LayerPlan {
     pub(super) ffn: FfnPlan,
 }
 
-/// What the FFN of a block reads.
+/// Input of the FFN of a block.
 pub(super) enum FfnReads {
     /// The residual stream after the attention, normed or itself.
     After(Option<NormPlan>),
     /// The residual stream that enters the block, by a norm of its own: the block is parallel.
     Beside(NormPlan),
-    /// What the attention reads: the block is parallel.
+    /// Input of the attention: the block is parallel.
     Same,
 }
 
@@ -152,7 +152,7 @@ pub(super) struct FfnPlan {
     pub(super) exit: ExitPlan,
 }
 
-/// What an output becomes before it is added to the residual stream.
+/// Step from an output to what is added to the residual stream.
 pub(super) enum ExitPlan {
     Plain,
     Scaled(f64),
@@ -228,7 +228,7 @@ pub(super) struct NormPlan {
     pub(super) kind: NormKind,
 }
 
-/// What a norm computes.
+/// Kind of a norm.
 #[derive(Clone, Copy)]
 pub(super) enum NormKind {
     /// By the root mean square.

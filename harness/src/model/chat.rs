@@ -33,12 +33,12 @@ pub struct Message {
 }
 
 impl Message {
-    /// What the user says.
+    /// Turn of the user.
     pub fn user(content: impl Into<String>) -> Self {
         Self { role: "user", content: content.into() }
     }
 
-    /// What the model says.
+    /// Turn of the model.
     pub fn assistant(content: impl Into<String>) -> Self {
         Self { role: "assistant", content: content.into() }
     }
@@ -117,14 +117,14 @@ impl ChatTemplate {
     }
 }
 
-/// What is wrong with the template in `place`.
+/// An error of the template in `place`.
 fn wrong(place: &str, error: &Error) -> anyhow::Error {
     let detail = error.detail().map_or_else(|| error.kind().to_string(), String::from);
     let line = error.line().map(|line| format!(", line {line} of it")).unwrap_or_default();
     InputError::new(format!("{place}: the chat template fails{line}: {detail}"))
 }
 
-/// Where the template of the folder `path` stands, and itself.
+/// Place of the template of the folder `path`, and its text.
 fn source(path: &Path, config: &Json) -> Result<(String, String)> {
     let file = path.join(FILE);
     if file.is_file() {

@@ -5,14 +5,14 @@ use super::layers::{Activation, Exit, Linear, Norm};
 use super::{CausalLm, Spec, StoredMatrix};
 use tch::Tensor;
 
-/// What the FFN of a block reads.
+/// Input of the FFN of a block.
 #[derive(Debug)]
 pub(super) enum FfnInput {
     /// The residual stream after the attention, normed or itself.
     After(Option<Norm>),
     /// The residual stream that enters the block, by a norm of its own.
     Beside(Norm),
-    /// What the attention reads.
+    /// Input of the attention.
     Same,
 }
 

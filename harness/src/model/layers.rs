@@ -144,7 +144,7 @@ impl Norm {
     }
 }
 
-/// What the output of an attention or FFN becomes before it is added to the residual stream.
+/// Step from the output of an attention or FFN to what is added to the residual stream.
 #[derive(Debug)]
 pub enum Exit {
     /// Itself.
@@ -156,7 +156,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// What is added to the residual stream for `output` `[..,D]`.
+    /// Contribution of `output` `[..,D]` to the residual stream.
     pub fn apply(&self, output: Tensor) -> Tensor {
         match self {
             Self::Plain => output,

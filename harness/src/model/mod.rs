@@ -71,7 +71,7 @@ pub struct StoredMatrix<'n> {
 pub trait CausalLm {
     /// Sizes and placement.
     fn spec(&self) -> &Spec;
-    /// What tokens add to the residual stream entering layer 0, wherever they stand: ids `[..]` to `[..,D]`.
+    /// Contribution of tokens to the residual stream entering layer 0, wherever they stand: ids `[..]` to `[..,D]`.
     fn token_embedding(&self, ids: &Tensor) -> Tensor;
     /// The residual stream `[B,T,D]` entering layer 0, of ids `[B,T]` at the positions `[1,T]` or `[B,T]`.
     fn embed(&self, ids: &Tensor, position: &Tensor) -> Tensor;
@@ -91,7 +91,7 @@ pub trait CausalLm {
     /// FFN output `[..,D]` from the post-activations `[..,F]`: their product with the FFN output matrix, and
     /// the bias.
     fn ffn_output(&self, layer: usize, post_activation: &Tensor) -> Tensor;
-    /// What the FFN output becomes before it is added to the residual stream.
+    /// Step from the FFN output to what is added to the residual stream.
     fn ffn_exit(&self, layer: usize) -> &Exit;
     /// The FFN output matrix `[D,F]`; column j holds the parameters of neuron j.
     fn ffn_output_matrix(&self, layer: usize) -> &Tensor;

@@ -17,7 +17,7 @@ const ORIGINAL: &str = "original_max_position_embeddings";
 /// YaRN's switch, on unless it is turned off.
 const TRUNCATE: &str = "truncate";
 
-/// What an architecture has where its config names nothing.
+/// Settings of an architecture where its config names none.
 pub(super) struct RopeDefaults<'k> {
     /// Base of the frequencies.
     pub(super) theta: f64,
@@ -41,7 +41,7 @@ pub(super) struct Rope {
     scaling: Scaling,
 }
 
-/// How the frequencies are changed for sequences longer than those that a model was first trained on.
+/// Change of the frequencies for sequences longer than those that a model was first trained on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Scaling {
     /// Not at all. So are those that are scaled dynamically, up to the longest sequence of the training.

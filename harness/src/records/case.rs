@@ -54,7 +54,7 @@ pub struct CaseRecord {
     /// (`probing.undeclared = "nudge"`). All methods start from there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nudged: Option<bool>,
-    /// Of a row of a data set: related prompts whose own output does not have the target token, which are
+    /// Count, for a row of a data set, of related prompts whose own output lacks the target token, which are
     /// asked for it right behind them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unplaced: usize,

@@ -404,7 +404,7 @@ fn figure_six_is_drawn_from_the_records() {
     let svg = std::fs::read_to_string(bench.path("out/figures/figure6.svg")).unwrap();
     let labels: Vec<&str> =
         svg.lines().filter(|line| !line.starts_with('<')).map(str::trim).collect();
-    for label in ["MENT", "CoNaLa"] {
+    for label in ["MENT", "CoNaLa sample"] {
         assert!(labels.contains(&label), "{label} is not in {labels:?}");
     }
     assert!(!labels.contains(&"no edit"), "an approach without edits has no panel");

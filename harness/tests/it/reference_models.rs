@@ -54,7 +54,7 @@ fn smollm2_predicts_as_transformers_does() {
     predicts_as(&set_up_model("smollm2-135m-instruct"), "smollm2.json");
 }
 
-/// Of another architecture, with another kind of tokenizer, whose reference is SentencePiece itself.
+/// A model of another architecture, whose tokenizer is held to SentencePiece itself.
 #[test]
 #[ignore = "needs Gemma 3 270M, which is fetched on request only: scripts/just setup --gemma"]
 fn gemma3_predicts_as_transformers_does() {

@@ -14,7 +14,7 @@ use anyhow::Result;
 use serde_json::Value;
 use std::path::Path;
 
-/// Where a set lies and what its texts are called.
+/// Files of a set, and the names of its texts.
 struct Set {
     files: Layout,
     input: &'static str,

@@ -53,7 +53,7 @@ pub struct SidePrompt {
     pub output: Option<String>,
 }
 
-/// What belongs to a pair of the inference division besides its texts.
+/// Name of a pair of the inference division, and the prompts beside it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beside {
     /// The pair's own name.
@@ -74,7 +74,7 @@ pub struct Dataset {
     pub retrieval: Vec<Pair>,
     /// The pairs that are evaluated.
     pub inference: Vec<Pair>,
-    /// What belongs to each pair of the inference division; empty where the format has nothing of the kind.
+    /// Names and prompts beside each pair of the inference division; empty where the format has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub beside: Vec<Beside>,
     /// The files read: those of the retrieval division, then those of the inference division.
@@ -210,7 +210,7 @@ impl DatasetName {
 }
 
 impl Dataset {
-    /// What tables call it.
+    /// Heading in tables.
     pub(crate) fn heading(&self) -> &'static str {
         self.name.heading(self.files.iter().map(|file| file.sha256.as_str()))
     }

@@ -39,7 +39,7 @@ const SAMPLES: [Sample; 3] = [
 ];
 
 impl DatasetName {
-    /// What tables call the data set when it was read from files of these SHA-256: its label, or the name of
+    /// Heading of the data set when it was read from files of these SHA-256: its label, or the name of
     /// the sample if one of them is of a sample.
     pub(crate) fn heading<'h>(self, files: impl IntoIterator<Item = &'h str>) -> &'static str {
         let sample = SAMPLES.iter().find(|sample| sample.name == self);

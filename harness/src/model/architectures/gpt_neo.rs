@@ -35,7 +35,7 @@ pub(super) fn read(settings: &Settings<'_>) -> Result<Blueprint, String> {
     Ok(blueprint)
 }
 
-/// Whether each layer has a window: `attention_types` is a list of (kinds, times), each repeated.
+/// Windows by layer, true for one: `attention_types` is a list of (kinds, times), each repeated.
 fn slides(settings: &Settings<'_>, layers: usize) -> Result<Vec<bool>, String> {
     let types = &settings.0["attention_types"];
     if types.is_null() {

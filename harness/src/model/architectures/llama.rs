@@ -12,7 +12,7 @@ use crate::model::settings::Settings;
 /// Base of the rotary frequencies where `config.json` names none.
 pub(super) const THETA: f64 = 10_000.0;
 
-/// What an architecture derived from Llama has of its own in the plain plan.
+/// Parts of the plain plan in which an architecture derived from Llama may differ.
 pub(super) struct Variant<'k> {
     pub(super) family: &'static str,
     /// True if queries, keys and values have biases.

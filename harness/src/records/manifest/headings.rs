@@ -1,4 +1,4 @@
-//! What tables call the data sets of a run, by the files that it read.
+//! Headings of the data sets of a run, by the files that it read.
 
 use super::Identity;
 use crate::data::dataset::DatasetName;
@@ -7,7 +7,7 @@ use crate::data::dataset::DatasetName;
 pub struct Headings(Vec<(DatasetName, &'static str)>);
 
 impl Identity {
-    /// What tables call the data set `name` of this run.
+    /// Heading of the data set `name` of this run in tables.
     pub fn heading(&self, name: DatasetName) -> &'static str {
         let folder = format!("{name}/");
         let own = self.contents.iter().filter(|(file, _)| file.starts_with(&folder));

@@ -70,7 +70,7 @@ pub struct ProbingReading {
     /// which subtype an unrelated probe is of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subtypes: Vec<(String, String)>,
-    /// Of rows of a data set: what they are, in words.
+    /// Description of the rows, if the benchmark is made of rows of a data set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<String>,
 }

@@ -36,7 +36,7 @@ pub(super) struct Patching<'a> {
     pub(super) own: Vec<&'a PreparedPrompt<'a>>,
     /// Prefix of the trial ids of a method, by label.
     pub(super) hashes: BTreeMap<String, String>,
-    /// What tables call the data sets, in the order of the config.
+    /// Headings of the data sets, in the order of the config.
     pub(super) headings: Vec<&'static str>,
     pub(super) parallel: ParallelData<'a>,
     pub(super) weights: Weights,

@@ -19,7 +19,7 @@ pub(super) struct TypeProbes<'m> {
     /// Row of each prompt in `probes`: targets of a sample mostly share one.
     rows: HashMap<Vec<u32>, usize>,
     probes: Probes<'m>,
-    /// Of a row: related prompts whose output does not have its target token.
+    /// Number of related prompts of a row whose output lacks its target token.
     pub(super) unplaced: usize,
 }
 

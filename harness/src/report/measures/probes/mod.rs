@@ -75,7 +75,7 @@ pub(crate) struct ProbeMeans {
     pub(crate) read: ReadRank,
     /// Cases before any edit.
     pub(crate) seen: SeenCases,
-    /// Of rows of a data set: what they are, in words.
+    /// Description of the rows, if the benchmark is made of rows of a data set.
     pub(crate) rows: Option<String>,
     related: Lookup,
     unrelated: Lookup,
