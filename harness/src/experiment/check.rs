@@ -1,5 +1,7 @@
 //! `ment check`: what a config asks for, and whether it can be had, before any model is loaded.
 
+#[cfg(feature = "torch")]
+use crate::config::Dtype;
 use crate::config::{Config, KnConfig, MethodConfig, ProbingConfig, Undeclared};
 use crate::data::benchmark::{Benchmark, Place};
 use crate::data::dataset::{Dataset, FormatName};
@@ -18,7 +20,7 @@ use std::path::Path;
 /// If something is missing, or contradicts the data.
 pub fn check(config: &Config) -> Result<String> {
     let folder = &config.model.path;
-    model(config)?;
+    let weights = model(config)?;
     let datasets = datasets(config)?;
     let probed = config
         .probing
@@ -29,6 +31,7 @@ pub fn check(config: &Config) -> Result<String> {
         encoder(&config.retrieval.encoder)?;
     }
     let mut out = format!("model       {} ({})\n", config.model.label, folder.display());
+    out += &weights;
     let planned = if let Some((_, benchmark)) = &probed {
         out += &self::benchmark(benchmark);
         Vec::new() // nothing but the benchmark is prompted
@@ -57,18 +60,25 @@ pub fn check(config: &Config) -> Result<String> {
 }
 
 /// Checks that the model can be loaded, as far as its configs, its tokenizer and the headers of its weights
-/// tell; without libtorch, that it is there.
-fn model(config: &Config) -> Result<()> {
+/// tell, and says how much memory it takes; without libtorch, checks that it is there.
+fn model(config: &Config) -> Result<String> {
     let folder = &config.model.path;
     need(
         &folder.join("config.json"),
         "no model in Hugging Face layout; `just setup` makes the default",
     )?;
+    need(&folder.join("tokenizer.json"), "the model has no tokenizer")?;
     #[cfg(feature = "torch")]
-    {
-        loadable(config, tch::Device::Cpu)?;
-    }
-    need(&folder.join("tokenizer.json"), "the model has no tokenizer")
+    return Ok(weights(&loadable(config, tch::Device::Cpu)?, config.model.dtype));
+    #[cfg(not(feature = "torch"))]
+    Ok(String::new())
+}
+
+/// The memory that the weights take, a line.
+#[cfg(feature = "torch")]
+fn weights(headers: &crate::model::Headers, dtype: Dtype) -> String {
+    let mib = headers.bytes as f64 / f64::from(1 << 20);
+    format!("weights     {mib:.1} MiB of memory in {}\n", format!("{dtype:?}").to_lowercase())
 }
 
 /// Checks that the model can be loaded on `device`, as far as its configs, its tokenizer and the headers of
@@ -77,16 +87,17 @@ fn model(config: &Config) -> Result<()> {
 /// # Errors
 /// If it cannot, or has not.
 #[cfg(feature = "torch")]
-pub(crate) fn loadable(config: &Config, device: tch::Device) -> Result<()> {
+pub(crate) fn loadable(config: &Config, device: tch::Device) -> Result<crate::model::Headers> {
     let options = crate::engine::device::options(config, device);
-    let spec = crate::model::check(&config.model.path, options)
+    let headers = crate::model::check(&config.model.path, options)
         .with_context(|| format!("model `{}` cannot be loaded", config.model.label))?;
     for method in &config.methods {
         if let MethodConfig::Ment(ment) = method {
+            let spec = &headers.spec;
             ment.check_neurons(spec.layers, spec.d_ff).map_err(InputError::new)?;
         }
     }
-    Ok(())
+    Ok(headers)
 }
 
 /// The benchmark of `[probing]`, or the one that rows of a data set make.

@@ -72,16 +72,38 @@ fn read(path: &Path, options: Options) -> Result<(Loaded, Vec<String>)> {
     Ok((Loaded { model, tokenizer, chat, sha256, ends, options }, notes))
 }
 
+/// Findings from the files of a model, before a weight is read.
+#[derive(Debug)]
+pub struct Headers {
+    /// Sizes of the model.
+    pub spec: Spec,
+    /// Bytes of its weights in the dtype that it is computed in.
+    pub bytes: usize,
+}
+
+impl Headers {
+    /// Refuses a model for which the memory does not suffice. That of a CPU is known; of a GPU it is not.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn fit(&self) -> Result<()> {
+        match self.spec.device {
+            Device::Cpu => room::check(self.bytes),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Finds out from configs, tokenizer and the headers of the weights whether the folder `path` can be
 /// loaded, and returns its sizes; reads no weight.
 ///
 /// # Errors
 /// If a file is missing or broken, the architecture or a setting of it is not computed, a tensor is
 /// missing, unknown or of the wrong shape, or the tokenizer belongs to another model.
-pub fn check(path: &Path, options: Options) -> Result<Spec> {
+pub fn check(path: &Path, options: Options) -> Result<Headers> {
     let network = Network::open(path, options)?;
     Words::open(path, &network, options)?;
-    Ok(network.blueprint.spec(network.checkpoint.placement()))
+    Ok(network.headers())
 }
 
 /// Loads the network alone, and the hash of [`Loaded::sha256`].
@@ -128,11 +150,14 @@ impl Network {
         Ok(Self { config, blueprint, checkpoint })
     }
 
+    fn headers(&self) -> Headers {
+        let spec = self.blueprint.spec(self.checkpoint.placement());
+        Headers { spec, bytes: self.checkpoint.bytes() }
+    }
+
     fn load(self) -> Result<(Box<dyn CausalLm>, String, Vec<String>)> {
+        self.headers().fit()?;
         let Self { blueprint, mut checkpoint, .. } = self;
-        if checkpoint.placement().0 == Device::Cpu {
-            room::check(checkpoint.bytes())?;
-        }
         let model = blueprint.load(&mut checkpoint)?;
         let sha256 = checkpoint.sha256(&["config.json"])?;
         Ok((Box::new(model), sha256, checkpoint.notes()))

@@ -23,7 +23,7 @@ pub mod tokenizer;
 mod weights;
 
 pub use self::attention::{KeysValues, SelfAttention};
-pub use self::hub::{Loaded, Options, check, load, load_weights};
+pub use self::hub::{Headers, Loaded, Options, check, load, load_weights};
 pub(crate) use self::hub::{checksums, load_again};
 pub use self::layers::Exit;
 pub(crate) use self::layers::{LayerNorm, Linear};

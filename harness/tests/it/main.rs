@@ -52,4 +52,6 @@ mod study;
 #[cfg(feature = "torch")]
 mod sweep;
 #[cfg(feature = "torch")]
+mod tokenizers;
+#[cfg(feature = "torch")]
 mod verify;

@@ -90,7 +90,7 @@ fn experiment(
 ) -> Result<Option<Forecast>> {
     let device = device::open(place.device)?;
     // Errors that config and headers show come before data are read and embedded.
-    check::loadable(config, device)?;
+    check::loadable(config, device)?.fit()?;
     if config.needs_encoder() {
         check::encoder(&config.retrieval.encoder)?;
     }
