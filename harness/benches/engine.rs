@@ -40,7 +40,7 @@ fn edits(model: &dyn CausalLm, apart: usize) -> Vec<Edit> {
         .map(|index| {
             let neuron = Neuron { layer: spec.layers - 1 - index * apart, index: 100 };
             let delta = Tensor::ones([spec.d_model as i64], (Kind::Float, Device::Cpu)) * 0.01;
-            Edit(vec![ColumnDelta::new(neuron, delta)])
+            Edit::of(vec![ColumnDelta::new(neuron, delta)])
         })
         .collect()
 }

@@ -61,7 +61,7 @@ impl Method for MostActive {
         let mut edit = Edit::none();
         for push in 0..PUSHES {
             let delta = &direction * 2_f64.powi(push);
-            edit = Edit(vec![ColumnDelta::new(neuron, delta)]);
+            edit = Edit::of(vec![ColumnDelta::new(neuron, delta)]);
             let logits = forward::logits(model, &ids, &context.trace.edit.and(&edit));
             after = observe(&logits.select(1, -1), error.target)?[0];
             if after.target_rank == 1 {

@@ -20,7 +20,7 @@ fn main() -> Result<()> {
     println!("unedited  {:?}", unedited.text);
 
     let config = methods::one("ment", &["ment.quota=5".into()])?;
-    let ment = &method::all(&config, &loaded)[0];
+    let ment = &method::all(&config, &loaded)?[0];
     let repairs = repair(&loaded, &config, ment.as_ref(), &task, &Edit::none())?;
     for shown in &repairs.done {
         let token = &shown.repaired;

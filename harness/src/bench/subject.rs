@@ -153,6 +153,7 @@ impl Subject {
             engine: Engine::Replay,
             memory: MEMORY / 2,
             parallel: &NoParallelPrompts,
+            hint: None,
             seed: 0,
         };
         let method = Ment::new(config.clone(), Rc::clone(&self.oracle));

@@ -199,7 +199,7 @@ fn probe(subject: &Subject, peer: &mut Peer) -> Result<Versus> {
         .context("no error of eight was solved")?;
     let (target, edit) = solved;
     let columns: Vec<Value> = edit
-        .0
+        .columns
         .iter()
         .map(|column| {
             let delta = Vec::<f32>::try_from(&column.delta)?;
@@ -230,7 +230,7 @@ fn probe(subject: &Subject, peer: &mut Peer) -> Result<Versus> {
         || observe(&probes.after(&edit), target).map(drop),
         || seconds(&peer.ask("probe", request.clone())?),
     )?;
-    let layers: Vec<usize> = edit.0.iter().map(|column| column.neuron.layer).collect();
+    let layers: Vec<usize> = edit.columns.iter().map(|column| column.neuron.layer).collect();
     let detail = format!("{PROBED} prompts, edit in layers {layers:?}, {equal} ranks equal");
     Ok(times.of(subject, BenchTask::Probe, tokens, detail))
 }

@@ -2,7 +2,11 @@
 //! has a default unless it says otherwise; a wrong key or value is refused with its line.
 
 mod dataset;
+mod gradient;
+mod in_context;
 mod kn;
+mod layers;
+mod memory;
 mod ment;
 mod method;
 mod no_edit;
@@ -10,12 +14,17 @@ mod probing;
 mod prompt;
 mod set;
 mod shard;
+mod star;
 mod sweep;
 mod value;
 mod written;
 
 pub use self::dataset::*;
+pub use self::gradient::*;
+pub use self::in_context::*;
 pub use self::kn::*;
+pub use self::layers::*;
+pub use self::memory::*;
 pub use self::ment::*;
 pub use self::method::{MethodConfig, MethodKind};
 pub use self::no_edit::*;
@@ -23,6 +32,7 @@ pub use self::probing::*;
 pub use self::prompt::*;
 pub(crate) use self::set::{SettingKey, check_read, set};
 pub use self::shard::Shard;
+pub use self::star::*;
 pub use self::sweep::{Experiment, Point};
 pub use self::value::*;
 
@@ -52,7 +62,7 @@ pub struct Config {
     /// `[[dataset]]`: the data that are prompted, at least one data set; of a probing experiment, those that
     /// parallel prompts are made of.
     pub dataset: Vec<DatasetConfig>,
-    /// `[[no_edit]]`, `[[kn]]`, `[[ment]]`: the rows of the tables, in this order of kinds.
+    /// `[[no_edit]]`, `[[kn]]`, `[[ment]]`, …: the rows of the tables, in the order of [`MethodKind::ALL`].
     pub methods: Vec<MethodConfig>,
     /// `[sweep]`: keys as in `--set`, quoted, each with a list of values; every combination is a run of
     /// its own. What goes together is one value: `model = [{ label = "a", path = "…" }, …]`.
@@ -167,6 +177,12 @@ pub enum TooLong {
 impl Config {
     /// Rejects methods whose edits do not change the weights, for uses that keep edits.
     pub(crate) fn check_edits_stand(&self) -> Result<(), String> {
+        if let Some(method) = self.methods.iter().find(|method| method.kind().is_prompt()) {
+            return Err(format!(
+                "`{}` changes no weights, and here edits stand while other prompts are read; remove it",
+                method.label()
+            ));
+        }
         let last = |method: &&MethodConfig| matches!(method, MethodConfig::Kn(kn) if kn.positions == DoubledPositions::Last);
         self.methods.iter().find(last).map_or(Ok(()), |method| {
             Err(format!(
@@ -288,6 +304,14 @@ impl Config {
                     .into(),
             );
         }
+        let hints = |method: &&MethodConfig| method.kind().is_prompt();
+        if let Some(method) = self.methods.iter().find(hints).filter(|_| self.prompt.chat) {
+            return Err(format!(
+                "`{}` puts plain text before a prompt, and with prompt.chat prompts are conversations; remove \
+                 the one or the other",
+                method.label()
+            ));
+        }
         if self.prompt.system.is_some() && !self.prompt.chat {
             return Err("prompt.system needs prompt.chat = true".into());
         }
@@ -371,7 +395,9 @@ from = "benchmark/conala/sample"
     /// Every kind is read from its key, written to it, and has a row.
     #[test]
     fn every_kind_of_method_is_listed() {
-        let config = Config::parse(&format!("{MINIMAL}[[kn]]\n[[no_edit]]\n")).unwrap();
+        let kinds = MethodKind::ALL.into_iter().filter(|&kind| kind != MethodKind::Ment);
+        let others: String = kinds.map(|kind| format!("[[{}]]\n", kind.key())).collect();
+        let config = Config::parse(&format!("{MINIMAL}{others}")).unwrap();
         let value = serde_json::to_value(&config).unwrap();
         let kinds: Vec<&str> = value
             .as_object()

@@ -14,6 +14,12 @@ pub struct NoEditConfig {
     pub quota: Positive,
 }
 
+impl NoEditConfig {
+    pub(super) fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
 impl Default for NoEditConfig {
     fn default() -> Self {
         Self { label: "no edit".into(), quota: Positive(10) }

@@ -2,6 +2,7 @@
 //! the paper.
 
 pub mod benchmark;
+pub mod corpus;
 pub mod dataset;
 pub mod model_folder;
 pub(crate) mod paper;

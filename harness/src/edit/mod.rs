@@ -1,13 +1,27 @@
-//! An edit is data: vectors added to columns of FFN output matrices. The weights stay untouched
-//! while methods simulate; [`Applied`] writes an edit into the weights for the reference path.
+//! An edit is data: vectors added to columns of FFN output matrices, and matrices added to them. The weights
+//! stay untouched while methods simulate; [`Applied`] writes an edit into the weights for the reference path.
 
 #[cfg(feature = "torch")]
-mod delta;
+mod applied;
+#[cfg(feature = "torch")]
+mod column;
 mod outcome;
+#[cfg(feature = "torch")]
+mod size;
+#[cfg(feature = "torch")]
+mod update;
+#[cfg(feature = "torch")]
+mod whole;
 
 #[cfg(feature = "torch")]
-pub use self::delta::{Applied, ColumnDelta, Edit, Reach};
-pub use self::outcome::{Observation, Outcome, Patched, Phases};
+pub use self::applied::Applied;
+#[cfg(feature = "torch")]
+pub use self::column::{ColumnDelta, Reach};
+#[cfg(feature = "torch")]
+pub use self::update::{MatrixChange, Update};
+#[cfg(feature = "torch")]
+pub use self::whole::{Edit, Hint};
+pub use self::outcome::{EditSize, Observation, Outcome, Patched, Phases};
 
 use serde::{Deserialize, Serialize};
 

@@ -42,6 +42,17 @@ pub struct Patched {
     pub log_ratio_gain: f64,
 }
 
+/// Size of an edit of weights.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EditSize {
+    /// Numbers that describe it: the columns of its neurons, the factors of its updates, or whole matrices.
+    pub parameters: usize,
+    /// Frobenius norm of the change, ‖ΔW‖.
+    pub norm: f64,
+    /// The norm over that of the matrices that it changes, ‖ΔW‖ / ‖W‖.
+    pub relative: f64,
+}
+
 /// Wall time of the phases of one repair, seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Phases {

@@ -1,6 +1,6 @@
 //! One block of a model, at all positions or at some of each sequence.
 
-use crate::edit::{ColumnDelta, Edit, Reach};
+use crate::edit::Edit;
 use crate::model::{CausalLm, Positions, Tree};
 use tch::Tensor;
 
@@ -15,7 +15,7 @@ pub struct Block {
     pub output: Tensor,
 }
 
-/// Runs block `layer` on `residual` `[B,T,D]`, at all positions, with the columns of `edit` that
+/// Runs block `layer` on `residual` `[B,T,D]`, at all positions, with the changes of `edit` that
 /// lie in it. The sequences branch as `tree` says.
 pub fn block(
     model: &dyn CausalLm,
@@ -67,9 +67,8 @@ pub(super) fn ffn_output(
     edit: &Edit,
 ) -> Tensor {
     let mut output = model.ffn_output(layer, post_activation);
-    for column in edit.of_layer(layer) {
-        assert!(column.reach == Reach::All, "an edit that stands acts at every position");
-        output += contribution(post_activation, column);
+    if let Some(added) = edit.contribution(layer, post_activation) {
+        output += added;
     }
     output
 }
@@ -77,7 +76,7 @@ pub(super) fn ffn_output(
 /// Change of the residual leaving `layer` if `more` `[..,D]` is added to the FFN output that comes of
 /// `post_activation` `[..,F]` under the edit `standing`. Where the FFN output is added as it is, or scaled, that
 /// is `more`, or scaled; where it is normed first, the norm is taken with and without it.
-pub(super) fn change_of_residual(
+pub(crate) fn change_of_residual(
     model: &dyn CausalLm,
     layer: usize,
     post_activation: &Tensor,
@@ -90,9 +89,4 @@ pub(super) fn change_of_residual(
     }
     let before = ffn_output(model, layer, post_activation, standing);
     exit.apply(&before + more) - exit.apply(before)
-}
-
-/// Contribution of an edited column to the residual: activation `[..,1]` times delta `[D]`.
-pub fn contribution(post_activation: &Tensor, column: &ColumnDelta) -> Tensor {
-    post_activation.narrow(-1, column.neuron.index as i64, 1) * &column.delta
 }

@@ -28,7 +28,7 @@ pub fn residual(model: &dyn CausalLm, ids: &Tensor, tree: Option<&Tree>, edit: &
 }
 
 /// Positions of `ids` `[B,T]`, `[1,T]`, which branch as `tree` says.
-pub(super) fn positions(ids: &Tensor, tree: Option<&Tree>) -> Tensor {
+pub(crate) fn positions(ids: &Tensor, tree: Option<&Tree>) -> Tensor {
     match tree {
         Some(tree) => tree.depth.shallow_clone(),
         None => Tensor::arange(ids.size()[1], (Kind::Int64, ids.device())).unsqueeze(0),
@@ -41,7 +41,7 @@ pub(super) fn positions(ids: &Tensor, tree: Option<&Tree>) -> Tensor {
 pub fn logits_with_weights_edited(model: &dyn CausalLm, ids: &Tensor, edit: &Edit) -> Tensor {
     let (all, end) = edit.by_reach();
     let _all = Applied::new(model, &all);
-    if end.0.is_empty() || ids.numel() == 1 {
+    if end.columns.is_empty() || ids.numel() == 1 {
         let _end = Applied::new(model, &end);
         let residual = residual(model, &ids.unsqueeze(0), None, &Edit::none());
         return model.head(&model.final_norm(&residual.select(1, -1))).squeeze_dim(0);

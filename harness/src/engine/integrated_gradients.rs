@@ -5,7 +5,7 @@
 //! their keys and values are computed once, and every step of every layer of every prompt is one
 //! token. All of them climb in one batch that grows on the way up, and share one backward pass.
 
-use super::block::{contribution, feed_forward, ffn_output};
+use super::block::{feed_forward, ffn_output};
 use super::gradient::quantity;
 use super::memory::in_pieces;
 use super::prompt_end::PromptEnd;
@@ -164,8 +164,8 @@ fn enter(model: &dyn CausalLm, prompt: &PromptEnd, layer: usize, scaled: &Tensor
     }
     let change = scaled - active;
     let mut added = change.linear(model.ffn_output_matrix(layer), None::<&Tensor>);
-    for column in prompt.edit().of_layer(layer) {
-        added += contribution(&change, column);
+    if let Some(edited) = prompt.edit().contribution(layer, &change) {
+        added += edited;
     }
     prompt.leaving(layer) + exit.apply(added)
 }

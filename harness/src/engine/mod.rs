@@ -2,10 +2,11 @@
 //! and tests hold each to [`forward`], the plain one.
 //!
 //! [`decode`] lets a sequence grow; [`trace`] runs sequences once; [`replay`] runs edits on a trace;
-//! [`gradient`] asks a trace for gradients; [`integrated_gradients`] (of a [`prompt_end`]) and [`probe`]
+//! [`gradient`] asks a trace for gradients, and [`above`] runs its upper layers with changes to take them of; [`integrated_gradients`] (of a [`prompt_end`]) and [`probe`]
 //! are what they are named after. [`memory`] keeps all of them within a budget, [`batches`] groups sequences
 //! of like length.
 
+pub mod above;
 pub mod batches;
 pub mod block;
 pub mod decode;

@@ -2,10 +2,11 @@
 //! traced once, and every edit is replayed on the traces.
 
 use super::batches::{self, in_order, together};
+use super::forward::logits_at_ends;
 use super::memory::in_pieces;
 use super::replay::{Replay, block_bytes};
 use super::trace::Trace;
-use crate::edit::Edit;
+use crate::edit::{Edit, Hint};
 use crate::engine::device::tokens_at_once;
 use crate::model::{CausalLm, Sequences};
 use anyhow::Result;
@@ -15,6 +16,7 @@ use tch::{Device, Tensor};
 /// Prompts, traced.
 pub struct Probes<'m> {
     model: &'m dyn CausalLm,
+    prompts: Vec<Vec<u32>>,
     batches: Vec<ProbeBatch>,
     before: Tensor,
     budget: usize,
@@ -41,6 +43,7 @@ impl<'m> Probes<'m> {
     /// are asked for; where that cannot be written, and on other devices, they are recomputed.
     pub fn new(model: &'m dyn CausalLm, prompts: &[Vec<u32>], budget: usize) -> Self {
         let spec = model.spec();
+        let all = prompts.to_vec();
         let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
         let tokens = tokens_at_once(spec.device).min(budget / 2 / block_bytes(spec));
         let mut left = budget;
@@ -66,7 +69,7 @@ impl<'m> Probes<'m> {
             [] => Tensor::zeros([0, spec.vocabulary as i64], (spec.kind, spec.device)),
             logits => of_all(&batches, logits),
         };
-        Self { model, batches, before, budget }
+        Self { model, prompts: all, batches, before, budget }
     }
 
     /// Logits `[n,V]` after each prompt, without any edit.
@@ -76,8 +79,11 @@ impl<'m> Probes<'m> {
 
     /// Logits `[n,V]` after each prompt under `edit`.
     pub fn after(&self, edit: &Edit) -> Tensor {
-        if edit.first_layer().is_none() || self.batches.is_empty() {
+        if edit.is_none() || self.batches.is_empty() {
             return self.before.shallow_clone();
+        }
+        if let Some(hint) = &edit.hint {
+            return self.hinted(hint, edit);
         }
         let states: Vec<Tensor> = self
             .batches
@@ -98,6 +104,26 @@ impl<'m> Probes<'m> {
             self.model.head(&self.model.final_norm(&states))
         });
         Tensor::cat(&logits, 0)
+    }
+
+    /// Logits `[n,V]` after each prompt with `hint` in it, under the weights of `edit`: a pass over all of it. A prompt
+    /// that does not fit the model with the hint is taken without.
+    fn hinted(&self, hint: &Hint, edit: &Edit) -> Tensor {
+        let (model, spec) = (self.model, self.model.spec());
+        let with = |prompt: &Vec<u32>| {
+            let hinted = hint.before(prompt);
+            if hinted.len() <= spec.context { hinted } else { prompt.clone() }
+        };
+        let prompts: Vec<Vec<u32>> = self.prompts.iter().map(with).collect();
+        let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+        let weights = Edit { hint: None, ..edit.clone() };
+        let tokens = tokens_at_once(spec.device).min(self.budget / 2 / block_bytes(spec));
+        let (mut places, mut logits) = (Vec::new(), Vec::new());
+        for batch in together(&prompts, tokens, spec.device) {
+            logits.push(logits_at_ends(model, &batch.sequences, &weights));
+            places.extend(batch.prompts);
+        }
+        in_order(&Tensor::cat(&logits, 0), &places)
     }
 
     /// The states `[E,D]` at the ends of a batch.

@@ -1,9 +1,9 @@
-//! Replays edits on a trace: an edited column changes the residual leaving its layer by exactly
-//! activation times delta, so only the layers above it are run again. Edits are taken in the
+//! Replays edits on a trace: an edit changes the residual leaving its layer by exactly what it adds to the
+//! FFN output there (of a column, activation times delta), so only the layers above it are run again. Edits are taken in the
 //! order of their lowest layer; the batch grows on the way up and one pass serves them all.
 
 use super::batches::in_order;
-use super::block::{block, block_at, change_of_residual, contribution};
+use super::block::{block, block_at, change_of_residual};
 use super::memory::in_pieces;
 use super::trace::Trace;
 use crate::edit::{ColumnDelta, Edit, Reach};
@@ -159,10 +159,10 @@ impl<'m> Replay<'m> {
         };
         let active = of_trace(&self.trace.post_activation[own]);
         let change = self.change(candidate, own, &active, at_ends);
-        of_trace(&self.trace.residual[own + 1]) + change.expect("a column of its own layer")
+        of_trace(&self.trace.residual[own + 1]) + change.expect("a change of its own layer")
     }
 
-    /// Change of the residual leaving `layer` by the columns of `candidate` in it, where the post-activations
+    /// Change of the residual leaving `layer` by what `candidate` changes in it, where the post-activations
     /// are `active`, `[B,T,F]`, or `[B,Q,F]` `at_ends`; `None` if it has none there.
     fn change(
         &self,
@@ -171,17 +171,17 @@ impl<'m> Replay<'m> {
         active: &Tensor,
         at_ends: bool,
     ) -> Option<Tensor> {
-        let columns = self.candidates[candidate].of_layer(layer);
-        let added = columns
-            .map(|column| self.contribution(active, column, at_ends))
-            .reduce(|sum, column| sum + column)?;
+        let edit = &self.candidates[candidate];
+        let columns = edit.columns_of(layer).map(|own| self.contribution(active, own, at_ends));
+        let updates = edit.updates_of(layer).map(|update| update.change.contribution(active));
+        let added = columns.chain(updates).reduce(|sum, own| sum + own)?;
         Some(change_of_residual(self.model, layer, active, &self.trace.edit, added))
     }
 
     /// Contribution of `column` to the FFN output where the post-activations are `active`, `[B,T,F]`; zero at positions where
     /// it does not act. `at_ends` if `active` holds the ends only, `[B,Q,F]`.
     fn contribution(&self, active: &Tensor, column: &ColumnDelta, at_ends: bool) -> Tensor {
-        let everywhere = contribution(active, column);
+        let everywhere = column.contribution(active);
         match column.reach {
             Reach::End if !at_ends => {
                 everywhere * self.trace.ends.marked(active.size()[1], active.device())

@@ -1,6 +1,6 @@
 //! A trace: everything a replay needs to know about sequences, computed once.
 
-use super::block::{Block, block, block_at, change_of_residual, contribution};
+use super::block::{Block, block, block_at, change_of_residual};
 use super::forward::positions;
 use crate::edit::Edit;
 use crate::model::{CausalLm, Positions, Sequences, Spec};
@@ -77,6 +77,7 @@ impl Trace {
         at_ends: bool,
         graphs: usize,
     ) -> Self {
+        assert!(edit.hint.is_none(), "a text before the prompts makes other sequences");
         let layers = model.spec().layers;
         let mut trace = Self {
             residual: Vec::with_capacity(layers + 1),
@@ -100,11 +101,10 @@ impl Trace {
         let Some(first) = more.first_layer() else { return };
         assert!(more.is_of_weights(), "an edit that stands acts at every position");
         let active = &self.post_activation[first];
-        let added = more.of_layer(first).map(|column| contribution(active, column));
-        let added = added.reduce(|sum, column| sum + column).expect("a column of its first layer");
+        let added = more.contribution(first, active).expect("a change of its first layer");
         let left =
             &self.residual[first + 1] + change_of_residual(model, first, active, &self.edit, added);
-        self.edit.0.extend(more.0.iter().cloned());
+        self.edit = self.edit.and(more);
         self.residual.truncate(first + 1);
         self.post_activation.truncate(first + 1);
         self.residual.push(left);

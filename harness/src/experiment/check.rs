@@ -92,10 +92,8 @@ pub(crate) fn loadable(config: &Config, device: tch::Device) -> Result<crate::mo
     let headers = crate::model::check(&config.model.path, options)
         .with_context(|| format!("model `{}` cannot be loaded", config.model.label))?;
     for method in &config.methods {
-        if let MethodConfig::Ment(ment) = method {
-            let spec = &headers.spec;
-            ment.check_neurons(spec.layers, spec.d_ff).map_err(InputError::new)?;
-        }
+        let spec = &headers.spec;
+        method.check_model(spec.layers, spec.d_ff).map_err(InputError::new)?;
     }
     Ok(headers)
 }
@@ -231,7 +229,7 @@ pub fn datasets(config: &Config) -> Result<Vec<Dataset>> {
     for dataset in &datasets {
         let mut kn = config.methods.iter().filter_map(|method| match method {
             MethodConfig::Kn(kn) => Some(kn),
-            MethodConfig::NoEdit(_) | MethodConfig::Ment(_) => None,
+            _ => None,
         });
         if let Some(kn) = kn.find(|kn| too_few(kn, dataset)) {
             return Err(InputError::new(format!(

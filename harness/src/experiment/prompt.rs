@@ -12,10 +12,15 @@ pub fn render(
 ) -> String {
     let mut prompt = String::new();
     for pair in ordered(order, demonstrations) {
-        prompt.push_str(&fill(&demonstration.0, &pair.input, Some(&pair.output)));
+        prompt.push_str(&demonstrate(demonstration, pair));
     }
     prompt.push_str(&fill(&query.0, input, None));
     prompt
+}
+
+/// `pair` as a demonstration.
+pub(crate) fn demonstrate(template: &Demonstration, pair: &Pair) -> String {
+    fill(&template.0, &pair.input, Some(&pair.output))
 }
 
 /// `demonstrations`, nearest first, as they stand in a prompt.

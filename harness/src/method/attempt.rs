@@ -1,7 +1,7 @@
 //! One method on one error: what both experiments do alike.
 
 use crate::config::{Config, Execution, MethodKind};
-use crate::edit::{Edit, Observation, Outcome, Phases};
+use crate::edit::{Edit, Hint, Observation, Outcome, Phases};
 use crate::engine::device::Clock;
 use crate::engine::memory::halvings;
 use crate::engine::trace::Trace;
@@ -105,11 +105,12 @@ impl<'a> Workbench<'a> {
         ids: &'s Tensor,
         traced: &'s Traced,
         parallel: &'s dyn ParallelPrompts,
+        hint: Option<&'s Hint>,
     ) -> RepairContext<'s> {
         let Execution { engine, seed, .. } = self.config.execution;
         let (model, memory) = (self.loaded.model.as_ref(), self.memory);
         let Traced { trace, located, .. } = traced;
-        RepairContext { model, ids, trace, located, engine, memory, parallel, seed }
+        RepairContext { model, ids, trace, located, engine, memory, parallel, hint, seed }
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn patch(
         return Ok(patches);
     }
     let beginnings: Vec<Edit> =
-        (1..=columns.len()).map(|count| Edit(columns[..count].to_vec())).collect();
+        (1..=columns.len()).map(|count| Edit::of(columns[..count].to_vec())).collect();
     let mut ratio = log_ratio(&logits, error.target, error.argmax)?[0];
     let logits = Simulation::new(context, error, beginnings.clone()).logits();
     let seen = observe_candidates(&logits, error)?;

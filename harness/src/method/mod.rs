@@ -1,24 +1,47 @@
 //! Methods: an LLM error in, an [`Edit`] out. A method never touches the weights.
 
+mod adam;
+mod alpha_edit;
 pub(crate) mod attempt;
+mod descent;
+mod fine_tuning;
+mod in_context;
 mod in_order;
+pub(crate) mod keys;
 pub mod kn;
+mod lora;
+mod memit;
 pub mod ment;
 mod no_edit;
 mod observe;
 mod oracle;
+mod outcome;
+mod rome;
 mod simulate;
+mod spread;
+mod star;
+mod value;
 
 pub(crate) use self::observe::{check_finite, observe_each};
 pub use self::observe::{observe, softmax};
 pub use self::oracle::Oracle;
 
+use self::alpha_edit::AlphaEdit;
+use self::fine_tuning::FineTuning;
+use self::in_context::InContext;
+use self::keys::KeyStatistics;
+use self::lora::Lora;
+use self::memit::Memit;
 use self::no_edit::NoEdit;
-use crate::config::{Config, Engine, MethodConfig, MethodKind};
-use crate::edit::{Edit, Neuron, Observation, Patched, Phases};
+use self::rome::Rome;
+use self::spread::Spread;
+use self::value::Surrounding;
+use crate::config::{Config, Engine, KeysConfig, MethodConfig, MethodKind, ValueConfig};
+use crate::edit::{Edit, Hint, Neuron, Observation, Patched, Phases};
 use crate::engine::trace::Trace;
 use crate::model::{CausalLm, Loaded};
 use anyhow::Result;
+use std::rc::Rc;
 use tch::Tensor;
 
 /// One wrong next-token prediction.
@@ -48,6 +71,8 @@ pub struct RepairContext<'a> {
     pub memory: usize,
     /// Source of prompts that continue with a wanted token.
     pub parallel: &'a dyn ParallelPrompts,
+    /// The datum with its right answer as a demonstration, where there is one.
+    pub hint: Option<&'a Hint>,
     /// Random seed.
     pub seed: u64,
 }
@@ -113,14 +138,44 @@ pub trait Method {
 }
 
 /// Every method of `config`, in the order of the tables. One arm a kind.
-pub fn all(config: &Config, loaded: &Loaded) -> Vec<Box<dyn Method>> {
+///
+/// # Errors
+/// If the text that keys are estimated on cannot be read, or is too short.
+pub fn all(config: &Config, loaded: &Loaded) -> Result<Vec<Box<dyn Method>>> {
     let (mut kn, mut ment) = (kn::KnMaker::default(), ment::MentMaker::new(config, loaded));
-    let method = |settings: &MethodConfig| -> Box<dyn Method> {
-        match settings.clone() {
+    let layers = loaded.model.spec().layers;
+    let prefix = loaded.tokenizer.encode("")?.len();
+    let essence = loaded.tokenizer.bare().encode(" is a")?;
+    let surrounding = Rc::new(Surrounding { prefix, essence });
+    let statistics = |keys: &KeysConfig, layers: &[usize]| {
+        KeyStatistics::new(keys, loaded, layers.to_vec(), &config.model.cache)
+    };
+    let spread = |layers: Vec<usize>, value: ValueConfig, keys: &KeysConfig| {
+        let statistics = statistics(keys, &layers)?;
+        Ok::<_, anyhow::Error>(Spread { layers, value, statistics, surrounding: Rc::clone(&surrounding) })
+    };
+    let method = |settings: &MethodConfig| -> Result<Box<dyn Method>> {
+        Ok(match settings.clone() {
             MethodConfig::NoEdit(settings) => Box::new(NoEdit(settings)),
             MethodConfig::Kn(settings) => Box::new(kn.make(settings)),
+            MethodConfig::InContext(settings) => Box::new(InContext(settings)),
+            MethodConfig::FineTuning(settings) => Box::new(FineTuning(settings)),
+            MethodConfig::Lora(settings) => Box::new(Lora(settings)),
+            MethodConfig::Rome(config) => {
+                let statistics = statistics(&config.keys, &[config.place.of(layers)])?;
+                Box::new(Rome { config, statistics, surrounding: Rc::clone(&surrounding) })
+            }
+            MethodConfig::Memit(config) => {
+                let spread = spread(config.layers.of(layers), config.value, &config.keys)?;
+                Box::new(Memit { config, spread })
+            }
+            MethodConfig::AlphaEdit(config) => {
+                let spread = spread(config.layers.of(layers), config.value, &config.keys)?;
+                Box::new(AlphaEdit::new(config, spread))
+            }
+            MethodConfig::Star(settings) => Box::new(ment.make_star(settings)),
             MethodConfig::Ment(settings) => Box::new(ment.make(settings)),
-        }
+        })
     };
     config.methods.iter().map(method).collect()
 }

@@ -2,7 +2,7 @@
 
 use super::{CaseName, Probed};
 use crate::data::dataset::DatasetName;
-use crate::edit::{Observation, Outcome, Patched, Phases};
+use crate::edit::{EditSize, Observation, Outcome, Patched, Phases};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
@@ -27,6 +27,9 @@ pub struct Trial {
     pub after: Observation,
     /// Neurons patched, in order; of a skipped trial: those tried.
     pub neurons: Vec<Patched>,
+    /// Size of the edit; nothing where no weight is changed, or the record is older.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<EditSize>,
     /// Number of parallel prompts found, for a method that uses them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parallel: Option<usize>,

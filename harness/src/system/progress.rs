@@ -1,7 +1,10 @@
 //! Progress on stderr with an ETA: a bar in a terminal, elsewhere a line every half minute.
 
 use crate::system::log::BARS;
-use indicatif::{HumanDuration, ProgressBar, ProgressStyle, WeakProgressBar};
+use indicatif::{
+    FormattedDuration, HumanDuration, ProgressBar, ProgressState, ProgressStyle, WeakProgressBar,
+};
+use std::fmt;
 use std::io::{self, IsTerminal};
 use std::thread;
 use std::time::Duration;
@@ -12,9 +15,13 @@ const BETWEEN_LINES: Duration = Duration::from_secs(30);
 /// A bar over `length` items of `what`.
 pub(crate) fn bar(what: &str, length: usize) -> ProgressBar {
     let style = ProgressStyle::with_template(
-        "{prefix:>10} {bar:32} {pos}/{len} [{elapsed_precise}, ETA {eta_precise}] {msg}",
+        "{prefix:>10} {bar:32} {pos}/{len} [{elapsed_precise}, ETA {left}] {msg}",
     )
-    .expect("the template is well-formed");
+    .expect("the template is well-formed")
+    .with_key("left", |state: &ProgressState, to: &mut dyn fmt::Write| {
+        let left = left(state.elapsed(), state.pos(), state.len().unwrap_or_default());
+        let _ = write!(to, "{}", left.map_or("?".into(), |left| FormattedDuration(left).to_string()));
+    });
     let bar = BARS.add(ProgressBar::new(length as u64));
     let bar = bar.with_style(style).with_prefix(what.to_string());
     bar.enable_steady_tick(Duration::from_millis(200));
@@ -70,14 +77,19 @@ fn print_lines(bar: WeakProgressBar) {
     });
 }
 
+/// The time that is left if what is left takes as long as what is done: items differ, and an estimate from the last
+/// ones grows without bound while one takes long. `None` where nothing is done.
+fn left(elapsed: Duration, done: u64, length: u64) -> Option<Duration> {
+    let each = elapsed.checked_div(u32::try_from(done).ok()?)?;
+    each.checked_mul(u32::try_from(length.saturating_sub(done)).ok()?)
+}
+
 /// The state of `bar` as a line.
 fn line(bar: &ProgressBar) -> String {
     let (done, length) = (bar.position(), bar.length().unwrap_or_default());
     let elapsed = HumanDuration(bar.elapsed());
-    let rest = match done {
-        0 => String::new(),
-        _ => format!(", ETA {}", HumanDuration(bar.eta())),
-    };
+    let rest = left(bar.elapsed(), done, length);
+    let rest = rest.map_or(String::new(), |left| format!(", ETA {}", HumanDuration(left)));
     format!("{}: {done} of {length} after {elapsed}{rest}; {}", bar.prefix(), bar.message())
 }
 

@@ -1,8 +1,8 @@
 //! Replay against full forward passes with edited weights, and edits against their undoing.
 use crate::support::{CHECKPOINTS, model, relative};
 use ment::config::Quantity;
-use ment::edit::{Applied, ColumnDelta, Edit, Neuron, Reach};
-use ment::engine::block::{block, contribution};
+use ment::edit::{Applied, ColumnDelta, Edit, MatrixChange, Neuron, Reach, Update};
+use ment::engine::block::block;
 use ment::engine::forward::{logits, logits_with_weights_edited};
 use ment::engine::gradient::gradients;
 use ment::engine::integrated_gradients::{PathPoint, integrated_gradients};
@@ -29,25 +29,45 @@ fn drawn() -> impl Strategy<Value = Vec<Drawn>> {
 
 fn edit(model: &dyn CausalLm, drawn: &[Drawn]) -> Edit {
     let spec = model.spec();
-    Edit(
-        drawn
-            .iter()
-            .map(|(layer, index, seed)| {
-                let neuron =
-                    Neuron { layer: layer.index(spec.layers), index: index.index(spec.d_ff) };
-                let phase = Tensor::arange(spec.d_model as i64, (Kind::Float, Device::Cpu));
-                ColumnDelta::new(neuron, (phase * 0.7 + *seed as f64).sin())
-            })
-            .collect(),
-    )
+    let (rows, columns) = (spec.d_model as i64, spec.d_ff as i64);
+    let mut edit = Edit::none();
+    for (layer, index, seed) in drawn {
+        let waves = |count: i64, step: f64| {
+            let phase = Tensor::arange(count, (Kind::Float, Device::Cpu));
+            (phase * step + *seed as f64).sin()
+        };
+        let (layer, index) = (layer.index(spec.layers), index.index(spec.d_ff));
+        let matrix = match seed % 4 {
+            // As large as a column in one neuron, and less in the others.
+            1 => Some(Update::rank_one(layer, &waves(rows, 0.7), &(waves(columns, 1.3) * 0.3))),
+            2 => {
+                let left = waves(rows * 3, 0.7).view([rows, 3]);
+                let right = waves(3 * columns, 1.3).view([3, columns]) * 0.2;
+                Some(Update::new(layer, MatrixChange::LowRank { left, right }))
+            }
+            3 => {
+                let matrix = waves(rows * columns, 0.7).view([rows, columns]) * 0.2;
+                Some(Update::new(layer, MatrixChange::Dense(matrix)))
+            }
+            _ => None,
+        };
+        match matrix {
+            Some(update) => edit.updates.push(update),
+            None => {
+                edit.columns.push(ColumnDelta::new(Neuron { layer, index }, waves(rows, 0.7)));
+            }
+        }
+    }
+    edit
 }
 
-/// The same, every third column at the end of a sequence only.
+/// The same, every second column at the end of a sequence only.
 fn reaching(model: &dyn CausalLm, drawn: &[Drawn]) -> Edit {
-    let columns = edit(model, drawn).0.into_iter().zip(drawn);
-    let reach = |seed: i64| if seed % 3 == 0 { Reach::End } else { Reach::All };
-    let columns = columns.map(|(c, (_, _, seed))| ColumnDelta { reach: reach(*seed), ..c });
-    Edit(columns.collect())
+    let mut edit = edit(model, drawn);
+    for column in &mut edit.columns {
+        column.reach = if column.neuron.index % 2 == 0 { Reach::End } else { Reach::All };
+    }
+    edit
 }
 
 fn ids(tokens: usize, seed: i64, model: &dyn CausalLm) -> Tensor {
@@ -113,7 +133,8 @@ proptest! {
         let _ = replay.logits();
         let standing = edits[0].clone();
         replay.commit(0);
-        edits[0].0.iter_mut().for_each(|column| column.delta = &column.delta * 0.5);
+        edits[0].columns.iter_mut().for_each(|column| column.delta = &column.delta * 0.5);
+        edits[0].updates.iter_mut().for_each(|own| own.change = own.change.map(|part| part * 0.5));
         replay.replace(0, edits[0].clone());
         let out = 1 + out.index(edits.len() - 1);
         replay.remove(out);
@@ -224,7 +245,7 @@ proptest! {
         let before = weights();
         let mut edit = edit(model, &drawn);
         if twice {
-            edit.0.extend(edit.0.clone());
+            edit = edit.and(&edit.clone());
         }
         let left = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let _applied = Applied::new(model, &edit);
@@ -266,8 +287,8 @@ fn plain_integrated_gradients(
         let before = own.post_activation.narrow(1, 0, last);
         let replaced = Tensor::cat(&[&before, &scaled], 1);
         let mut output = model.ffn_output(layer, &replaced);
-        for column in edit.of_layer(layer) {
-            output += contribution(&replaced, column);
+        if let Some(edited) = edit.contribution(layer, &replaced) {
+            output += edited;
         }
         let mut state = &without + exit.apply(output);
         for above in layer + 1..model.spec().layers {
@@ -344,7 +365,7 @@ fn output_gradients_are_directional_derivatives() {
         for (neuron, delta, expected) in along {
             let logit = |sign: f64| {
                 let delta = &delta * sign;
-                let edit = Edit(vec![ColumnDelta { neuron, delta, reach: Reach::End }]);
+                let edit = Edit::of(vec![ColumnDelta { neuron, delta, reach: Reach::End }]);
                 logits_with_weights_edited(model, &ids, &edit).double_value(&[3])
             };
             let found = (logit(1.0) - logit(-1.0)) / 2.0;

@@ -51,7 +51,7 @@ proptest! {
     ) {
         let model = model(CHECKPOINTS[family]);
         let model = model.as_ref();
-        let edit = Edit(edited.into_iter().map(|(layer, index, seed)| {
+        let edit = Edit::of(edited.into_iter().map(|(layer, index, seed)| {
             let phase = Tensor::arange(model.spec().d_model as i64, (Kind::Float, Device::Cpu));
             let delta = (phase * 0.7 + seed as f64).sin();
             ColumnDelta::new(Neuron { layer, index }, delta)

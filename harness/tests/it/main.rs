@@ -20,6 +20,8 @@ mod chat;
 #[cfg(feature = "torch")]
 mod data_page;
 #[cfg(feature = "torch")]
+mod editors;
+#[cfg(feature = "torch")]
 mod engine;
 #[cfg(feature = "torch")]
 mod generate;

@@ -177,7 +177,7 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
     let loaded = &opened.loaded;
     let task = Task::new(loaded, &prompt.tokenizer(loaded), &prompt.text, &target)?;
     let kept = KeptTexts::read(args.keep.as_deref(), loaded)?;
-    let methods = method::all(&config, loaded);
+    let methods = method::all(&config, loaded)?;
     let repairs = repair::repair(loaded, &config, methods[0].as_ref(), &task, &standing)?;
     let made = match &repairs.failed {
         Some(_) => None,
@@ -198,7 +198,7 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
     if args.json {
         let TaskOutcome { done, failed, edit } = &repairs;
         let said = serde_json::json!({
-            "solved": is_good, "patches": edit.0.len(), "repairs": done, "failed": failed,
+            "solved": is_good, "patches": edit.columns.len(), "repairs": done, "failed": failed,
             "border": task.border, "written": made.as_ref().map(|made| &made.free),
             "kept": made.as_ref().map(|made| made.drift),
             "kept_below": made.as_ref().and_then(|made| made.below),

@@ -1,8 +1,9 @@
 //! Prompts of data, as ids: plain text, or a conversation in the model's chat template.
 
-use crate::config::Config;
+use crate::config::{Config, Demonstration};
 use crate::data::dataset::Pair;
-use crate::experiment::prompt::{ask, ordered, render};
+use crate::edit::Hint;
+use crate::experiment::prompt::{ask, demonstrate, ordered, render};
 use crate::model::Loaded;
 use crate::model::chat::{ChatTemplate, Message};
 use crate::model::tokenizer::Joint;
@@ -31,6 +32,16 @@ pub(super) fn ids(
             loaded.tokenizer.bare().encode_joint(&text, &pair.output)
         }
     }
+}
+
+/// `pair` as one more demonstration before a prompt.
+///
+/// # Errors
+/// If it cannot be tokenized.
+pub(super) fn hint(template: &Demonstration, loaded: &Loaded, pair: &Pair) -> Result<Hint> {
+    let ids = loaded.tokenizer.bare().encode(&demonstrate(template, pair))?;
+    let after = loaded.tokenizer.encode("")?.len();
+    Ok(Hint { ids: ids.into(), after })
 }
 
 /// The text of a conversation in which the model has answered as in `turns`, up to its answer to `input`.

@@ -122,11 +122,11 @@ fn patch(
     let prompts = prepare::prompts(config, &datasets, &planned, demonstrations, &loaded)?;
     let queries: Vec<Tensor> = embeddings.iter().map(|of| of.queries.shallow_clone()).collect();
     let corpora = corpora(config, &datasets, embeddings, &loaded)?;
-    let methods = method::all(config, &loaded);
+    let methods = method::all(config, &loaded)?;
     let deviations = deviations::of_patching(config, &datasets, &loaded, &prompts);
     let files = files(&datasets);
     let of = (place, &datasets[..]);
-    let manifest = manifest(config, of, files, deviations, &loaded, encoder, &methods);
+    let manifest = manifest(config, of, files, deviations, &loaded, encoder, &methods)?;
     let own: Vec<&prepare::PreparedPrompt<'_>> = prompts
         .iter()
         .filter(|prompt| place.shard.is_none_or(|shard| shard.takes(prompt.planned.place)))
@@ -182,13 +182,13 @@ fn probe(
         (Surroundings::default(), None)
     };
     signal::check()?;
-    let methods = method::all(config, &loaded);
+    let methods = method::all(config, &loaded)?;
     let deviations = deviations::of_probing(config, settings, &benchmark, &datasets, &loaded);
     let mut files = files(&datasets);
     let own = benchmark.files.iter();
     files.extend(own.map(|file| (format!("benchmark/{}", file.name), file.sha256.clone())));
     let of = (place, &datasets[..]);
-    let mut manifest = manifest(config, of, files, deviations, &loaded, encoder, &methods);
+    let mut manifest = manifest(config, of, files, deviations, &loaded, encoder, &methods)?;
     let rank_cap = u32::try_from(settings.rank_cap.0).unwrap_or(u32::MAX);
     manifest.probing = Some(ProbingReading {
         cases: benchmark.cases(),
@@ -319,15 +319,16 @@ fn manifest(
     loaded: &Loaded,
     encoder: Option<String>,
     methods: &[Box<dyn Method>],
-) -> Manifest {
+) -> Result<Manifest> {
     contents.insert("model".into(), loaded.sha256.clone());
     contents.insert("tokenizer".into(), loaded.tokenizer.sha256.clone());
     if let Some(chat) = &loaded.chat {
         contents.insert(manifest::CHAT_TEMPLATE.into(), chat.sha256.clone());
     }
     let device = device::family(loaded.model.spec().device);
-    let identity = Identity::new(config, device, contents, encoder.as_deref());
-    Manifest {
+    let mut identity = Identity::new(config, device, contents, encoder.as_deref());
+    identity.add_corpora(config)?;
+    Ok(Manifest {
         format: FORMAT,
         run: identity.hash(),
         identity,
@@ -343,7 +344,7 @@ fn manifest(
         environment: environment(config, loaded),
         added_in: BTreeMap::new(),
         sessions: Vec::new(),
-    }
+    })
 }
 
 /// This process, as a manifest has it.

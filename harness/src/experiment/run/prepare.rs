@@ -3,6 +3,7 @@
 use super::ids::ids;
 use crate::config::{Config, RetrievalConfig, TooLong};
 use crate::data::dataset::{Dataset, Pair};
+use crate::edit::Hint;
 use crate::error::InputError;
 use crate::experiment::plan::Planned;
 use crate::experiment::retrieval::{self, MiniLm};
@@ -22,6 +23,8 @@ pub(super) struct PreparedPrompt<'a> {
     pub(super) ids: Joint,
     /// Demonstrations left out because the prompt was too long.
     pub(super) dropped: usize,
+    /// The datum with its right answer as a demonstration, if a method asks for it.
+    pub(super) hint: Option<Hint>,
 }
 
 impl PreparedPrompt<'_> {
@@ -197,5 +200,8 @@ fn tokenize<'a>(
             planned.datum, dataset.name
         )));
     }
-    Ok(PreparedPrompt { planned, demonstrations, ids, dropped: 0 })
+    let hinted = config.methods.iter().any(|method| method.kind().is_prompt());
+    let hint = || super::ids::hint(dataset.templates().0, loaded, planned.pair);
+    let hint = hinted.then(hint).transpose()?;
+    Ok(PreparedPrompt { planned, demonstrations, ids, dropped: 0, hint })
 }

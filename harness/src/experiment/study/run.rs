@@ -67,6 +67,7 @@ fn manifest(written: &StudyConfig, loaded: &Loaded) -> Result<Manifest> {
     }
     let device = device::family(loaded.model.spec().device);
     let mut identity = Identity::new(config, device, contents, None);
+    identity.add_corpora(config)?;
     match study {
         Study::Chains(chains) => identity.add_study("chains", chains, &loaded.ends),
         Study::Sequence(sequence) => identity.add_study("sequence", sequence, &loaded.ends),
@@ -76,7 +77,7 @@ fn manifest(written: &StudyConfig, loaded: &Loaded) -> Result<Manifest> {
         run: identity.hash(),
         identity,
         deviations: Vec::new(),
-        method_deviations: method::all(config, loaded)
+        method_deviations: method::all(config, loaded)?
             .iter()
             .map(|method| (method.label().to_string(), method.deviations()))
             .collect(),

@@ -152,6 +152,7 @@ mod tests {
             engine: Engine::Replay,
             memory,
             parallel: &NoParallelPrompts,
+            hint: None,
             seed: 0,
         };
         let (quadrature, quantity) = (Quadrature::Left, Quantity::Probability);

@@ -65,9 +65,8 @@ pub(super) fn again(config: &Estimate) -> f64 {
 fn column(context: &RepairContext<'_>, neuron: Neuron) -> Tensor {
     let matrix = context.model.ffn_output_matrix(neuron.layer);
     let column = matrix.select(1, neuron.index as i64).to_kind(Kind::Float);
-    let standing = context.trace.edit.0.iter().filter(|standing| standing.neuron == neuron);
     // Not in place: the column may share its memory with the weights.
-    standing.fold(column, |column, standing| column + &standing.delta)
+    context.trace.edit.column(neuron).map_or(column.shallow_clone(), |standing| column + standing)
 }
 
 /// r_o of Equation 2, `[D]`: the state before the head that would give the virtual distribution.

@@ -13,12 +13,13 @@ pub use self::locate_cache::LocateCache;
 pub use self::virtual_distribution::raise_to_top;
 
 use self::plan::Candidates;
+use super::star::Star;
 use super::{LlmError, Method, Oracle, Repair, RepairContext};
 use crate::config::{
-    AcrossErrors, AttributedPositions, Config, Locate, MentConfig, MethodKind, PathwayRule, Score,
-    Vocabulary,
+    AcrossErrors, AttributedPositions, Config, Layers, Locate, MentConfig, MethodKind,
+    PathwayRule, Score, StarConfig, Vocabulary,
 };
-use crate::edit::Phases;
+use crate::edit::{Neuron, Phases};
 use crate::engine::device::Clock;
 use crate::model::Loaded;
 use anyhow::Result;
@@ -54,10 +55,22 @@ impl<'a> MentMaker<'a> {
 
     /// MENT under the settings `config`.
     pub(crate) fn make(&mut self, config: MentConfig) -> Ment {
-        let rows = rows(&config, self.loaded);
-        let oracle = || Rc::new(Oracle::cached(self.loaded, rows, self.cache));
-        let oracle = Rc::clone(self.oracles.entry(rows).or_insert_with(oracle));
+        let oracle = self.oracle(&config);
         Ment::new(config, oracle)
+    }
+
+    /// STAR under the settings `config`, which locates as MENT does and shares its oracle.
+    pub(super) fn make_star(&mut self, config: StarConfig) -> Star {
+        let locate = Locate { layers: Layers::UpperHalf, ..Locate::default() };
+        let locate = MentConfig { candidates: config.quota, locate, ..MentConfig::default() };
+        let oracle = self.oracle(&locate);
+        Star { config, locate, oracle }
+    }
+
+    fn oracle(&mut self, config: &MentConfig) -> Rc<Oracle> {
+        let rows = rows(config, self.loaded);
+        let oracle = || Rc::new(Oracle::cached(self.loaded, rows, self.cache));
+        Rc::clone(self.oracles.entry(rows).or_insert_with(oracle))
     }
 }
 
@@ -67,6 +80,17 @@ fn rows(setting: &MentConfig, loaded: &Loaded) -> usize {
         Vocabulary::All => loaded.model.spec().vocabulary,
         Vocabulary::Tokenizer => loaded.tokenizer.vocabulary(),
     }
+}
+
+/// The neurons that MENT under `config` locates for `error`, and the seconds that this took if they were known
+/// before.
+pub(super) fn located(
+    context: &RepairContext<'_>,
+    error: &LlmError,
+    config: &MentConfig,
+) -> Result<(Vec<Neuron>, f64)> {
+    let find = || locate::locate(context, error, config);
+    context.located.or_find(context, error, config, find)
 }
 
 impl Method for Ment {
@@ -91,8 +115,7 @@ impl Method for Ment {
     fn repair(&self, context: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {
         let mut seconds = Phases::default();
         let clock = Clock::start(context.model.spec().device);
-        let find = || locate::locate(context, error, &self.config);
-        let (neurons, saved) = context.located.or_find(context, error, &self.config, find)?;
+        let (neurons, saved) = located(context, error, &self.config)?;
         // Neurons known from another setting take no time here; the method's cost is a first time's.
         seconds.locate = clock.seconds() + saved;
 

@@ -67,8 +67,8 @@ fn contributions(
         if neurons.iter().any(|neuron| neuron.layer == layer.layer) {
             let active = layer.post_activation.select(1, -1);
             let mut output = model.ffn_output(layer.layer, &active);
-            for column in context.trace.edit.of_layer(layer.layer) {
-                output += active.narrow(-1, column.neuron.index as i64, 1) * &column.delta;
+            if let Some(standing) = context.trace.edit.contribution(layer.layer, &active) {
+                output += standing;
             }
             let product = output * layer.output_gradient.select(1, -1);
             found.insert(layer.layer, product.squeeze_dim(0).to_kind(Kind::Float).detach());

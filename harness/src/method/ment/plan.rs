@@ -25,7 +25,7 @@ impl Candidates {
             0 => delta.shallow_clone(),
             _ => delta * self.again.powi(before as i32),
         };
-        Edit(vec![ColumnDelta::new(*neuron, delta)])
+        Edit::of(vec![ColumnDelta::new(*neuron, delta)])
     }
 
     fn edits(&self) -> Vec<Edit> {
@@ -81,7 +81,7 @@ fn given(
         _ => order.iter().take(config.quota.0).map(|&index| (index, 0)).collect(),
     };
     let columns: Vec<ColumnDelta> =
-        places.iter().flat_map(|&(index, before)| candidates.edit(index, before).0).collect();
+        places.iter().flat_map(|&(index, before)| candidates.edit(index, before).columns).collect();
     let mut patches = patch(context, error, logits, &columns)?;
     for patched in &mut patches.neurons {
         patched.candidate = places[patched.candidate].0;

@@ -8,7 +8,7 @@ pub fn advice(config: &Config, cause: Cause) -> String {
     match config.methods.first() {
         Some(MethodConfig::Ment(ment)) => of_ment(ment, cause),
         Some(MethodConfig::Kn(kn)) => of_kn(kn, cause),
-        Some(MethodConfig::NoEdit(_)) | None => String::new(),
+        _ => String::new(),
     }
 }
 

@@ -1,11 +1,11 @@
-//! A checkpoint with patches in its weights: a copy of its folder in which only their columns
-//! differ. The original columns and the patches themselves lie beside the weights in a folder of
+//! A checkpoint with patches in its weights: a copy of its folder in which only what they change
+//! differs. The original columns and matrices and the patches themselves lie beside the weights in a folder of
 //! their own, so that any patch can be taken out again, to the last bit.
 
 use super::columns::Columns;
 use super::file::{PatchFile, is_there};
 use super::stack::{Stack, short};
-use crate::edit::{ColumnDelta, Edit, Neuron};
+use crate::edit::{ColumnDelta, Edit, MatrixChange, Neuron, Update};
 use crate::error::InputError;
 use crate::model::{self, CausalLm, Loaded};
 use crate::system::signal;
@@ -20,7 +20,8 @@ use tch::{Kind, Tensor};
 /// The folder of what is known of a checkpoint's patches, in its own.
 const FOLDER: &str = "ment";
 const HISTORY: &str = "patches.json";
-/// The columns as they were, in the dtype of the weights.
+/// The columns and matrices as they were, in the dtype of the weights: a column under the name `LAYER.NEURON`,
+/// a matrix under the name `LAYER`.
 const COLUMNS: &str = "columns.safetensors";
 
 /// Files that hold weights, or a cache of them; of all in a folder only those that are read are edited.
@@ -53,8 +54,63 @@ pub struct Origin {
     pub base: String,
     /// The patches.
     pub stack: Stack,
-    /// Original values of the columns that the patches changed.
+    /// Original values of what the patches changed.
+    were: Were,
+}
+
+/// Weights as they were before any patch, in the dtype of the files.
+#[derive(Default)]
+struct Were {
     columns: BTreeMap<Neuron, Tensor>,
+    /// FFN output matrices by layer.
+    matrices: BTreeMap<usize, Tensor>,
+}
+
+impl Were {
+    /// Reads them from `file`; nothing if it holds another name.
+    fn read(file: &Path) -> Result<Self, String> {
+        let saved = Tensor::read_safetensors(file);
+        let saved = saved.map_err(|error| format!("{COLUMNS} cannot be read ({error})"))?;
+        let mut were = Self::default();
+        for (name, tensor) in saved {
+            let place = match name.split_once('.') {
+                None => name.parse().ok().map(|layer| (layer, None)),
+                Some((layer, index)) => layer.parse().ok().zip(index.parse().ok().map(Some)),
+            };
+            match place {
+                None => return Err(format!("{COLUMNS}: {name:?}")),
+                Some((layer, None)) => were.matrices.insert(layer, tensor),
+                Some((layer, Some(index))) => were.columns.insert(Neuron { layer, index }, tensor),
+            };
+        }
+        Ok(were)
+    }
+
+    fn write(&self, file: &Path) -> Result<()> {
+        let columns = self.columns.iter();
+        let columns =
+            columns.map(|(neuron, was)| (format!("{}.{}", neuron.layer, neuron.index), was));
+        let matrices = self.matrices.iter().map(|(layer, was)| (layer.to_string(), was));
+        let matrices = matrices.map(|(name, was)| (name, was.contiguous()));
+        let matrices: Vec<(String, Tensor)> = matrices.collect();
+        let named = columns.chain(matrices.iter().map(|(name, was)| (name.clone(), was)));
+        Ok(Tensor::write_safetensors(&named.collect::<Vec<_>>(), file)?)
+    }
+
+    /// Writes them to `files`.
+    fn restore(&self, files: &Columns<'_>) -> Result<()> {
+        for (neuron, column) in &self.columns {
+            files.write(*neuron, column)?;
+        }
+        for (layer, matrix) in &self.matrices {
+            files.write_matrix(*layer, matrix)?;
+        }
+        Ok(())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.columns.is_empty() && self.matrices.is_empty()
+    }
 }
 
 impl Origin {
@@ -65,8 +121,8 @@ impl Origin {
     pub fn of(folder: &Path, sha256: &str) -> Result<Self> {
         let own = folder.join(FOLDER);
         if !own.is_dir() {
-            let (stack, columns) = (Stack::default(), BTreeMap::new());
-            return Ok(Self { base: sha256.to_string(), stack, columns });
+            let (stack, were) = (Stack::default(), Were::default());
+            return Ok(Self { base: sha256.to_string(), stack, were });
         }
         let file = own.join(HISTORY);
         let wrong = |what: String| InputError::new(format!("{}: {what}", file.display()));
@@ -85,29 +141,26 @@ impl Origin {
         };
         let files = history.patches.iter().map(read);
         let stack = Stack::new(&history.base, files.collect::<Result<_>>()?)?;
-        let saved = Tensor::read_safetensors(own.join(COLUMNS))
-            .map_err(|error| wrong(format!("{COLUMNS} cannot be read ({error})")))?;
-        let neuron = |name: &str| {
-            let (layer, index) = name.split_once('.')?;
-            Some(Neuron { layer: layer.parse().ok()?, index: index.parse().ok()? })
-        };
-        let named = |(name, column): (String, Tensor)| {
-            neuron(&name)
-                .map(|neuron| (neuron, column))
-                .ok_or_else(|| wrong(format!("{COLUMNS}: {name:?}")))
-        };
-        let columns = saved.into_iter().map(named).collect::<Result<_>>()?;
-        Ok(Self { base: history.base, stack, columns })
+        let were = Were::read(&own.join(COLUMNS)).map_err(wrong)?;
+        Ok(Self { base: history.base, stack, were })
     }
 
     /// The edit that takes the patches out of `model`, whose weights hold them, but for rounding.
     pub fn undo(&self, model: &dyn CausalLm) -> Edit {
+        let change = |was: &Tensor, now: Tensor| {
+            was.to_device(now.device()).to_kind(now.kind()) - now
+        };
         let column = |(neuron, was): (&Neuron, &Tensor)| {
             let now = model.ffn_output_matrix(neuron.layer).select(1, neuron.index as i64);
-            let delta = was.to_device(now.device()).to_kind(now.kind()) - now;
-            ColumnDelta::new(*neuron, delta)
+            ColumnDelta::new(*neuron, change(was, now))
         };
-        Edit(self.columns.iter().map(column).collect())
+        let update = |(&layer, was): (&usize, &Tensor)| {
+            let now = model.ffn_output_matrix(layer).shallow_clone();
+            Update::new(layer, MatrixChange::Dense(change(was, now)))
+        };
+        let columns = self.were.columns.iter().map(column).collect();
+        let updates = self.were.matrices.iter().map(update).collect();
+        Edit { columns, updates, hint: None }
     }
 }
 
@@ -154,21 +207,19 @@ pub fn write(
     let left_out = copy_folder(folder, &copy, &weights)?;
 
     let files = Columns::open(loaded.model.as_ref(), &copy)?;
-    for (neuron, column) in &origin.columns {
-        files.write(*neuron, column)?;
-    }
-    if !origin.columns.is_empty() {
+    origin.were.restore(&files)?;
+    if !origin.were.is_empty() {
         files.finish()?;
         check_base(&copy, origin)?;
     }
     if !stack.files.is_empty() {
-        let columns = add(&files, &stack)?;
+        let were = add(&files, &stack)?;
         files.finish()?;
         signal::check()?;
         let [sha256, _] = model::checksums(&copy)?;
         let base = origin.base.clone();
         let history = History { base, sha256, patches: Vec::new() };
-        write_history(&copy.join(FOLDER), history, &stack, &columns)?;
+        write_history(&copy.join(FOLDER), history, &stack, &were)?;
     }
     let options = loaded.options;
     drop(files);
@@ -191,38 +242,57 @@ fn check_base(copy: &Path, origin: &Origin) -> Result<()> {
     Ok(())
 }
 
-/// Adds what `stack` changes: all deltas of a column first, in f32, so that it is rounded once. What the
-/// columns were.
-fn add(files: &Columns<'_>, stack: &Stack) -> Result<BTreeMap<Neuron, Tensor>> {
+/// Adds what `stack` changes: all changes of a column or a matrix first, in f32, so that it is rounded once.
+/// What it was.
+fn add(files: &Columns<'_>, stack: &Stack) -> Result<Were> {
+    let mut matrices: BTreeMap<usize, Tensor> = BTreeMap::new();
+    for update in stack.files.iter().flat_map(|file| &file.patch.updates) {
+        let change = update.change().matrix();
+        matrices.entry(update.layer).and_modify(|sum| *sum += &change).or_insert(change);
+    }
     let mut deltas: BTreeMap<Neuron, Tensor> = BTreeMap::new();
     for column in stack.files.iter().flat_map(|file| &file.patch.columns) {
         let delta = Tensor::from_slice(&column.delta);
         deltas.entry(column.neuron).and_modify(|sum| *sum += &delta).or_insert(delta);
     }
-    let mut were = BTreeMap::new();
+    let mut were = Were::default();
     for (neuron, delta) in deltas {
-        let was = files.read(neuron)?;
-        let column = (was.to_kind(Kind::Float) + delta).to_kind(was.kind());
-        if !bool::try_from(column.isfinite().all())? {
-            return Err(InputError::new(format!(
-                "neuron {}.{}: the patches make its column larger than the weights' dtype ({:?}) can hold; \
-                 nothing was written",
-                neuron.layer,
-                neuron.index,
-                was.kind()
-            )));
+        if let Some(matrix) = matrices.get(&neuron.layer) {
+            let _ = matrix.select(1, neuron.index as i64).g_add_(&delta);
+            continue;
         }
+        let was = files.read(neuron)?;
+        let Neuron { layer, index } = neuron;
+        let column = sum(&was, &delta, &format!("the column of neuron {layer}.{index}"))?;
         files.write(neuron, &column)?;
-        were.insert(neuron, was);
+        were.columns.insert(neuron, was);
+    }
+    for (layer, change) in matrices {
+        let was = files.read_matrix(layer)?;
+        let matrix = sum(&was, &change, &format!("the FFN output matrix of layer {layer}"))?;
+        files.write_matrix(layer, &matrix)?;
+        were.matrices.insert(layer, was);
     }
     Ok(were)
+}
+
+/// `was` and `change` in f32, rounded to the dtype of `was`.
+fn sum(was: &Tensor, change: &Tensor, name: &str) -> Result<Tensor> {
+    let sum = (was.to_kind(Kind::Float) + change).to_kind(was.kind());
+    if !bool::try_from(sum.isfinite().all())? {
+        return Err(InputError::new(format!(
+            "the patches make {name} larger than the weights' dtype ({:?}) can hold; nothing was written",
+            was.kind()
+        )));
+    }
+    Ok(sum)
 }
 
 fn write_history(
     folder: &Path,
     mut history: History,
     stack: &Stack,
-    columns: &BTreeMap<Neuron, Tensor>,
+    were: &Were,
 ) -> Result<()> {
     let failed = || format!("{}: cannot be written", folder.display());
     fs::create_dir(folder).with_context(failed)?;
@@ -231,11 +301,7 @@ fn write_history(
         fs::copy(&file.path, folder.join(&name)).with_context(failed)?;
         history.patches.push(PatchEntry { file: name, id: id.clone() });
     }
-    let named: Vec<(String, &Tensor)> = columns
-        .iter()
-        .map(|(neuron, column)| (format!("{}.{}", neuron.layer, neuron.index), column))
-        .collect();
-    Tensor::write_safetensors(&named, folder.join(COLUMNS)).with_context(failed)?;
+    were.write(&folder.join(COLUMNS)).with_context(failed)?;
     let text = serde_json::to_string_pretty(&history)? + "\n";
     fs::write(folder.join(HISTORY), text).with_context(failed)
 }

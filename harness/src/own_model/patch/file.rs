@@ -1,7 +1,8 @@
-//! A patch as a file: a safetensors file of the vectors and their places, with all that is known of
-//! their making as JSON in its metadata.
+//! A patch as a file: a safetensors file of the vectors and matrices and their places, with all that is known
+//! of their making as JSON in its metadata.
 
 use super::repair::{Task, TaskOutcome};
+use super::update::{self, PatchUpdate};
 use crate::config::Config;
 use crate::edit::{ColumnDelta, Edit, Neuron, Observation, Patched};
 use crate::error::InputError;
@@ -16,8 +17,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use tch::{Kind, Tensor};
 
-/// Version of the format; another one is refused.
-pub const FORMAT: u32 = 1;
+/// Version of the format; a later one is refused.
+///
+/// 1 had columns only.
+pub const FORMAT: u32 = 2;
 
 /// The metadata key that holds the [`Card`]: a single one, so that equal patches are equal files.
 const CARD: &str = "ment-patch";
@@ -113,6 +116,8 @@ pub struct Patch {
     pub card: Card,
     /// Columns in the order of patching; a neuron may occur more than once.
     pub columns: Vec<PatchColumn>,
+    /// Matrices in the order of the layers.
+    pub updates: Vec<PatchUpdate>,
 }
 
 /// A patch with the file it was read from.
@@ -130,13 +135,16 @@ impl Patch {
     /// `edit` as a patch.
     ///
     /// # Errors
-    /// If libtorch fails.
+    /// If libtorch fails, or the edit is no change of the weights.
     pub fn new(card: Card, edit: &Edit) -> Result<Self> {
+        anyhow::ensure!(edit.is_of_weights(), "the edit changes no weights, so no file can hold it");
         let column = |ColumnDelta { neuron, delta, .. }: &ColumnDelta| {
             let delta = Vec::<f32>::try_from(delta.to_kind(Kind::Float))?;
             Ok(PatchColumn { neuron: *neuron, delta })
         };
-        Ok(Self { card, columns: edit.0.iter().map(column).collect::<Result<_>>()? })
+        let columns = edit.columns.iter().map(column).collect::<Result<_>>()?;
+        let updates = edit.updates.iter().map(PatchUpdate::new).collect::<Result<_>>()?;
+        Ok(Self { card, columns, updates })
     }
 
     /// The patch as an edit of a model of that `spec`.
@@ -145,7 +153,9 @@ impl Patch {
             let delta = Tensor::from_slice(delta).to_kind(spec.kind).to_device(spec.device);
             ColumnDelta::new(*neuron, delta)
         };
-        Edit(self.columns.iter().map(column).collect())
+        let columns = self.columns.iter().map(column).collect();
+        let updates = self.updates.iter().map(|update| update.update(spec)).collect();
+        Edit { columns, updates, hint: None }
     }
 
     /// Writes it to the new file `path`: whole, or not at all. Its id.
@@ -190,11 +200,15 @@ impl Patch {
             .iter()
             .flat_map(|column| column.delta.iter().flat_map(|entry| entry.to_le_bytes()))
             .collect();
-        let tensors = [
+        let mut tensors = vec![
             ("deltas", TensorView::new(Dtype::F32, vec![count, width], &deltas)?),
             ("layers", TensorView::new(Dtype::U64, vec![count], &layers)?),
             ("neurons", TensorView::new(Dtype::U64, vec![count], &neurons)?),
         ];
+        let updates = update::raw(&self.updates);
+        for update in &updates {
+            tensors.push(update.view()?);
+        }
         let card = HashMap::from([(CARD.to_string(), serde_json::to_string(&self.card)?)]);
         Ok(safetensors::serialize(tensors, Some(card))?)
     }
@@ -213,9 +227,9 @@ impl Patch {
         let card = card.ok_or("no patch: its metadata has no `ment-patch`")?;
         let Version { format } =
             serde_json::from_str(card).map_err(|error| format!("a damaged patch ({error})"))?;
-        if format != FORMAT {
+        if format > FORMAT {
             return Err(format!(
-                "a patch of format {format}, and this ment knows format {FORMAT}; make it again, or \
+                "a patch of format {format}, and this ment knows formats up to {FORMAT}; make it again, or \
                  use the ment that made it"
             ));
         }
@@ -238,7 +252,9 @@ impl Patch {
         if card.prompt_ids.is_empty() || card.target_ids.is_empty() {
             return Err("a damaged patch (it has no prompt or no target)".into());
         }
-        if [layers.len(), neurons.len()] != [count, count] || count == 0 || width == 0 {
+        let updates = update::parse(&tensors)?;
+        let is_empty = updates.is_empty() && (count == 0 || width == 0);
+        if [layers.len(), neurons.len()] != [count, count] || is_empty {
             return Err(format!(
                 "a damaged patch ({} layers, {} neurons, {count} deltas of {width} entries)",
                 layers.len(),
@@ -251,11 +267,11 @@ impl Patch {
             return Err("a damaged patch (an entry of its deltas is no number)".into());
         }
         let places = layers.into_iter().zip(neurons);
-        let columns = places.zip(entries.chunks(width)).map(|((layer, index), delta)| {
+        let columns = places.zip(entries.chunks(width.max(1))).map(|((layer, index), delta)| {
             PatchColumn { neuron: Neuron { layer, index }, delta: delta.to_vec() }
         });
         let columns = columns.collect();
-        Ok(Self { card, columns })
+        Ok(Self { card, columns, updates })
     }
 }
 
@@ -288,9 +304,10 @@ pub(crate) fn is_there(path: &Path) -> anyhow::Error {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::{Card, FORMAT, Patch, PatchColumn, PatchFile};
-    use crate::edit::Neuron;
+    use super::{Card, FORMAT, Patch, PatchColumn, PatchFile, PatchUpdate};
+    use crate::edit::{MatrixChange, Neuron, Update};
     use proptest::prelude::*;
+    use tch::{Device, Kind, Tensor};
 
     /// A patch of `base` that adds `deltas` to the columns of `neurons`, after the patches `after`.
     pub(crate) fn patch(base: &str, after: &[&str], neurons: &[(usize, usize)]) -> Patch {
@@ -312,14 +329,19 @@ pub(super) mod tests {
             neuron: Neuron { layer, index },
             delta: vec![0.5, -0.25],
         };
-        Patch { card, columns: neurons.iter().map(column).collect() }
+        Patch { card, columns: neurons.iter().map(column).collect(), updates: Vec::new() }
     }
 
     #[test]
     fn a_patch_comes_back_and_is_the_same_file_every_time() {
         let folder = tempfile::tempdir().unwrap();
         let (one, two) = (folder.path().join("one"), folder.path().join("two"));
-        let patch = patch("b", &["x"], &[(1, 7), (2, 0), (1, 7)]);
+        let mut patch = patch("b", &["x"], &[(1, 7), (2, 0), (1, 7)]);
+        let ones = |shape: [i64; 2]| Tensor::ones(shape, (Kind::Float, Device::Cpu)) * 0.5;
+        let mut low = Update::rank_one(2, &ones([2, 1]).squeeze(), &ones([3, 1]).squeeze());
+        low.keys = Some(ones([1, 3]));
+        let dense = Update::new(1, MatrixChange::Dense(ones([2, 3])));
+        patch.updates = [low, dense].iter().map(|of| PatchUpdate::new(of).unwrap()).collect();
         let id = patch.write(&one).unwrap();
         assert_eq!(patch.write(&two).unwrap(), id);
         let read = PatchFile::read(&one).unwrap();
@@ -332,7 +354,11 @@ pub(super) mod tests {
         /// Cut off, or with a byte changed, it is refused or still a patch, and nothing panics.
         #[test]
         fn a_damaged_patch_is_no_panic(cut in any::<prop::sample::Index>(), byte in any::<u8>()) {
-            let whole = patch("b", &[], &[(1, 7), (2, 0)]).bytes().unwrap();
+            let mut whole = patch("b", &[], &[(1, 7), (2, 0)]);
+            let rank_one = |size| Tensor::ones([size], (Kind::Float, Device::Cpu));
+            let update = Update::rank_one(2, &rank_one(2), &rank_one(3));
+            whole.updates = vec![PatchUpdate::new(&update).unwrap()];
+            let whole = whole.bytes().unwrap();
             let at = cut.index(whole.len());
             prop_assert!(Patch::parse(&whole[..at]).is_err());
             let mut changed = whole;

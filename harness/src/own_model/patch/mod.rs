@@ -15,6 +15,7 @@ pub mod methods;
 pub mod render;
 pub mod repair;
 pub mod stack;
+pub mod update;
 
 use crate::error::InputError;
 use anyhow::Result;

@@ -4,7 +4,7 @@ use super::file::PatchFile;
 use super::free::Free;
 use super::kept::Drift;
 use super::repair::{Cause, Failed, PatchTest, Shown, Task, TaskOutcome};
-use crate::edit::Neuron;
+use crate::edit::{Edit, Neuron};
 use crate::model::Loaded;
 use crate::model::tokenizer::{Border, quoted};
 use crate::own_model::predict::NextToken;
@@ -39,6 +39,22 @@ pub fn task(loaded: &Loaded, task: &Task) -> Result<String> {
     Ok(out)
 }
 
+/// What an edit changes, as a phrase.
+fn size(edit: &Edit) -> String {
+    if edit.updates.is_empty() {
+        let neurons: BTreeSet<Neuron> = edit.columns.iter().map(|column| column.neuron).collect();
+        return format!(
+            "{} of {}",
+            many(edit.columns.len(), "patch", "patches"),
+            many(neurons.len(), "neuron", "neurons")
+        );
+    }
+    let layers: BTreeSet<usize> = edit.updates.iter().map(|update| update.layer).collect();
+    let rank: usize = edit.updates.iter().map(|update| update.change.rank()).sum();
+    let matrices = many(layers.len(), "matrix", "matrices");
+    format!("an update of {matrices} of rank {rank} in all")
+}
+
 /// A count with what is counted.
 fn many(count: usize, one: &str, more: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { more })
@@ -52,8 +68,7 @@ pub fn repairs(task: &Task, repairs: &TaskOutcome, free: Option<&Free>, advice: 
     for shown in &repairs.done {
         one(&mut out, shown, tokens);
     }
-    let (patches, count) = (repairs.edit.0.len(), repairs.done.len());
-    let neurons: BTreeSet<Neuron> = repairs.edit.0.iter().map(|column| column.neuron).collect();
+    let count = repairs.done.len();
     if let Some(Failed { tried, reason, cause }) = &repairs.failed {
         one(&mut out, tried, tokens);
         let _ = writeln!(
@@ -74,14 +89,13 @@ pub fn repairs(task: &Task, repairs: &TaskOutcome, free: Option<&Free>, advice: 
     } else {
         let _ = writeln!(
             out,
-            "\n{}: {} of {} for {}",
+            "\n{}: {} for {}",
             if free.is_none_or(|free| free.says_target) {
                 "the model now predicts the whole target"
             } else {
                 "every token of the target is predicted now, but the model does not write it by itself"
             },
-            many(patches, "patch", "patches"),
-            many(neurons.len(), "neuron", "neurons"),
+            size(&repairs.edit),
             many(count, "wrong token", "wrong tokens")
         );
     }

@@ -293,7 +293,7 @@ pub fn repair(
         let mut traces = Traces::default();
         let edit = standing.and(&repairs.edit);
         let traced = workbench.trace(method, &ids, &edit, &mut traces);
-        let context = workbench.context(&ids, traced, &NoParallelPrompts);
+        let context = workbench.context(&ids, traced, &NoParallelPrompts, None);
         let logits = context.trace.logits_from(model, first);
         let top = |position: usize| predict::top(loaded, &logits.get(position as i64), TOP);
         if let Some(last) = repairs.done.last_mut() {

@@ -83,12 +83,23 @@ impl Stack {
                     )));
                 }
             }
+            if let Some(update) = file.patch.updates.iter().find(|update| !update.fits(spec)) {
+                return Err(InputError::new(format!(
+                    "{}: its matrix for layer {} does not fit the model, which has {} layers with matrices of \
+                     {} × {}",
+                    file.path.display(),
+                    update.layer,
+                    spec.layers,
+                    spec.d_model,
+                    spec.d_ff
+                )));
+            }
             edit = edit.and(&file.patch.edit(spec));
         }
         Ok(edit)
     }
 
-    /// Conflicts between the patches, a line each: the same neuron, or the same prompt with different
+    /// Conflicts between the patches, a line each: the same neuron or matrix, or the same prompt with different
     /// targets.
     pub fn conflicts(&self) -> Vec<String> {
         let mut found = Vec::new();
@@ -104,6 +115,17 @@ impl Stack {
                 let names = format!("{} and {}", earlier.name(), later.name());
                 if !shared.is_empty() {
                     found.push(format!("{names} both change neuron {}", shared.join(", ")));
+                }
+                let layers = |file: &PatchFile| -> BTreeSet<usize> {
+                    file.patch.updates.iter().map(|update| update.layer).collect()
+                };
+                let shared: Vec<String> = layers(earlier)
+                    .intersection(&layers(later))
+                    .map(ToString::to_string)
+                    .collect();
+                if !shared.is_empty() {
+                    let layers = shared.join(", ");
+                    found.push(format!("{names} both change the whole matrix of layer {layers}"));
                 }
                 let (one, other) = (&earlier.patch.card, &later.patch.card);
                 if one.prompt == other.prompt && one.target != other.target {

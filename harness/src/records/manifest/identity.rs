@@ -1,6 +1,7 @@
 //! Identity of a run: everything that determines its results. The only place that reads the config as JSON.
 
 use crate::config::{Config, Division, MethodKind};
+use crate::data::corpus::Corpus;
 use crate::data::dataset::FormatName;
 use crate::error::InputError;
 use crate::records::FORMAT;
@@ -57,6 +58,21 @@ impl Identity {
             methods.insert(method.label().clone(), settings);
         }
         Self { config: value, methods, device: device.into(), contents }
+    }
+
+    /// Adds the hash of the text that keys are estimated on to the settings of each method of `config` that needs
+    /// one.
+    ///
+    /// # Errors
+    /// If a text cannot be read.
+    pub fn add_corpora(&mut self, config: &Config) -> Result<()> {
+        for method in &config.methods {
+            if let Some(keys) = method.keys() {
+                let corpus = Corpus::read(keys.from.as_deref())?;
+                self.methods[method.label()][CORPUS] = corpus.sha256.into();
+            }
+        }
+        Ok(())
     }
 
     /// The labels of the methods, in the order of the tables.
@@ -180,6 +196,14 @@ impl Identity {
             let keys = settings.as_object_mut().expect("settings are a table");
             let kind = keys.shift_remove("kind").unwrap_or_default();
             keys.shift_remove("encoder");
+            if let Some(corpus) = keys.shift_remove(CORPUS)
+                && corpus != Corpus::read(None)?.sha256
+            {
+                return Err(InputError::new(format!(
+                    "`{}` was run with a text of its own for keys, whose place no record has",
+                    keys["label"].as_str().unwrap_or_default()
+                )));
+            }
             let kind = kind.as_str().unwrap_or_default();
             add_absent(kind, keys);
             match value[kind].as_array_mut() {
@@ -205,12 +229,10 @@ impl Identity {
         self.methods.iter().find(ment).map(|(label, _)| label.clone())
     }
 
-    /// The quota of neurons of every method, by label.
-    pub fn quotas(&self) -> BTreeMap<String, f64> {
+    /// The quota of neurons of every method, by label; nothing for one whose edits are no patches of neurons.
+    pub fn quotas(&self) -> BTreeMap<String, Option<f64>> {
         self.settings_of_all()
-            .filter_map(|method| {
-                Some((method["label"].as_str()?.into(), method["quota"].as_f64()?))
-            })
+            .filter_map(|method| Some((method["label"].as_str()?.into(), method["quota"].as_f64())))
             .collect()
     }
 
@@ -250,6 +272,9 @@ impl Identity {
             .collect()
     }
 }
+
+/// Key of the hash of a text that keys are estimated on.
+const CORPUS: &str = "corpus";
 
 /// The format that a table of a config names, if it names one.
 fn format_of(settings: Option<&Value>) -> Result<Option<FormatName>> {

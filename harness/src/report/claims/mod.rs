@@ -225,7 +225,7 @@ impl Grounds<'_> {
         let edits = self.repairs.all.iter().filter(|r| r.solved && r.method == approach);
         let mut counts = [0.0; 10];
         edits.for_each(|repair| counts[repair.neurons.len().clamp(1, 10) - 1] += 1.0);
-        if quota != Some(counts.len() as f64) || !self.repairs.methods.contains(&approach) {
+        if quota.flatten() != Some(counts.len() as f64) || !self.repairs.methods.contains(&approach) {
             return None;
         }
         Some(Evidence {

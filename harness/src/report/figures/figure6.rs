@@ -44,7 +44,7 @@ fn counted(
     (name, title, note): (&'static str, &'static str, &'static str),
     count: impl Fn(&ReportedRepair<'_>) -> usize,
 ) -> Table {
-    let edits = || repairs.all.iter().filter(|repair| repair.solved);
+    let edits = || repairs.all.iter().filter(|repair| repair.solved && !repair.neurons.is_empty());
     let above = edits().any(|repair| count(repair) >= COUNTS.len());
     let by_class = ByClass {
         name,

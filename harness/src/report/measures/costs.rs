@@ -38,10 +38,10 @@ pub(crate) struct Cost {
     pub(crate) patched: Option<f64>,
     /// Neurons of an edit, each counted once; `None` likewise.
     pub(crate) distinct: Option<f64>,
-    /// NeuronCost: patches, one more than the quota where skipped.
-    pub(crate) nc: f64,
-    /// NeuronCost with neurons counted once.
-    pub(crate) nc_distinct: f64,
+    /// NeuronCost: patches, one more than the quota where skipped; `None` where edits are no patches of neurons.
+    pub(crate) nc: Option<f64>,
+    /// NeuronCost with neurons counted once; `None` likewise.
+    pub(crate) nc_distinct: Option<f64>,
     /// TimeCost and its phases, seconds.
     pub(crate) phases: Phases,
     /// Share of unrelated predictions that edits keep, where they were probed.
@@ -76,7 +76,7 @@ impl Figure {
 
 /// NeuronCost.
 pub(crate) const NC: Figure =
-    Figure { interval: |c| c.confidence.nc, ..Figure::new(|c| Some(c.nc)) };
+    Figure { interval: |c| c.confidence.nc, ..Figure::new(|c| c.nc) };
 /// TimeCost, seconds.
 pub(crate) const TC: Figure = Figure::new(|c| Some(c.phases.total()));
 /// Patches of an edit.
@@ -89,7 +89,7 @@ pub(crate) const PATCHED: Figure = Figure {
 pub(crate) const DISTINCT: Figure =
     Figure { interval: |c| c.confidence.distinct, value: |c| c.distinct, ..PATCHED };
 /// NeuronCost with neurons counted once.
-pub(crate) const NC_DISTINCT: Figure = Figure::new(|c| Some(c.nc_distinct));
+pub(crate) const NC_DISTINCT: Figure = Figure::new(|c| c.nc_distinct);
 /// Share of errors skipped.
 pub(crate) const SKIPPED: Figure =
     Figure { interval: |c| c.confidence.skipped, ..Figure::new(|c| Some(c.skipped)) };
@@ -147,11 +147,11 @@ impl Costs {
             return Ok(None);
         }
         let labels = trials.column("method")?.str()?;
-        let skip_cost: Vec<f64> =
-            labels.iter().map(|label| 1.0 + quotas[label.unwrap_or_default()]).collect();
+        let of = |label: Option<&str>| quotas[label.unwrap_or_default()].map(|quota| 1.0 + quota);
+        let skip_cost: Vec<Option<f64>> = labels.iter().map(of).collect();
         let patched = trials.column("patched")?.f64()?.iter();
-        let cost: Vec<f64> =
-            patched.zip(&skip_cost).map(|(patched, skip)| patched.unwrap_or(*skip)).collect();
+        let cost = patched.zip(&skip_cost).map(|(patched, skip)| patched.or(*skip));
+        let cost: Vec<Option<f64>> = cost.collect();
         let costs = [Column::new("skip cost".into(), skip_cost), Column::new("nc".into(), cost)];
         let errors = with_text(&trials.hstack(&costs)?, "stratum", "")?;
         let mut frame = errors.clone();
@@ -177,7 +177,11 @@ impl Costs {
             let own = of_dataset(&errors, dataset)?;
             for (method, own) in order.methods.iter().zip(confidence(&own, &order.methods)?) {
                 if let Some(cost) = found.get_mut(&(dataset.to_string(), method.clone())) {
-                    cost.confidence = own;
+                    // Nothing is certain of what is not counted.
+                    let nc = own.nc.filter(|_| cost.nc.is_some());
+                    let patched = own.patched.filter(|_| cost.patched.is_some());
+                    let distinct = own.distinct.filter(|_| cost.distinct.is_some());
+                    cost.confidence = Confidence { nc, patched, distinct, ..own };
                 }
             }
         }
@@ -230,9 +234,9 @@ impl Costs {
             let [errors, nc, skipped, solved, patched, distinct, kept, probed] = all;
             vec![
                 ratio(skipped, errors),
-                ratio(patched, solved),
-                ratio(distinct, solved),
-                ratio(nc, errors),
+                counted(ratio(patched, solved)),
+                counted(ratio(distinct, solved)),
+                counted(ratio(nc, errors)),
                 ratio(kept, probed),
             ]
         };
@@ -276,8 +280,8 @@ impl Cost {
             skipped: value(1),
             patched: values[2],
             distinct: values[11],
-            nc: value(3),
-            nc_distinct: value(1) * value(12) + (1.0 - value(1)) * value(11),
+            nc: values[3],
+            nc_distinct: values[12].map(|skip| value(1) * skip + (1.0 - value(1)) * value(11)),
             phases: Phases {
                 trace: value(4),
                 locate: value(5),
@@ -319,10 +323,15 @@ fn confidence(errors: &DataFrame, methods: &[String]) -> Result<Vec<Confidence>>
     Ok(found.as_chunks().0.iter().map(of).collect())
 }
 
+/// A mean of neurons, which is above zero where they are counted.
+fn counted(mean: Option<f64>) -> Option<f64> {
+    mean.filter(|mean| *mean > 0.0)
+}
+
 /// The identity that ties NeuronCost to its parts.
 fn check_identity(values: &[Option<f64>]) -> Result<()> {
-    let (skip, nc) = (values[1].unwrap_or(0.0), values[3].unwrap_or(0.0));
-    let skip_cost = values[12].unwrap_or(0.0);
+    let (Some(nc), Some(skip_cost)) = (values[3], values[12]) else { return Ok(()) };
+    let skip = values[1].unwrap_or(0.0);
     let expected = skip * skip_cost + (1.0 - skip) * values[2].unwrap_or(0.0);
     ensure!(
         (nc - expected).abs() < 1e-9,

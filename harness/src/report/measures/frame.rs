@@ -3,7 +3,7 @@
 use crate::data::dataset::DatasetName;
 use crate::edit::Outcome;
 use crate::records::manifest::Identity;
-use crate::records::{ErrorTrial, Record};
+use crate::records::{ErrorTrial, Record, Trial};
 use anyhow::Result;
 use polars::prelude::*;
 use std::collections::HashMap;
@@ -66,10 +66,10 @@ pub(crate) fn trials(records: &[Record]) -> Result<DataFrame> {
         number("solved", |t| Some(f64::from(t.trial.outcome == Outcome::Solved))),
         number("skipped", |t| Some(f64::from(t.trial.outcome == Outcome::Skipped))),
         number("patched", |t| {
-            (t.trial.outcome == Outcome::Solved).then_some(t.trial.neurons.len() as f64)
+            patched(&t.trial).then_some(t.trial.neurons.len() as f64)
         }),
         number("distinct", |t| {
-            (t.trial.outcome == Outcome::Solved).then_some(t.trial.distinct_neurons() as f64)
+            patched(&t.trial).then_some(t.trial.distinct_neurons() as f64)
         }),
         number("trace", |t| Some(t.trial.seconds.trace)),
         number("locate", |t| Some(t.trial.seconds.locate)),
@@ -82,6 +82,11 @@ pub(crate) fn trials(records: &[Record]) -> Result<DataFrame> {
         }),
         number("parallel", |t| t.trial.parallel.map(|count| count as f64)),
     ])?)
+}
+
+/// True if neurons were patched, so that they can be counted.
+pub(crate) fn patched(trial: &Trial) -> bool {
+    trial.outcome == Outcome::Solved && !trial.neurons.is_empty()
 }
 
 /// Values by (dataset label, method).

@@ -88,7 +88,8 @@ impl<'a> Patching<'a> {
             let traced = workbench.trace(method, &ids, &Edit::none(), &mut traces);
             let (target, argmax) = (record.gold[position], record.argmax[position]);
             let error = LlmError { at: prompt.at(position), target, argmax };
-            let context = workbench.context(&ids, traced, parallel.as_ref());
+            let hint = prompt.hint.as_ref();
+            let context = workbench.context(&ids, traced, parallel.as_ref(), hint);
             return match method.repair(&context, &error) {
                 Err(error) if !error.is::<NonFinite>() => Err(error),
                 _ => Ok(true),
@@ -181,14 +182,15 @@ impl<'a> Patching<'a> {
         } else {
             let (workbench, parallel) = (self.workbench(), self.parallel.around(&prompt.planned));
             let mut edited = Traces::default();
-            let is_edited = course.standing.first_layer().is_some();
+            let is_edited = !course.standing.is_none();
             let traces = if is_edited { &mut edited } else { unedited };
             let traced = workbench.trace(method, ids, &course.standing, traces);
             // The trace that all errors share counts for the first of them.
             let tracing = if is_edited || !course.began { traced.seconds } else { 0.0 };
             course.began = true;
             let clock = Clock::ahead(self.loaded.model.spec().device, tracing);
-            let context = workbench.context(ids, traced, parallel.as_ref());
+            let hint = prompt.hint.as_ref();
+            let context = workbench.context(ids, traced, parallel.as_ref(), hint);
             let (mut trial, edit) =
                 repair(method, &context, prompt, (id, dataset, position), locality, clock)?;
             self.weights.check(self.loaded.model.as_ref(), &trial.trial.id)?;
@@ -250,7 +252,7 @@ fn repair(
     let Attempt { before, outcome, repair, halvings } =
         attempt(method, context, (prompt.at(position), target), clock)?;
     let Repair { edit, neurons, parallel, after, seconds, .. } = repair;
-    let unrelated = if edit.first_layer().is_some() {
+    let unrelated = if !edit.is_none() {
         locality.probe(prompt, &context.trace.edit.and(&edit), target)?
     } else {
         Vec::new()
@@ -266,6 +268,7 @@ fn repair(
         before,
         after,
         neurons,
+        size: edit.size(context.model),
         parallel,
         halvings,
         seconds,

@@ -15,12 +15,13 @@ pub(super) use self::parallel::Surroundings;
 
 use self::type_probes::TypeProbes;
 use super::failed::FailedTrials;
+use super::ids;
 use super::resume::Done;
 use super::strict::Weights;
 use crate::config::{Config, MentConfig, Order, ProbingConfig, Shard, Undeclared};
 use crate::data::benchmark::{Benchmark, Place};
 use crate::data::dataset::Pair;
-use crate::edit::Edit;
+use crate::edit::{Edit, Hint};
 use crate::engine::device::Clock;
 use crate::error::NonFinite;
 use crate::experiment::plan::cases;
@@ -64,6 +65,8 @@ struct OpenCase {
     name: CaseName,
     case: Case,
     ids: Tensor,
+    /// The sample with its target as a demonstration, if a method asks for it.
+    hint: Option<Hint>,
     /// The edit that all methods start from.
     standing: Edit,
 }
@@ -154,6 +157,18 @@ impl Probing<'_> {
         }
     }
 
+    /// The sample of a case with its target as a demonstration, if a method asks for it.
+    fn hint(&self, (place, target): (Place, usize)) -> Result<Option<Hint>> {
+        if !self.methods.iter().any(|method| method.kind().is_prompt()) {
+            return Ok(None);
+        }
+        let symbol = &self.benchmark.subtypes[place.subtype].targets[target];
+        let sample = self.benchmark.sample(place);
+        let output = format!("{}{symbol}", sample.before);
+        let pair = Pair { input: sample.intent.clone(), output };
+        ids::hint(self.settings.templates().0, self.loaded, &pair).map(Some)
+    }
+
     fn name(&self, (place, target): (Place, usize)) -> CaseName {
         let subtype = &self.benchmark.subtypes[place.subtype];
         CaseName {
@@ -198,7 +213,8 @@ impl Probing<'_> {
         let dropped = !expected && self.settings.undeclared == Undeclared::Drop;
         let ids: Vec<i64> = case.prompt.iter().map(|&id| i64::from(id)).collect();
         let ids = Tensor::from_slice(&ids).to_device(self.loaded.model.spec().device);
-        let mut open = OpenCase { at, name, case, ids, standing: Edit::none() };
+        let hint = self.hint(at)?;
+        let mut open = OpenCase { at, name, case, ids, hint, standing: Edit::none() };
         let mut nudged = None;
         if let Some(nudge) = nudge.filter(|_| !expected) {
             let (target, mut traces) = (open.case.argmax, Traces::default());
@@ -242,7 +258,7 @@ impl Probing<'_> {
         let traced = workbench.trace(method, &open.ids, &open.standing, traces);
         let clock = Clock::ahead(self.loaded.model.spec().device, traced.seconds);
         let parallel = self.surroundings.of(open.at.0);
-        let context = workbench.context(&open.ids, traced, &parallel);
+        let context = workbench.context(&open.ids, traced, &parallel, open.hint.as_ref());
         attempt(method, &context, (open.case.prompt.len() - 1, target), clock)
     }
 
@@ -281,6 +297,7 @@ impl Probing<'_> {
             before,
             after,
             neurons: repair.neurons,
+            size: repair.edit.size(self.loaded.model.as_ref()),
             parallel: repair.parallel,
             halvings,
             seconds: repair.seconds,

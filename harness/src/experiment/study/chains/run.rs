@@ -55,7 +55,7 @@ pub fn run(
     bar.finish_and_clear();
     let tasks = course.tasks(&steps)?;
 
-    let methods = method::all(config, loaded);
+    let methods = method::all(config, loaded)?;
     let mut failed = FailedTrials::default();
     let bar = progress::bar("edits", tasks.len() * methods.len() * chains.repair.len());
     for (case, task) in &tasks {

@@ -62,7 +62,7 @@ pub fn run(
     let kept = KeptTexts::read(sequence.keep.as_deref(), loaded)?;
     let unedited = kept.under(loaded, &Edit::none())?;
     let course = SequenceCourse { config, loaded, errors, kept, unedited, folder };
-    let methods = method::all(config, loaded);
+    let methods = method::all(config, loaded)?;
     let bar = progress::bar("repair", methods.len() * course.errors.len());
     let mut failed = FailedTrials::default();
     for method in &methods {
@@ -190,7 +190,7 @@ impl SequenceCourse<'_> {
         let clock = Clock::start(model.spec().device);
         let mut traces = Traces::default();
         let traced = workbench.trace(method, &sequence, standing, &mut traces);
-        let context = workbench.context(&sequence, traced, &NoParallelPrompts);
+        let context = workbench.context(&sequence, traced, &NoParallelPrompts, None);
         let position = task.ids.gold.len() - 1;
         let (at, target) = (task.ids.prompt.len() - 1 + position, task.ids.gold[position]);
         let attempt = attempt(method, &context, (at, target), clock)?;

@@ -3,7 +3,7 @@
 use crate::config::RankRule;
 use crate::edit::Outcome;
 use crate::records::{ProbeTrial, Probed};
-use crate::report::measures::frame::{Lookup, lookup};
+use crate::report::measures::frame::{Lookup, lookup, patched};
 use crate::report::measures::groups::{Aggregate, grouped, with_text};
 use crate::report::measures::probes::{OVERALL, PROBE};
 use anyhow::Result;
@@ -130,7 +130,7 @@ pub(crate) fn by_probed(rows: &[&ProbeRow<'_>]) -> Result<Lookup> {
 /// A row a case.
 pub(crate) fn patch_frame(
     patches: &[&ProbeTrial],
-    quotas: &BTreeMap<String, f64>,
+    quotas: &BTreeMap<String, Option<f64>>,
 ) -> Result<DataFrame> {
     let mut columns = names(patches.iter().copied());
     let skipped = |patch: &ProbeTrial| patch.trial.outcome == Outcome::Skipped;
@@ -140,14 +140,11 @@ pub(crate) fn patch_frame(
     };
     columns.push(number("cases", &|_| Some(1.0)));
     columns.push(number("nc", &|patch| {
-        Some(if skipped(patch) {
-            quotas[&patch.trial.method] + 1.0
-        } else {
-            patch.trial.neurons.len() as f64
-        })
+        let quota = quotas[&patch.trial.method]?;
+        Some(if skipped(patch) { quota + 1.0 } else { patch.trial.neurons.len() as f64 })
     }));
     columns.push(number("skipped", &|patch| Some(f64::from(skipped(patch)))));
-    let solved = |patch: &ProbeTrial| patch.trial.outcome == Outcome::Solved;
+    let solved = |patch: &ProbeTrial| patched(&patch.trial);
     columns.push(number("patched", &|patch| {
         solved(patch).then_some(patch.trial.neurons.len() as f64)
     }));
@@ -220,6 +217,7 @@ mod tests {
                 before: seen,
                 after: seen,
                 neurons: Vec::new(),
+                size: None,
                 parallel: None,
                 halvings: 0,
                 seconds: Phases::default(),

@@ -1,0 +1,65 @@
+//! Size of an edit beside the matrices that it changes.
+
+use super::{Edit, EditSize, Neuron};
+use crate::model::CausalLm;
+use std::collections::{BTreeMap, BTreeSet};
+use tch::{Kind, Tensor};
+
+impl Edit {
+    /// Its size; `None` if it changes no weight of `model`.
+    pub fn size(&self, model: &dyn CausalLm) -> Option<EditSize> {
+        self.first_layer()?;
+        let columns = self.columns.iter().map(|column| column.neuron.layer);
+        let layers: BTreeSet<usize> =
+            columns.chain(self.updates.iter().map(|update| update.layer)).collect();
+        let neurons: BTreeSet<Neuron> = self.columns.iter().map(|column| column.neuron).collect();
+        let of_updates = self.updates.iter().map(|update| update.change.parameters());
+        let parameters = neurons.len() * model.spec().d_model + of_updates.sum::<usize>();
+        let square = |value: f64| value * value;
+        let changed: f64 = layers.iter().map(|&layer| self.square_of(layer)).sum();
+        let whole = |&layer: &usize| square(norm(model.ffn_output_matrix(layer)));
+        let whole: f64 = layers.iter().map(whole).sum();
+        let norm = changed.sqrt();
+        Some(EditSize { parameters, norm, relative: norm / whole.sqrt() })
+    }
+
+    /// Squared Frobenius norm of the change in `layer`.
+    fn square_of(&self, layer: usize) -> f64 {
+        let mut columns: BTreeMap<Neuron, Tensor> = BTreeMap::new();
+        for column in self.columns_of(layer) {
+            let sum = columns.get(&column.neuron).map(|sum| sum + &column.delta);
+            columns.insert(column.neuron, sum.unwrap_or_else(|| column.delta.shallow_clone()));
+        }
+        let updates: Vec<_> = self.updates_of(layer).collect();
+        match updates[..] {
+            [] => columns.values().map(|column| norm(column).powi(2)).sum(),
+            [update] if columns.is_empty() => update.change.norm().powi(2),
+            _ => {
+                let sum = updates.iter().map(|update| update.change.matrix());
+                let sum = sum.reduce(|sum, own| sum + own).expect("an update").copy();
+                for (neuron, column) in &columns {
+                    let _ = sum.select(1, neuron.index as i64).g_add_(column);
+                }
+                norm(&sum).powi(2)
+            }
+        }
+    }
+}
+
+impl super::MatrixChange {
+    /// Frobenius norm. Of a product that is the root of tr(LᵀL · RRᵀ), which takes no product of the factors.
+    fn norm(&self) -> f64 {
+        match self {
+            Self::Dense(matrix) => norm(matrix),
+            Self::LowRank { left, right } => {
+                let (left, right) = (left.to_kind(Kind::Double), right.to_kind(Kind::Double));
+                let product = left.tr().matmul(&left) * right.matmul(&right.tr());
+                product.sum(Kind::Double).double_value(&[]).max(0.0).sqrt()
+            }
+        }
+    }
+}
+
+fn norm(tensor: &Tensor) -> f64 {
+    tensor.to_kind(Kind::Float).norm().double_value(&[])
+}

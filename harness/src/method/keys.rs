@@ -1,0 +1,198 @@
+//! Keys: post-activations seen as the addresses of an FFN output matrix that is read as a memory. Their second
+//! moment on a text says which of them are in use.
+
+use crate::config::KeysConfig;
+use crate::data::corpus::Corpus;
+use crate::edit::Edit;
+use crate::engine::block::block;
+use crate::engine::forward::positions;
+use crate::error::InputError;
+use crate::model::{CausalLm, Loaded};
+use crate::system::{files, progress, signal};
+use anyhow::Result;
+use sha2::{Digest, Sha256};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use tch::{Kind, Tensor};
+
+/// Tokens of one sequence of the text.
+const SEQUENCE: usize = 256;
+
+/// Name of the tensor in a cache file.
+const CACHED: &str = "second_moment";
+
+/// Second moments of the keys of some layers on a text, each computed when it is first asked for.
+pub(crate) struct KeyStatistics {
+    sequences: Vec<Vec<u32>>,
+    layers: Vec<usize>,
+    /// What determines the statistics but the layer, hashed.
+    identity: String,
+    cache: PathBuf,
+    found: RefCell<BTreeMap<usize, Rc<LayerKeys>>>,
+}
+
+/// Statistics of one layer's keys.
+pub(crate) struct LayerKeys {
+    /// Mean of the outer products, `[F,F]`, f64.
+    second_moment: Tensor,
+    /// Its Cholesky factor, lower triangle, `[F,F]`, f64.
+    factor: Tensor,
+}
+
+impl KeyStatistics {
+    /// Statistics of `layers` on the text of `config`, kept in the folder `cache` unless its name is empty.
+    ///
+    /// # Errors
+    /// If the text cannot be read, or has fewer tokens than a layer has neurons: then the second moment has no
+    /// inverse.
+    pub(crate) fn new(
+        config: &KeysConfig,
+        loaded: &Loaded,
+        layers: Vec<usize>,
+        cache: &Path,
+    ) -> Result<Self> {
+        let corpus = Corpus::read(config.from.as_deref())?;
+        let spec = loaded.model.spec();
+        let ids = loaded.tokenizer.encode(&corpus.text)?;
+        let sequences = spread(&ids, config.tokens.0, SEQUENCE.min(spec.context));
+        let tokens: usize = sequences.iter().map(Vec::len).sum();
+        if tokens < spec.d_ff {
+            let place = config.from.as_ref();
+            return Err(InputError::new(format!(
+                "{}: {tokens} tokens, and a layer of the model has {} neurons; keys.from and keys.tokens must \
+                 give at least as many tokens as there are neurons",
+                place.map_or("the built-in text".into(), |path| path.display().to_string()),
+                spec.d_ff
+            )));
+        }
+        let of = format!("{}\n{}\n{}\n{tokens}", loaded.sha256, loaded.tokenizer.sha256, corpus.sha256);
+        let identity = format!("{:x}", Sha256::digest(of));
+        let found = RefCell::default();
+        Ok(Self { sequences, layers, identity, cache: cache.into(), found })
+    }
+
+    /// The beginnings of sequences of the text, `count` of them: half of 5 tokens, half of 10.
+    pub(crate) fn beginnings(&self, count: usize) -> Vec<&[u32]> {
+        let length = |index: usize| if index < count / 2 { 5 } else { 10 };
+        let sequence = |index: usize| &self.sequences[index * self.sequences.len() / count.max(1)];
+        let beginnings = (0..count).map(|index| (sequence(index), length(index)));
+        beginnings.map(|(sequence, length)| &sequence[..length.min(sequence.len())]).collect()
+    }
+
+    /// The statistics of `layer`, one of those given.
+    ///
+    /// # Errors
+    /// If the keys of the text do not span the neurons, or the user stops.
+    pub(crate) fn of(&self, layer: usize, model: &dyn CausalLm) -> Result<Rc<LayerKeys>> {
+        if let Some(found) = self.found.borrow().get(&layer) {
+            return Ok(Rc::clone(found));
+        }
+        let moments: Vec<Option<Tensor>> =
+            self.layers.iter().map(|&layer| self.read(layer, model)).collect();
+        let moments: Vec<Tensor> = match moments.into_iter().collect() {
+            Some(moments) => moments,
+            None => self.measure(model)?,
+        };
+        for (&layer, second_moment) in self.layers.iter().zip(moments) {
+            let keys = Rc::new(LayerKeys::new(second_moment, layer)?);
+            self.found.borrow_mut().insert(layer, keys);
+        }
+        Ok(Rc::clone(&self.found.borrow()[&layer]))
+    }
+
+    fn file(&self, layer: usize) -> PathBuf {
+        self.cache.join(format!("keys-{}-{layer}.safetensors", &self.identity[..16]))
+    }
+
+    fn read(&self, layer: usize, model: &dyn CausalLm) -> Option<Tensor> {
+        let file = self.file(layer);
+        let tensors = file.is_file().then(|| Tensor::read_safetensors(file).ok())??;
+        let found = tensors.into_iter().find_map(|(name, own)| (name == CACHED).then_some(own))?;
+        let width = model.spec().d_ff as i64;
+        let fits = found.size() == [width, width];
+        fits.then(|| found.to_device(model.spec().device).to_kind(Kind::Double))
+    }
+
+    /// Runs the text and sums the outer products of the keys of all layers.
+    fn measure(&self, model: &dyn CausalLm) -> Result<Vec<Tensor>> {
+        let spec = model.spec();
+        let width = spec.d_ff as i64;
+        let mut sums: Vec<Tensor> = self
+            .layers
+            .iter()
+            .map(|_| Tensor::zeros([width, width], (Kind::Double, spec.device)))
+            .collect();
+        let tokens: usize = self.sequences.iter().map(Vec::len).sum();
+        let bar = progress::bar("keys of the text", self.sequences.len());
+        for sequence in &self.sequences {
+            signal::check()?;
+            let ids: Vec<i64> = sequence.iter().map(|&id| i64::from(id)).collect();
+            let ids = Tensor::from_slice(&ids).unsqueeze(0).to_device(spec.device);
+            let mut residual = model.embed(&ids, &positions(&ids, None));
+            let last = self.layers.iter().copied().max().unwrap_or_default();
+            for layer in 0..=last {
+                let run = block(model, layer, &residual, None, &Edit::none());
+                residual = run.output;
+                if let Some(place) = self.layers.iter().position(|&own| own == layer) {
+                    let keys = run.post_activation.flatten(0, 1).to_kind(Kind::Float);
+                    sums[place] += keys.tr().matmul(&keys).to_kind(Kind::Double);
+                }
+            }
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        for (sum, &layer) in sums.iter_mut().zip(&self.layers) {
+            *sum /= tokens as f64;
+            // A cache: where it cannot be written, the text is run again next time.
+            if !self.cache.as_os_str().is_empty() {
+                let kept = sum.to_kind(Kind::Float);
+                let _ = files::write_by(&self.file(layer), |partial| {
+                    Tensor::write_safetensors(&[(CACHED, &kept)], partial)
+                });
+            }
+            *sum = sum.to_kind(Kind::Float).to_kind(Kind::Double); // the same as from a cache
+        }
+        Ok(sums)
+    }
+}
+
+/// Sequences of `length` ids, spread evenly over `ids`, of `tokens` in all at most.
+fn spread(ids: &[u32], tokens: usize, length: usize) -> Vec<Vec<u32>> {
+    let all: Vec<&[u32]> = ids.chunks(length).collect();
+    let wanted = tokens.div_ceil(length).min(all.len());
+    let mut left = tokens;
+    let sequences = (0..wanted).map(|index| {
+        let sequence = all[index * all.len() / wanted];
+        let taken = sequence.len().min(left);
+        left -= taken;
+        sequence[..taken].to_vec()
+    });
+    sequences.filter(|sequence| !sequence.is_empty()).collect()
+}
+
+impl LayerKeys {
+    fn new(second_moment: Tensor, layer: usize) -> Result<Self> {
+        let (factor, info) = second_moment.linalg_cholesky_ex(false, false);
+        if i64::try_from(info)? != 0 {
+            return Err(InputError::new(format!(
+                "the keys of layer {layer} on the text do not span its neurons, so their second moment has no \
+                 inverse; give a longer text (keys.from) or read more of it (keys.tokens)"
+            )));
+        }
+        Ok(Self { second_moment, factor })
+    }
+
+    /// The inverse of the second moment times `keys` `[F,n]`, f64.
+    pub(crate) fn whitened(&self, keys: &Tensor) -> Tensor {
+        keys.cholesky_solve(&self.factor, false)
+    }
+
+    /// Directions whose mean square is at least `threshold`, `[F,k]`, orthonormal, f64: those that the text uses.
+    pub(crate) fn in_use(&self, threshold: f64) -> Tensor {
+        let (values, vectors) = self.second_moment.linalg_eigh("L");
+        let used = values.ge(threshold).nonzero().flatten(0, -1);
+        vectors.index_select(1, &used)
+    }
+}

@@ -1,0 +1,126 @@
+//! Fine-tuning, LoRA, ROME, MEMIT and AlphaEdit against the same by plain PyTorch, on the checkpoint `tiny`.
+
+use crate::support::{golden, relative};
+use ment::config::{Config, Engine};
+use ment::edit::Edit;
+use ment::engine::trace::Trace;
+use ment::method::ment::LocateCache;
+use ment::method::{self, LlmError, NoParallelPrompts, RepairContext};
+use ment::model::{self, Options, Sequences};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use tch::Tensor;
+
+/// f32, and tens of steps of an optimiser, which carry each rounding on.
+const TOLERANCE: f64 = 1e-4;
+
+#[derive(Deserialize)]
+struct Facts {
+    tokens: usize,
+    prefixes: usize,
+    settings: BTreeMap<String, Value>,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    ids: Vec<i64>,
+    target: u32,
+    /// Whether the update makes the target the argmax.
+    methods: BTreeMap<String, bool>,
+}
+
+/// The settings of the golden as keys of the config.
+fn config(facts: &Facts) -> Config {
+    let text = golden("editors.txt");
+    let keys = format!("keys = {{ from = {text:?}, tokens = {} }}", facts.tokens);
+    let value = |own: &Value| {
+        let of = |key: &str| own[key].to_string();
+        format!(
+            "value = {{ steps = {}, rate = {}, decay = {}, clamp = {:?}, divergence = {}, prefixes = {} }}",
+            of("steps"),
+            of("rate"),
+            of("decay"),
+            own["clamp"].as_f64().unwrap(),
+            of("divergence"),
+            facts.prefixes
+        )
+    };
+    let [tuned, lora, rome, memit, alpha] =
+        ["fine_tuning", "lora", "rome", "memit", "alpha_edit"].map(|name| &facts.settings[name]);
+    let toml = format!(
+        "[model]\nlabel = \"tiny\"\npath = {:?}\ncache = \"\"\n[[dataset]]\nname = \"conala\"\nfrom = \"x\"\n\
+         [[fine_tuning]]\nplace.layer = {}\nsteps = {}\nrate = {}\nbound = {}\n\
+         [[lora]]\nrank = {}\nalpha = {:?}\nsteps = {}\nrate = {}\n\
+         [[rome]]\nplace.layer = {}\n{}\n{keys}\n\
+         [[memit]]\nlayers.named = {}\nweight = {:?}\n{}\n{keys}\n\
+         [[alpha_edit]]\nlayers.named = {}\nthreshold = {}\nridge = {}\n{}\n{keys}\n",
+        golden("tiny"),
+        tuned["layer"],
+        tuned["steps"],
+        tuned["rate"],
+        tuned["bound"],
+        lora["rank"],
+        lora["alpha"].as_f64().unwrap(),
+        lora["steps"],
+        lora["rate"],
+        rome["layer"],
+        value(rome),
+        memit["layers"],
+        memit["weight"].as_f64().unwrap(),
+        value(memit),
+        alpha["layers"],
+        alpha["threshold"],
+        alpha["ridge"],
+        value(alpha),
+    );
+    toml::from_str(&toml).unwrap()
+}
+
+#[test]
+fn updates_are_those_of_plain_pytorch() {
+    let facts: Facts =
+        serde_json::from_str(&fs::read_to_string(golden("editors.json")).unwrap()).unwrap();
+    let goldens = Tensor::read_safetensors(golden("editors.safetensors")).unwrap();
+    let goldens: HashMap<String, Tensor> = goldens.into_iter().collect();
+    let loaded = model::load(&golden("tiny"), Options::default()).unwrap();
+    let methods = method::all(&config(&facts), &loaded).unwrap();
+    let mut compared = 0;
+    for (number, case) in facts.cases.iter().enumerate() {
+        let ids = Tensor::from_slice(&case.ids);
+        let model = loaded.model.as_ref();
+        let trace = Trace::new(model, &Sequences::one(&ids), Edit::none());
+        let at = case.ids.len() - 1;
+        let argmax = i64::try_from(trace.logits_at(model, at).argmax(0, false)).unwrap() as u32;
+        let context = RepairContext {
+            model,
+            ids: &ids,
+            trace: &trace,
+            located: &LocateCache::default(),
+            engine: Engine::Replay,
+            memory: 1 << 28,
+            parallel: &NoParallelPrompts,
+            hint: None,
+            seed: 0,
+        };
+        for method in &methods {
+            let kind = method.kind().key();
+            let error = LlmError { at, target: case.target, argmax };
+            let repair = method.repair(&context, &error).unwrap();
+            assert_eq!(repair.solved, case.methods[kind], "{kind} on prompt {number}");
+            for update in &repair.edit.updates {
+                let wanted = &goldens[&format!("{kind}.{number}.{}", update.layer)];
+                let difference = relative(&update.change.matrix(), wanted);
+                assert!(
+                    difference < TOLERANCE,
+                    "{kind} on prompt {number}, layer {}: {difference:.2e}",
+                    update.layer
+                );
+                compared += 1;
+            }
+        }
+    }
+    assert_eq!(compared, goldens.len(), "every golden is of a solved error");
+}
