@@ -2,6 +2,7 @@
 //! read as a memory.
 
 use super::layers::{LayerPlace, LayerSpan};
+use super::optimise::{ValueConfig, of_alpha_edit, of_memit, of_rome};
 use super::value::{Coefficient, Positive};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -23,35 +24,6 @@ impl Default for KeysConfig {
     }
 }
 
-/// Optimisation of the value that makes the model predict the target.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ValueConfig {
-    /// Steps of Adam at most.
-    pub steps: Positive,
-    /// Learning rate.
-    pub rate: Coefficient,
-    /// Factor on the norm of the change over the squared norm of the original.
-    pub decay: f64,
-    /// Norm of the change at most, in norms of the original.
-    pub clamp: Coefficient,
-    /// Factor on the divergence of what the model says of the subject ("… is a").
-    pub divergence: f64,
-    /// Prompts with another beginning that the value must serve as well; half of them have 5 tokens more, half
-    /// have 10.
-    pub prefixes: usize,
-}
-
-impl ValueConfig {
-    fn check(&self, label: &str) -> Result<(), String> {
-        let wrong = |value: f64| !value.is_finite() || value < 0.0;
-        if wrong(self.decay) || wrong(self.divergence) {
-            return Err(format!("`{label}`: value.decay and value.divergence must be 0 or above"));
-        }
-        Ok(())
-    }
-}
-
 /// `[[rome]]`: rank-one model editing (Meng et al. 2022), in the form that averages the key on both sides of the
 /// update (Gupta et al. 2024). The defaults are those of the original for GPT-J, but for the layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,6 +34,7 @@ pub struct RomeConfig {
     /// The layer that is edited.
     pub place: LayerPlace,
     /// Optimisation of the value.
+    #[serde(deserialize_with = "of_rome")]
     pub value: ValueConfig,
     /// The text that keys are estimated on.
     pub keys: KeysConfig,
@@ -69,15 +42,7 @@ pub struct RomeConfig {
 
 impl Default for RomeConfig {
     fn default() -> Self {
-        let value = ValueConfig {
-            steps: Positive(20),
-            rate: Coefficient(0.5),
-            decay: 0.5,
-            clamp: Coefficient(4.0),
-            divergence: 0.0625,
-            prefixes: 20,
-        };
-        let keys = KeysConfig::default();
+        let (value, keys) = (ValueConfig::ROME, KeysConfig::default());
         Self { label: "ROME".into(), place: LayerPlace::at(0.5), value, keys }
     }
 }
@@ -98,6 +63,7 @@ pub struct MemitConfig {
     /// The layers that share the edit.
     pub layers: LayerSpan,
     /// Optimisation of the residual stream leaving the last of them.
+    #[serde(deserialize_with = "of_memit")]
     pub value: ValueConfig,
     /// Weight of the keys of the corpus beside that of the edit.
     pub weight: Coefficient,
@@ -110,7 +76,7 @@ impl Default for MemitConfig {
         Self {
             label: "MEMIT".into(),
             layers: LayerSpan::up_to(0.5, 5),
-            value: of_memit(0.5),
+            value: ValueConfig::MEMIT,
             weight: Coefficient(15_000.0),
             keys: KeysConfig::default(),
         }
@@ -134,6 +100,7 @@ pub struct AlphaEditConfig {
     /// The layers that share the edit.
     pub layers: LayerSpan,
     /// Optimisation of the residual stream leaving the last of them.
+    #[serde(deserialize_with = "of_alpha_edit")]
     pub value: ValueConfig,
     /// Eigenvalue of the keys' second moment below which a direction is free.
     pub threshold: Coefficient,
@@ -148,7 +115,7 @@ impl Default for AlphaEditConfig {
         Self {
             label: "AlphaEdit".into(),
             layers: LayerSpan::up_to(0.5, 5),
-            value: of_memit(0.1),
+            value: ValueConfig::ALPHA_EDIT,
             threshold: Coefficient(0.02),
             ridge: Coefficient(10.0),
             keys: KeysConfig::default(),
@@ -160,16 +127,5 @@ impl AlphaEditConfig {
     pub(super) fn check(&self) -> Result<(), String> {
         self.layers.check(&self.label)?;
         self.value.check(&self.label)
-    }
-}
-
-fn of_memit(rate: f64) -> ValueConfig {
-    ValueConfig {
-        steps: Positive(25),
-        rate: Coefficient(rate),
-        decay: 0.5,
-        clamp: Coefficient(0.75),
-        divergence: 0.0625,
-        prefixes: 20,
     }
 }

@@ -1,5 +1,6 @@
 //! `[[ment]]`: the settings of MENT.
 
+use super::KeysConfig;
 use super::value::{Coefficient, Positive, Share};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,9 @@ pub struct MentConfig {
     pub repeat: Option<bool>,
     /// Fate of an edit when the next error of the same datum is repaired.
     pub across_errors: AcrossErrors,
+    /// Keys at which patches change nothing, for edits that are to stand; none in the paper.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preserve: Option<PreserveConfig>,
 }
 
 impl Default for MentConfig {
@@ -48,6 +52,7 @@ impl Default for MentConfig {
             replan: Replan::default(),
             repeat: Some(false),
             across_errors: AcrossErrors::default(),
+            preserve: None,
         }
     }
 }
@@ -129,10 +134,30 @@ impl MentConfig {
         if self.plan == Plan::Score && self.replan != Replan::default() {
             return refuse("plan = \"score\" simulates nothing; leave replan out");
         }
+        if self.preserve.is_some() && (self.plan == Plan::Score || self.replan == Replan::Once) {
+            return refuse("preserve needs candidates that are simulated in every round");
+        }
         if estimate.pathways.0 == 1.0 && estimate.pathway_rule != PathwayRule::default() {
             return refuse("estimate.pathway_rule needs estimate.pathways below 1");
         }
         Ok(())
+    }
+}
+
+/// `preserve`: a patch acts through the part of its neuron that is free: at a right angle to the keys that a text uses
+/// and to those of earlier edits, as AlphaEdit's updates do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PreserveConfig {
+    /// Eigenvalue of the keys' second moment below which a direction is free.
+    pub threshold: Coefficient,
+    /// The text that keys are estimated on.
+    pub keys: KeysConfig,
+}
+
+impl Default for PreserveConfig {
+    fn default() -> Self {
+        Self { threshold: Coefficient(0.02), keys: KeysConfig::default() }
     }
 }
 
@@ -250,6 +275,9 @@ pub struct Estimate {
     /// Rule that selects these entries.
     #[serde(skip_serializing_if = "PathwayRule::is_default")]
     pub pathway_rule: PathwayRule,
+    /// True if the part of the vector that lies in the span of the vectors of earlier edits of the layer is left out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub orthogonal: bool,
 }
 
 impl Default for Estimate {
@@ -267,6 +295,7 @@ impl Default for Estimate {
             vocabulary: Vocabulary::default(),
             pathways: Share(1.0),
             pathway_rule: PathwayRule::default(),
+            orthogonal: false,
         }
     }
 }

@@ -132,6 +132,7 @@ impl MethodConfig {
             Self::Rome(config) => Some(&config.keys),
             Self::Memit(config) => Some(&config.keys),
             Self::AlphaEdit(config) => Some(&config.keys),
+            Self::Ment(config) => config.preserve.as_ref().map(|preserve| &preserve.keys),
             _ => None,
         }
     }

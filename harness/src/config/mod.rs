@@ -10,6 +10,7 @@ mod memory;
 mod ment;
 mod method;
 mod no_edit;
+mod optimise;
 mod probing;
 mod prompt;
 mod set;
@@ -28,6 +29,7 @@ pub use self::memory::*;
 pub use self::ment::*;
 pub use self::method::{MethodConfig, MethodKind};
 pub use self::no_edit::*;
+pub use self::optimise::ValueConfig;
 pub use self::probing::*;
 pub use self::prompt::*;
 pub(crate) use self::set::{SettingKey, check_read, set};
@@ -117,6 +119,10 @@ pub struct Execution {
     /// Prompts of other data on which every edit is probed for side effects; 0 for none. They
     /// are drawn evenly from the planned data of all data sets.
     pub unrelated_probes: usize,
+    /// True if the edits of each datum are kept together once more, and the model writes the answer by itself. Not part
+    /// of a run's identity, as it changes no other record.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub free: bool,
     /// Memory for what is kept or run at once, over the weights, in MiB. It decides the size of
     /// batches, not the results, and so is not part of a run's identity.
     pub memory_mib: Positive,
@@ -144,6 +150,7 @@ impl Default for Execution {
             engine: Engine::default(),
             too_long: TooLong::default(),
             unrelated_probes: 0,
+            free: false,
             memory_mib: Positive(4096),
             seed: 0,
             tf32: false,

@@ -5,6 +5,8 @@
 mod applied;
 #[cfg(feature = "torch")]
 mod column;
+#[cfg(feature = "torch")]
+mod merged;
 mod outcome;
 #[cfg(feature = "torch")]
 mod size;

@@ -1,49 +1,26 @@
 //! AlphaEdit (Fang et al. 2025): MEMIT whose updates are zero at the keys that a text uses, and that leaves the
 //! outputs at the keys of earlier edits as they are.
 
+use super::preserved::{Preserved, beside, keys_of};
 use super::spread::Spread;
 use super::{LlmError, Method, Repair, RepairContext, outcome};
 use crate::config::{AlphaEditConfig, MethodKind};
-use crate::edit::{Edit, Phases};
+use crate::edit::Phases;
 use crate::engine::device::Clock;
-use crate::error::InputError;
-use crate::model::CausalLm;
 use anyhow::Result;
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::rc::Rc;
 use tch::{Kind, Tensor};
 
 /// AlphaEdit under one setting.
 pub(super) struct AlphaEdit {
     pub(super) config: AlphaEditConfig,
     pub(super) spread: Spread,
-    /// Directions in use of each layer, `[F,k]`, f64.
-    in_use: RefCell<BTreeMap<usize, Rc<Tensor>>>,
+    preserved: Preserved,
 }
 
 impl AlphaEdit {
     pub(super) fn new(config: AlphaEditConfig, spread: Spread) -> Self {
-        Self { config, spread, in_use: RefCell::default() }
-    }
-
-    /// The directions of `layer` that the text uses.
-    fn in_use(&self, layer: usize, model: &dyn CausalLm) -> Result<Rc<Tensor>> {
-        if let Some(found) = self.in_use.borrow().get(&layer) {
-            return Ok(Rc::clone(found));
-        }
-        let found = self.spread.statistics.of(layer, model)?.in_use(self.config.threshold.0);
-        let (all, used) = (model.spec().d_ff as i64, found.size()[1]);
-        if used == all {
-            return Err(InputError::new(format!(
-                "`{}`: no direction of layer {layer} has a mean square below threshold = {}, so that no update is \
-                 free; raise it",
-                self.config.label, self.config.threshold.0
-            )));
-        }
-        let found = Rc::new(found);
-        self.in_use.borrow_mut().insert(layer, Rc::clone(&found));
-        Ok(found)
+        let preserved = Preserved::new(&config.label, config.threshold.0);
+        Self { config, spread, preserved }
     }
 }
 
@@ -51,23 +28,15 @@ impl AlphaEdit {
 /// the directions `in_use` `[F,k]`, the keys E `[F,m]` of earlier edits, and the ridge r. By Woodbury, so that no
 /// matrix of F rows is inverted.
 fn right_factor(key: &Tensor, earlier: Option<&Tensor>, in_use: &Tensor, ridge: f64) -> Tensor {
-    let free = |keys: &Tensor| keys - in_use.matmul(&in_use.tr().matmul(keys));
     let keys = match earlier {
         Some(earlier) => Tensor::cat(&[key, earlier], 1),
         None => key.shallow_clone(),
     };
-    let (projected, wanted) = (free(&keys), free(key));
+    let (projected, wanted) = (beside(&keys, in_use), beside(key, in_use));
     let count = keys.size()[1];
     let inner = Tensor::eye(count, (Kind::Double, key.device())) * ridge + keys.tr().matmul(&projected);
     let solved = Tensor::linalg_solve(&inner, &keys.tr().matmul(&wanted), true);
     ((wanted - projected.matmul(&solved)) / ridge).tr()
-}
-
-/// The keys that the updates of `edit` in `layer` were made for, `[F,m]`, f64.
-fn keys_of(edit: &Edit, layer: usize) -> Option<Tensor> {
-    let keys: Vec<&Tensor> =
-        edit.updates_of(layer).filter_map(|update| update.keys.as_ref()).collect();
-    (!keys.is_empty()).then(|| Tensor::cat(&keys, 0).to_kind(Kind::Double).tr())
 }
 
 impl Method for AlphaEdit {
@@ -94,7 +63,8 @@ impl Method for AlphaEdit {
     fn repair(&self, context: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {
         let clock = Clock::start(context.model.spec().device);
         let edit = self.spread.edit(context, error, |layer, key| {
-            let in_use = self.in_use(layer, context.model)?;
+            let statistics = &self.spread.statistics;
+            let in_use = self.preserved.in_use(statistics, layer, context.model)?;
             let earlier = keys_of(&context.trace.edit, layer);
             Ok(right_factor(key, earlier.as_ref(), &in_use, self.config.ridge.0))
         })?;

@@ -11,7 +11,7 @@ use crate::model::{CausalLm, Loaded};
 use crate::system::{files, progress, signal};
 use anyhow::Result;
 use sha2::{Digest, Sha256};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -35,10 +35,11 @@ pub(crate) struct KeyStatistics {
 
 /// Statistics of one layer's keys.
 pub(crate) struct LayerKeys {
-    /// Mean of the outer products, `[F,F]`, f64.
+    layer: usize,
+    /// Mean of the outer products, `[F,F]`, f32.
     second_moment: Tensor,
-    /// Its Cholesky factor, lower triangle, `[F,F]`, f64.
-    factor: Tensor,
+    /// Its Cholesky factor, lower triangle, `[F,F]`, f64, once it was asked for.
+    factor: OnceCell<Tensor>,
 }
 
 impl KeyStatistics {
@@ -84,7 +85,7 @@ impl KeyStatistics {
     /// The statistics of `layer`, one of those given.
     ///
     /// # Errors
-    /// If the keys of the text do not span the neurons, or the user stops.
+    /// If the user stops.
     pub(crate) fn of(&self, layer: usize, model: &dyn CausalLm) -> Result<Rc<LayerKeys>> {
         if let Some(found) = self.found.borrow().get(&layer) {
             return Ok(Rc::clone(found));
@@ -96,7 +97,7 @@ impl KeyStatistics {
             None => self.measure(model)?,
         };
         for (&layer, second_moment) in self.layers.iter().zip(moments) {
-            let keys = Rc::new(LayerKeys::new(second_moment, layer)?);
+            let keys = Rc::new(LayerKeys { layer, second_moment, factor: OnceCell::new() });
             self.found.borrow_mut().insert(layer, keys);
         }
         Ok(Rc::clone(&self.found.borrow()[&layer]))
@@ -112,7 +113,7 @@ impl KeyStatistics {
         let found = tensors.into_iter().find_map(|(name, own)| (name == CACHED).then_some(own))?;
         let width = model.spec().d_ff as i64;
         let fits = found.size() == [width, width];
-        fits.then(|| found.to_device(model.spec().device).to_kind(Kind::Double))
+        fits.then(|| found.to_device(model.spec().device))
     }
 
     /// Runs the text and sums the outer products of the keys of all layers.
@@ -144,15 +145,13 @@ impl KeyStatistics {
         }
         bar.finish_and_clear();
         for (sum, &layer) in sums.iter_mut().zip(&self.layers) {
-            *sum /= tokens as f64;
+            *sum = (&*sum / tokens as f64).to_kind(Kind::Float);
             // A cache: where it cannot be written, the text is run again next time.
             if !self.cache.as_os_str().is_empty() {
-                let kept = sum.to_kind(Kind::Float);
                 let _ = files::write_by(&self.file(layer), |partial| {
-                    Tensor::write_safetensors(&[(CACHED, &kept)], partial)
+                    Tensor::write_safetensors(&[(CACHED, &*sum)], partial)
                 });
             }
-            *sum = sum.to_kind(Kind::Float).to_kind(Kind::Double); // the same as from a cache
         }
         Ok(sums)
     }
@@ -173,25 +172,29 @@ fn spread(ids: &[u32], tokens: usize, length: usize) -> Vec<Vec<u32>> {
 }
 
 impl LayerKeys {
-    fn new(second_moment: Tensor, layer: usize) -> Result<Self> {
-        let (factor, info) = second_moment.linalg_cholesky_ex(false, false);
-        if i64::try_from(info)? != 0 {
-            return Err(InputError::new(format!(
-                "the keys of layer {layer} on the text do not span its neurons, so their second moment has no \
-                 inverse; give a longer text (keys.from) or read more of it (keys.tokens)"
-            )));
-        }
-        Ok(Self { second_moment, factor })
-    }
-
     /// The inverse of the second moment times `keys` `[F,n]`, f64.
-    pub(crate) fn whitened(&self, keys: &Tensor) -> Tensor {
-        keys.cholesky_solve(&self.factor, false)
+    ///
+    /// # Errors
+    /// If the keys of the text do not span the neurons, so that there is no inverse.
+    pub(crate) fn whitened(&self, keys: &Tensor) -> Result<Tensor> {
+        if self.factor.get().is_none() {
+            let moment = self.second_moment.to_kind(Kind::Double);
+            let (factor, info) = moment.linalg_cholesky_ex(false, false);
+            if i64::try_from(info)? != 0 {
+                return Err(InputError::new(format!(
+                    "the keys of layer {} on the text do not span its neurons, so their second moment has no \
+                     inverse; give a longer text (keys.from) or read more of it (keys.tokens)",
+                    self.layer
+                )));
+            }
+            let _ = self.factor.set(factor);
+        }
+        Ok(keys.cholesky_solve(self.factor.get().expect("just set"), false))
     }
 
     /// Directions whose mean square is at least `threshold`, `[F,k]`, orthonormal, f64: those that the text uses.
     pub(crate) fn in_use(&self, threshold: f64) -> Tensor {
-        let (values, vectors) = self.second_moment.linalg_eigh("L");
+        let (values, vectors) = self.second_moment.to_kind(Kind::Double).linalg_eigh("L");
         let used = values.ge(threshold).nonzero().flatten(0, -1);
         vectors.index_select(1, &used)
     }

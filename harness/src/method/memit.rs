@@ -39,7 +39,8 @@ impl Method for Memit {
         let weight = self.config.weight.0;
         // (wC + kkᵀ)⁻¹ k by Sherman and Morrison, with C factored once.
         let edit = self.spread.edit(context, error, |layer, key| {
-            let whitened = self.spread.statistics.of(layer, context.model)?.whitened(key) / weight;
+            let keys = self.spread.statistics.of(layer, context.model)?;
+            let whitened = keys.whitened(key)? / weight;
             let product = key.tr().matmul(&whitened) + 1.0;
             Ok((whitened / product).tr())
         })?;

@@ -16,6 +16,7 @@ mod no_edit;
 mod observe;
 mod oracle;
 mod outcome;
+mod preserved;
 mod rome;
 mod simulate;
 mod spread;
@@ -129,6 +130,10 @@ pub trait Method {
     fn effort(&self) -> usize {
         1
     }
+    /// True if its edits act wherever they are met, so that they can stand while the model writes.
+    fn edits_stand(&self) -> bool {
+        true
+    }
     /// True if it back-propagates through the datum's own sequence; graphs are then kept.
     fn differentiates_the_datum(&self) -> bool;
     /// Tries to make the target of `error` the argmax.
@@ -174,7 +179,7 @@ pub fn all(config: &Config, loaded: &Loaded) -> Result<Vec<Box<dyn Method>>> {
                 Box::new(AlphaEdit::new(config, spread))
             }
             MethodConfig::Star(settings) => Box::new(ment.make_star(settings)),
-            MethodConfig::Ment(settings) => Box::new(ment.make(settings)),
+            MethodConfig::Ment(settings) => Box::new(ment.make(settings)?),
         })
     };
     config.methods.iter().map(method).collect()

@@ -31,7 +31,7 @@ impl Rome {
         let direction = self
             .statistics
             .of(layer, model)?
-            .whitened(&key.to_kind(Kind::Double).unsqueeze(1))
+            .whitened(&key.to_kind(Kind::Double).unsqueeze(1))?
             .squeeze_dim(1)
             .to_kind(Kind::Float);
         let direction = &direction / direction.norm();

@@ -2,6 +2,7 @@
 
 mod case;
 mod datum;
+mod free;
 pub mod manifest;
 mod probed;
 mod record;
@@ -11,6 +12,7 @@ pub(crate) mod view;
 
 pub use self::case::{CaseName, CaseRecord};
 pub use self::datum::{DatumRecord, PredictionRecord};
+pub use self::free::FreeRecord;
 pub use self::probed::{Change, Probed};
 pub use self::record::{FORMAT, Record, RecordKey};
 pub use self::trial::{ErrorTrial, ProbeTrial, Texts, Trial, TrialId, UnrelatedProbe, distinct};

@@ -2,7 +2,8 @@
 //! again without the model.
 
 use super::{
-    CaseName, CaseRecord, DatumRecord, ErrorTrial, PredictionRecord, ProbeTrial, Trial, TrialId,
+    CaseName, CaseRecord, DatumRecord, ErrorTrial, FreeRecord, PredictionRecord, ProbeTrial, Trial,
+    TrialId,
 };
 use crate::data::dataset::DatasetName;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,8 @@ pub enum Record {
     Trial(ErrorTrial),
     /// Final prediction of one method on one datum.
     Prediction(PredictionRecord),
+    /// A datum under all edits of one method together, and what the model writes by itself.
+    Free(FreeRecord),
     /// A case of a benchmark of generalization and specificity, before any method.
     Case(CaseRecord),
     /// A case under one method, and the edit probed on other samples.
@@ -36,6 +39,7 @@ impl Record {
             Self::Datum(datum) => Some(datum.dataset),
             Self::Trial(trial) => Some(trial.dataset),
             Self::Prediction(prediction) => Some(prediction.dataset),
+            Self::Free(free) => Some(free.dataset),
             Self::Case(_) | Self::Probe(_) => None,
         }
     }
@@ -45,7 +49,7 @@ impl Record {
         match self {
             Self::Trial(own) => Some(&own.trial),
             Self::Probe(own) => Some(&own.trial),
-            Self::Datum(_) | Self::Prediction(_) | Self::Case(_) => None,
+            Self::Datum(_) | Self::Prediction(_) | Self::Free(_) | Self::Case(_) => None,
         }
     }
 
@@ -56,6 +60,9 @@ impl Record {
             Self::Trial(own) => RecordKey::Trial(&own.trial.id),
             Self::Prediction(PredictionRecord { dataset, datum, method, .. }) => {
                 RecordKey::Prediction(*dataset, *datum, method)
+            }
+            Self::Free(FreeRecord { dataset, datum, method, .. }) => {
+                RecordKey::Free(*dataset, *datum, method)
             }
             Self::Case(case) => RecordKey::Case(&case.name),
             Self::Probe(own) => RecordKey::Trial(&own.trial.id),
@@ -76,6 +83,7 @@ impl Record {
             Some(b"datum") => serde_json::from_slice(line).map(Self::Datum).ok(),
             Some(b"trial") => serde_json::from_slice(line).map(Self::Trial).ok(),
             Some(b"prediction") => serde_json::from_slice(line).map(Self::Prediction).ok(),
+            Some(b"free") => serde_json::from_slice(line).map(Self::Free).ok(),
             Some(b"case") => serde_json::from_slice(line).map(Self::Case).ok(),
             Some(b"patch") => serde_json::from_slice(line).map(Self::Probe).ok(),
             _ => None,
@@ -93,6 +101,8 @@ pub enum RecordKey<'r> {
     Trial(&'r TrialId),
     /// Final prediction of a method on a datum.
     Prediction(DatasetName, usize, &'r str),
+    /// Text that a method lets the model write on a datum.
+    Free(DatasetName, usize, &'r str),
     /// Prediction of the unedited model on a case.
     Case(&'r CaseName),
 }
@@ -105,6 +115,7 @@ impl std::fmt::Display for RecordKey<'_> {
             Self::Prediction(dataset, datum, method) => {
                 write!(f, "prediction {dataset} {datum} {method}")
             }
+            Self::Free(dataset, datum, method) => write!(f, "text {dataset} {datum} {method}"),
             Self::Case(name) => write!(f, "case {name}"),
         }
     }

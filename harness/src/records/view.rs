@@ -42,7 +42,7 @@ impl<'r> TrialView<'r> {
         match record {
             Record::Trial(own) => Some(Self::Error(own)),
             Record::Probe(own) => Some(Self::Probe(own)),
-            Record::Datum(_) | Record::Prediction(_) | Record::Case(_) => None,
+            Record::Datum(_) | Record::Prediction(_) | Record::Free(_) | Record::Case(_) => None,
         }
     }
 

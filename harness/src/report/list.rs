@@ -4,11 +4,12 @@ use crate::records::Record;
 use crate::records::manifest::{Headings, Manifest};
 use crate::report::claims;
 use crate::report::figures::{
-    comparison, figure6, gain_by_place, layers, phases, skipped_by_rank, time_by_length, tradeoff,
+    comparison, figure6, forced_and_free, gain_by_place, layers, phases, skipped_by_rank, time_by_length, tradeoff,
 };
 use crate::report::measures::Material;
 use crate::report::tables::{
-    neurons, paper_comparison, sensitivity, side_effects, table1, table3, table4, table5, table6,
+    edit_sizes, neurons, paper_comparison, sensitivity, side_effects, table1, table3, table3_free,
+    table4, table5, table6,
 };
 use crate::table::Table;
 use anyhow::Result;
@@ -52,6 +53,9 @@ impl TableEntry {
 const ENTRIES: &[TableEntry] = &[
     table("table1", |of| Ok(table1::build(of))),
     table("table3", |of| of.sources.scores.as_ref().map(|scores| table3::build(scores, &of.sources.order)).transpose()),
+    table("table3_free", |of| of.sources.free.as_ref().map(table3_free::build).transpose()),
+    table("forced_and_free", |of| Ok(of.sources.free.as_ref().map(forced_and_free::build)))
+        .drawn(forced_and_free::draw),
     table("table4", |of| Ok(of.sources.costs.as_ref().map(table4::build))),
     table("table5", |of| Ok(of.sources.costs.as_ref().map(table5::build))),
     table("figure6", |of| Ok(of.sources.costs.as_ref().map(|_| figure6::build(&of.sources.repairs))))
@@ -60,6 +64,7 @@ const ENTRIES: &[TableEntry] = &[
         .drawn(|table, folder| figure6::picture(table).draw(folder)),
     table("phases", |of| Ok(of.sources.costs.as_ref().map(|costs| phases::build(costs, of.manifest))))
         .drawn(phases::draw),
+    table("edit_sizes", |of| Ok(edit_sizes::build(of))),
     table("side_effects", |of| Ok(of.sources.costs.as_ref().and_then(side_effects::build))),
     table("table6", |of| Ok(of.sources.probes.as_ref().map(|probes| table6::build(probes, &of.manifest.identity))))
         .drawn(tradeoff::draw),

@@ -14,6 +14,8 @@ mod support;
 #[cfg(feature = "torch")]
 mod bad_input;
 #[cfg(feature = "torch")]
+mod baselines;
+#[cfg(feature = "torch")]
 mod bench;
 #[cfg(feature = "torch")]
 mod chat;

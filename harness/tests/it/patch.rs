@@ -251,13 +251,18 @@ fn bad_input_is_refused_and_nothing_is_written() {
     let whole = fs::read(place.path("b.safetensors")).unwrap();
     fs::write(place.path("cut.safetensors"), &whole[..whole.len() - 1]).unwrap();
     fs::write(place.path("text.safetensors"), "no patch").unwrap();
-    let newer = String::from_utf8_lossy(&whole).contains("{\\\"format\\\":1,");
+    let newer = String::from_utf8_lossy(&whole).contains("{\\\"format\\\":2,");
     assert!(newer, "the card begins with its format");
-    let text = b"{\\\"format\\\":1,";
+    let text = b"{\\\"format\\\":2,";
     let at = whole.windows(text.len()).position(|window| window == text).unwrap();
     let mut newer = whole.clone();
-    newer[at + text.len() - 2] = b'2';
-    fs::write(place.path("newer.safetensors"), newer).unwrap();
+    newer[at + text.len() - 2] = b'3';
+    fs::write(place.path("newer.safetensors"), &newer).unwrap();
+    // Format 1 had columns only, and is read.
+    newer[at + text.len() - 2] = b'1';
+    fs::write(place.path("older.safetensors"), newer).unwrap();
+    let older = PatchFile::read(&place.path("older.safetensors")).unwrap().patch;
+    assert_eq!(older.columns, PatchFile::read(&place.path("b.safetensors")).unwrap().patch.columns);
     let hostile = |name: &str, change: fn(&mut Patch)| {
         let mut patch = PatchFile::read(&place.path("b.safetensors")).unwrap().patch;
         change(&mut patch);

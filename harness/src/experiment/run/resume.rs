@@ -2,7 +2,7 @@
 
 use crate::data::dataset::DatasetName;
 use crate::records::{
-    CaseName, CaseRecord, DatumRecord, ErrorTrial, PredictionRecord, Record, TrialId,
+    CaseName, CaseRecord, DatumRecord, ErrorTrial, FreeRecord, PredictionRecord, Record, TrialId,
 };
 use std::collections::{HashMap, HashSet};
 
@@ -12,6 +12,7 @@ pub(super) struct Done {
     data: HashMap<(DatasetName, usize), DatumRecord>,
     trials: HashMap<TrialId, ErrorTrial>,
     predictions: HashMap<(DatasetName, usize, String), PredictionRecord>,
+    written: HashMap<(DatasetName, usize, String), FreeRecord>,
     cases: HashMap<CaseName, CaseRecord>,
     patches: HashSet<TrialId>,
 }
@@ -34,6 +35,9 @@ impl Done {
             Record::Prediction(prediction) => {
                 let key = (prediction.dataset, prediction.datum, prediction.method.clone());
                 self.predictions.insert(key, prediction);
+            }
+            Record::Free(free) => {
+                self.written.insert((free.dataset, free.datum, free.method.clone()), free);
             }
             Record::Case(case) => {
                 self.cases.insert(case.name.clone(), case);
@@ -75,6 +79,15 @@ impl Done {
         method: &str,
     ) -> Option<&PredictionRecord> {
         self.predictions.get(&(dataset, datum, method.to_string()))
+    }
+
+    pub(super) fn written(
+        &self,
+        dataset: DatasetName,
+        datum: usize,
+        method: &str,
+    ) -> Option<&FreeRecord> {
+        self.written.get(&(dataset, datum, method.to_string()))
     }
 
     pub(super) fn predictions(&self) -> impl Iterator<Item = &PredictionRecord> {

@@ -140,7 +140,7 @@ fn timeless(record: &Record) -> Record {
         Record::Trial(own) => own.trial.seconds = Phases::default(),
         Record::Probe(own) => own.trial.seconds = Phases::default(),
         Record::Datum(datum) => datum.seconds = 0.0,
-        Record::Case(_) | Record::Prediction(_) => {}
+        Record::Case(_) | Record::Prediction(_) | Record::Free(_) => {}
     }
     record
 }

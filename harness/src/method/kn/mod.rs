@@ -90,6 +90,10 @@ impl Method for KnowledgeNeurons {
         false
     }
 
+    fn edits_stand(&self) -> bool {
+        self.config.positions == DoubledPositions::All
+    }
+
     fn deviations(&self) -> Vec<String> {
         let KnConfig {
             label: _,

@@ -19,6 +19,7 @@ pub(super) fn list(config: &MentConfig) -> Vec<String> {
         replan,
         repeat: _, // by `repeats`
         across_errors,
+        preserve,
     } = config;
     let mut found = self::locate(locate);
     found.extend(self::estimate(estimate));
@@ -42,6 +43,12 @@ pub(super) fn list(config: &MentConfig) -> Vec<String> {
     }
     if candidates.0 != 10 {
         found.push(format!("{} neurons are located, not 10", candidates.0));
+    }
+    if let Some(preserve) = preserve {
+        found.push(format!(
+            "a patch acts at a right angle to the keys that a text uses (threshold {}) and to those of earlier edits",
+            preserve.threshold.0
+        ));
     }
     if *across_errors == AcrossErrors::Keep {
         found.push("edits pile up within a datum".into());
@@ -89,8 +96,12 @@ fn estimate(config: &Estimate) -> Vec<String> {
         pathways,
         pathway_rule,
         combine,
+        orthogonal,
     } = config;
     let mut found: Vec<String> = Vec::new();
+    if *orthogonal {
+        found.push("the added vector is at a right angle to those of earlier edits of the layer".into());
+    }
     match distribution {
         Distribution::Probabilities => {}
         Distribution::Logits => found.push(match virtual_distribution {

@@ -1,13 +1,14 @@
 //! Step 2: oracle parameters (II-B). Every layer has one vector, on the line between the input
 //! side and the output side; a neuron's new column is its old one plus its layer's vector.
 
+use super::super::preserved::beside;
 use super::super::{LlmError, Oracle, RepairContext, softmax};
 use super::pathways::Pathways;
 use super::virtual_distribution::{raise_to_top, switch};
 use crate::config::{
     Combine, Depth, Distribution, Estimate, FinalNorm, HeadBias, MentConfig, Normalize, Virtual,
 };
-use crate::edit::{ColumnDelta, Neuron};
+use crate::edit::{ColumnDelta, Edit, Neuron};
 use anyhow::Result;
 use tch::{Kind, Tensor};
 
@@ -40,10 +41,25 @@ pub(super) fn columns(
                     (&vector - column(context, neuron)) * share(config.coefficient.0)
                 }
             };
-            let delta = pathways.only(&change, &vector, neuron.layer);
+            let mut delta = pathways.only(&change, &vector, neuron.layer);
+            if config.orthogonal {
+                delta = beside_earlier(&context.trace.edit, neuron.layer, delta);
+            }
             ColumnDelta::new(neuron, delta.to_kind(spec.kind))
         })
         .collect())
+}
+
+/// `delta` `[D]`, f32, without the part that lies in the span of the vectors of `earlier` edits of `layer`. Where they
+/// span everything there is nothing beside them, and it stays as it is.
+fn beside_earlier(earlier: &Edit, layer: usize, delta: Tensor) -> Tensor {
+    let columns = earlier.columns_of(layer).map(|column| column.delta.unsqueeze(1));
+    let vectors: Vec<Tensor> = columns.collect();
+    if vectors.is_empty() || vectors.len() as i64 >= delta.size()[0] {
+        return delta;
+    }
+    let (span, _) = Tensor::linalg_qr(&Tensor::cat(&vectors, 1).to_kind(Kind::Float), "reduced");
+    beside(&delta.unsqueeze(1), &span).squeeze_dim(1)
 }
 
 /// Weight of the vector in a weighted mean with the column, c / (1 + c).

@@ -2,6 +2,7 @@
 
 mod deviations;
 mod estimate;
+mod free;
 mod locate;
 mod locate_cache;
 mod pathways;
@@ -12,6 +13,7 @@ pub use self::locate::attribution;
 pub use self::locate_cache::LocateCache;
 pub use self::virtual_distribution::raise_to_top;
 
+use self::free::FreeParts;
 use self::plan::Candidates;
 use super::star::Star;
 use super::{LlmError, Method, Oracle, Repair, RepairContext};
@@ -31,12 +33,14 @@ use std::rc::Rc;
 pub struct Ment {
     config: MentConfig,
     oracle: Rc<Oracle>,
+    /// What patches must leave alone, if the settings ask for it.
+    free: Option<FreeParts>,
 }
 
 impl Ment {
     /// MENT under `config`, with the oracle of the model it will be given.
     pub fn new(config: MentConfig, oracle: Rc<Oracle>) -> Self {
-        Self { config, oracle }
+        Self { config, oracle, free: None }
     }
 }
 
@@ -54,9 +58,16 @@ impl<'a> MentMaker<'a> {
     }
 
     /// MENT under the settings `config`.
-    pub(crate) fn make(&mut self, config: MentConfig) -> Ment {
+    ///
+    /// # Errors
+    /// If the text that keys are estimated on cannot be read, or is too short.
+    pub(crate) fn make(&mut self, config: MentConfig) -> Result<Ment> {
         let oracle = self.oracle(&config);
-        Ment::new(config, oracle)
+        let layers = self.loaded.model.spec().layers;
+        let first = if config.locate.layers == Layers::UpperHalf { layers / 2 } else { 0 };
+        let free = |own| FreeParts::new(&config.label, own, self.loaded, first, self.cache);
+        let free = config.preserve.as_ref().map(free).transpose()?;
+        Ok(Ment { free, ..Ment::new(config, oracle) })
     }
 
     /// STAR under the settings `config`, which locates as MENT does and shares its oracle.
@@ -121,9 +132,18 @@ impl Method for Ment {
 
         let clock = Clock::start(context.model.spec().device);
         let logits = context.trace.logits_at(context.model, error.at);
-        let columns =
+        let mut columns =
             estimate::columns(context, error, &logits, &neurons, &self.config, &self.oracle)?;
-        let candidates = Candidates { columns, again: estimate::again(&self.config.estimate) };
+        let mut parts = Vec::new();
+        if let Some(free) = &self.free {
+            let found = columns.iter().map(|column| free.of(context, error.at, column.neuron));
+            let found = found.collect::<Result<Vec<_>>>()?;
+            let mut kept = found.iter().map(Option::is_some);
+            columns.retain(|_| kept.next() == Some(true));
+            parts = found.into_iter().flatten().collect();
+        }
+        let again = estimate::again(&self.config.estimate);
+        let candidates = Candidates { columns, parts, again };
         seconds.estimate = clock.seconds();
 
         plan::plan(context, error, &logits, &candidates, &self.config, seconds)

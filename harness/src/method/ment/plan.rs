@@ -4,8 +4,9 @@ use super::super::in_order::{Patches, patch};
 use super::super::observe::{Simulated, log_ratio, observe_candidates};
 use super::super::simulate::Simulation;
 use super::super::{LlmError, Repair, RepairContext, observe};
+use super::free::FreePart;
 use crate::config::{MentConfig, Plan, Replan};
-use crate::edit::{ColumnDelta, Edit, Patched, Phases};
+use crate::edit::{ColumnDelta, Edit, Patched, Phases, Update};
 use crate::engine::device::Clock;
 use anyhow::Result;
 use tch::Tensor;
@@ -13,6 +14,8 @@ use tch::Tensor;
 /// Located neurons with their deltas, best located first.
 pub(super) struct Candidates {
     pub(super) columns: Vec<ColumnDelta>,
+    /// The free parts that patches act through, one a column; none where they act through the whole neurons.
+    pub(super) parts: Vec<FreePart>,
     /// Factor on a delta for each time that its neuron was patched before.
     pub(super) again: f64,
 }
@@ -25,7 +28,12 @@ impl Candidates {
             0 => delta.shallow_clone(),
             _ => delta * self.again.powi(before as i32),
         };
-        Edit::of(vec![ColumnDelta::new(*neuron, delta)])
+        let Some(FreePart { right, key }) = self.parts.get(index) else {
+            return Edit::of(vec![ColumnDelta::new(*neuron, delta)]);
+        };
+        let mut update = Update::rank_one(neuron.layer, &delta, &right.to_kind(delta.kind()));
+        update.keys = Some(key.unsqueeze(0));
+        Edit::by(vec![update])
     }
 
     fn edits(&self) -> Vec<Edit> {

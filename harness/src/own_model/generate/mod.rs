@@ -63,6 +63,9 @@ pub fn generate(
     mut say: impl FnMut(&str),
 ) -> Result<Generated> {
     let spec = loaded.model.spec();
+    let hinted = edit.hint.as_ref().map(|hint| hint.before(prompt));
+    let prompt = hinted.as_deref().filter(|hinted| hinted.len() < spec.context).unwrap_or(prompt);
+    let edit = Edit { hint: None, ..edit.clone() };
     crate::own_model::predict::check(prompt, spec.vocabulary, spec.context)?;
     let room = spec.context - prompt.len();
     if room == 0 {
@@ -73,7 +76,7 @@ pub fn generate(
     }
     let most = settings.tokens.min(room);
     let mut sampler = Sampler::new(settings.sampling);
-    let mut decoder = Decoder::new(loaded.model.as_ref(), prompt, edit.clone(), most);
+    let mut decoder = Decoder::new(loaded.model.as_ref(), prompt, edit, most);
     let before = loaded.tokenizer.tail(prompt)?;
     let mut ids: Vec<u32> = Vec::new();
     let (mut text, mut said) = (String::new(), String::new());

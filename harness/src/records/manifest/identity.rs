@@ -301,7 +301,8 @@ pub fn id(config: &Config, set: &[String]) -> String {
 const PLACES: [&str; 5] = ["path", "from", "encoder", "cache", "description"];
 
 /// Other keys that change no record.
-const NOT_IDENTITY: [&str; 6] = ["memory_mib", "cases", "rows", "rank_cap", "rank_rule", "strict"];
+const NOT_IDENTITY: [&str; 7] =
+    ["memory_mib", "cases", "rows", "rank_cap", "rank_rule", "strict", "free"];
 
 /// Adds to the settings of a method the keys that manifests leave out and whose default is another one
 /// now: a run made before `repeat` or `positions` existed was made with these values.

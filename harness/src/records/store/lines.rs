@@ -177,6 +177,7 @@ mod tests {
         let (records, _) = parse(Path::new("trials.jsonl"), text.as_bytes(), Record::parse)?;
         let datum = |record| match record {
             Record::Prediction(prediction) => prediction.datum,
+            Record::Free(free) => free.datum,
             other => panic!("{other:?} was not written"),
         };
         Ok(records.into_iter().map(datum).collect())

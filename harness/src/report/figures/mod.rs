@@ -2,6 +2,7 @@
 
 pub(crate) mod comparison;
 pub(crate) mod figure6;
+pub(crate) mod forced_and_free;
 pub(crate) mod gain_by_place;
 pub(crate) mod layers;
 mod panels;

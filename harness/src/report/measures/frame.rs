@@ -9,6 +9,7 @@ use polars::prelude::*;
 use std::collections::HashMap;
 
 /// Data sets and methods as they first appear in the records: the order of the tables.
+#[derive(Clone)]
 pub(crate) struct TableOrder {
     pub(crate) datasets: Vec<DatasetName>,
     pub(crate) methods: Vec<String>,

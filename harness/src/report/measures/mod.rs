@@ -4,6 +4,7 @@ pub(crate) mod bootstrap;
 mod consistency;
 pub(crate) mod costs;
 pub(crate) mod frame;
+pub(crate) mod free;
 pub(crate) mod groups;
 mod material;
 pub(crate) mod measured;

@@ -4,6 +4,7 @@ use crate::records::Record;
 use crate::records::manifest::Manifest;
 use crate::report::measures::costs::Costs;
 use crate::report::measures::frame::TableOrder;
+use crate::report::measures::free::FreeTexts;
 use crate::report::measures::probes::ProbeMeans;
 use crate::report::measures::repairs::AllRepairs;
 use crate::report::measures::scores::scores;
@@ -15,6 +16,8 @@ pub(crate) struct Sources<'r> {
     pub(crate) order: TableOrder,
     /// A row a prediction; none in a probing run.
     pub(crate) scores: Option<DataFrame>,
+    /// What the model wrote by itself, if that was asked for.
+    pub(crate) free: Option<FreeTexts>,
     pub(crate) costs: Option<Costs>,
     pub(crate) probes: Option<ProbeMeans>,
     pub(crate) repairs: AllRepairs<'r>,
@@ -34,6 +37,7 @@ impl<'r> Sources<'r> {
             },
         );
         let probes = ProbeMeans::of(records, manifest)?;
-        Ok(Self { scores: scores?, costs: costs?, probes, repairs, order })
+        let free = FreeTexts::of(records, &order)?;
+        Ok(Self { scores: scores?, free, costs: costs?, probes, repairs, order })
     }
 }

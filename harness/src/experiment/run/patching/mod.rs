@@ -2,6 +2,7 @@
 //! repaired by every method, and what comes out is recorded.
 
 mod forecast;
+mod free;
 mod live;
 mod locality_probes;
 mod predict;

@@ -24,6 +24,8 @@ pub(super) struct DatumCourse<'m> {
     method: &'m dyn Method,
     /// Edits so far, if they pile up.
     standing: Edit,
+    /// All edits so far; `None` unless what the model writes under them is asked for.
+    all: Option<Edit>,
     /// Tokens at the gold positions; those of repaired errors are the gold ones.
     predicted: Vec<u32>,
     /// True if a trial was made, now or in an earlier process.
@@ -35,7 +37,7 @@ pub(super) struct DatumCourse<'m> {
 impl<'m> DatumCourse<'m> {
     pub(super) fn new(method: &'m dyn Method, datum: &DatumRecord) -> Self {
         let (standing, predicted) = (Edit::none(), datum.argmax.clone());
-        Self { method, standing, predicted, began: false, failed: false }
+        Self { method, standing, all: None, predicted, began: false, failed: false }
     }
 }
 
@@ -121,7 +123,10 @@ impl<'a> Patching<'a> {
         let errors: Vec<usize> = record.errors().collect();
         let mut courses: Vec<DatumCourse<'_>> = methods
             .iter()
-            .map(|method| DatumCourse::new(*method, &record))
+            .map(|method| {
+                let free = method.edits_stand() && self.is_unwritten(prompt, method.label());
+                DatumCourse { all: free.then(Edit::none), ..DatumCourse::new(*method, &record) }
+            })
             .filter(|course| self.is_open(course, &record))
             .collect();
         bar.inc((errors.len() * (methods.len() - courses.len())) as u64);
@@ -141,6 +146,11 @@ impl<'a> Patching<'a> {
         }
         for course in courses.into_iter().filter(|course| !course.failed) {
             let method = course.method.label().to_string();
+            if let Some(all) = &course.all {
+                let name = || format!("{method} on {dataset} {datum}, written freely");
+                let written = self.write_freely(prompt, method.clone(), all);
+                self.failed.catch(name, written)?;
+            }
             let name = || format!("{method} on {dataset} {datum}, all edits together");
             let predicted = self.predicted(&course, prompt, &ids);
             if let Some(predicted) = self.failed.catch(name, predicted)? {
@@ -155,7 +165,8 @@ impl<'a> Patching<'a> {
     fn is_open(&self, course: &DatumCourse<'_>, datum: &DatumRecord) -> bool {
         let (dataset, place) = (datum.dataset, datum.datum);
         let id = |position| self.id(course.method, (dataset, place), position);
-        !self.done.predicted(dataset, place, course.method.label())
+        course.all.is_some()
+            || !self.done.predicted(dataset, place, course.method.label())
             || datum.errors().any(|position| self.done.trial(&id(position)).is_none())
     }
 
@@ -174,8 +185,9 @@ impl<'a> Patching<'a> {
         let method = course.method;
         let (dataset, datum) = (self.dataset(prompt), prompt.planned.datum);
         let id = self.id(method, (dataset, datum), position);
-        // Edits that pile up are not in the records, so such a datum is repaired as a whole.
-        let known = self.done.trial(&id).filter(|_| !method.keeps_edits());
+        // Edits are not in the records, so where they pile up the datum is repaired as a whole.
+        let piles_up = method.keeps_edits() || course.all.is_some();
+        let known = self.done.trial(&id).filter(|_| !piles_up);
         let outcome = if let Some(trial) = known {
             course.began = true;
             trial.trial.outcome
@@ -199,6 +211,9 @@ impl<'a> Patching<'a> {
             tracing::debug!(id = %trial.trial.id, method = trial.trial.method, ?outcome, "trial");
             if self.done.trial(&trial.trial.id).is_none() {
                 self.write(Record::Trial(trial))?;
+            }
+            if let Some(all) = &mut course.all {
+                *all = all.and(&edit);
             }
             if method.keeps_edits() {
                 course.standing = course.standing.and(&edit);

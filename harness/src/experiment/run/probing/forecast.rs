@@ -64,7 +64,7 @@ impl Probing<'_> {
         cases: &[(Place, usize)],
         seconds: &mut HashMap<String, f64>,
     ) -> Result<()> {
-        let nudge = nudge(self.settings, self.config, self.loaded);
+        let nudge = nudge(self.settings, self.config, self.loaded)?;
         let device = self.loaded.model.spec().device;
         for &case in cases {
             let Some(open) = self.admit(probes, case, nudge.as_ref())? else { continue };

@@ -75,7 +75,7 @@ impl Probing<'_> {
     pub(super) fn run(mut self) -> Result<()> {
         let own = self.own();
         let bar = progress::bar("patch and probe", own.len() * self.methods.len());
-        let nudge = nudge(self.settings, self.config, self.loaded);
+        let nudge = nudge(self.settings, self.config, self.loaded)?;
         let mut warm = Warm::default();
         for of in 0..self.benchmark.types.len() {
             let (open, closed): (Vec<_>, Vec<_>) = own
@@ -314,9 +314,14 @@ impl Probing<'_> {
 }
 
 /// MENT that makes declared tokens the argmax, if the config asks for it.
-fn nudge(settings: &ProbingConfig, config: &Config, loaded: &Loaded) -> Option<Ment> {
+fn nudge(
+    settings: &ProbingConfig,
+    config: &Config,
+    loaded: &Loaded,
+) -> Result<Option<Ment>> {
     let wanted = settings.undeclared == Undeclared::Nudge;
-    wanted.then(|| ment::MentMaker::new(config, loaded).make(MentConfig::default()))
+    let make = || ment::MentMaker::new(config, loaded).make(MentConfig::default());
+    Ok(if wanted { Some(make()?) } else { None })
 }
 
 /// The text of the sample at `place` up to its argmax symbol, after the demonstrations of its subtype.

@@ -144,7 +144,7 @@ impl SequenceCourse<'_> {
             (0..self.errors.len()).filter(|error| known.get(error) == Some(&Outcome::Solved));
         let files = solved.map(|error| PatchFile::read(&self.place(label, error)));
         let stack = Stack::new(&self.loaded.sha256, files.collect::<Result<_>>()?)?;
-        let (mut standing, mut ids) = (stack.edit(self.loaded.model.spec())?, stack.ids());
+        let (mut standing, mut ids) = (stack.edit(self.loaded.model.spec())?.merged(), stack.ids());
         let mut repaired = Vec::new();
         for index in 0..self.errors.len() {
             signal::check()?;
@@ -153,7 +153,7 @@ impl SequenceCourse<'_> {
             } else {
                 let (step, edit) = self.repair(method, index, &standing, &ids)?;
                 if let Some((edit, id)) = edit {
-                    standing = standing.and(&edit);
+                    standing = standing.and(&edit).merged();
                     ids.push(id);
                 }
                 let outcome = step.outcome;
