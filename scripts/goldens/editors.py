@@ -20,6 +20,8 @@ HERE = Path(__file__).parent
 SEQUENCE = 256
 ESSENCE = " is a"
 PREFIXES = 2
+BACK = 1
+SPAN = {"clamp": 12.0, "decay": 0.0}
 
 SETTINGS = {
     "fine_tuning": {"layer": 1, "steps": 25, "rate": 5e-3, "bound": 0.02},
@@ -140,9 +142,9 @@ def contexts(editor, ids, text):
     return found
 
 
-def optimised(editor, around, target, layer, of_residual, steps, rate, decay, clamp, divergence):
-    """The original value at the end of the prompt, and the change of it that makes the target likely."""
-    essence = [around[0][-1]] + editor.tokenizer.encode(ESSENCE).ids
+def optimised(editor, around, target, layer, of_residual, back, steps, rate, decay, clamp, divergence):
+    """The original value at the subject, `back` tokens before the end, and the change that makes the target likely."""
+    essence = [around[0][-1 - back]] + editor.tokenizer.encode(ESSENCE).ids
     change = torch.zeros(editor.matrices[0].shape[0]).requires_grad_()
 
     def changed(position):
@@ -159,13 +161,13 @@ def optimised(editor, around, target, layer, of_residual, steps, rate, decay, cl
     own = dict(editor.changes)
     assert layer not in own
     editor.logits(around[0])
-    original = (editor.left if of_residual else editor.outputs)[layer][-1].detach()
+    original = (editor.left if of_residual else editor.outputs)[layer][-1 - back].detach()
     before = editor.logits(essence).log_softmax(-1)
     optimiser = adam([change], rate)
     for step in range(steps):
         likely = []
         for ids in around:
-            changed(len(ids) - 1)
+            changed(len(ids) - 1 - back)
             likely.append(editor.logits(ids).log_softmax(-1)[target])
         changed(0)
         now = editor.logits(essence).log_softmax(-1)
@@ -184,18 +186,18 @@ def optimised(editor, around, target, layer, of_residual, steps, rate, decay, cl
     return original, change.detach()
 
 
-def mean_key(editor, around, layer):
+def mean_key(editor, around, layer, back):
     keys = []
     for ids in around:
         editor.logits(ids)
-        keys.append(editor.keys[layer][-1])
+        keys.append(editor.keys[layer][-1 - back])
     return torch.stack(keys).mean(0)
 
 
-def rome(editor, ids, target, text, moments, layer, **value):
+def rome(editor, ids, target, text, moments, layer, back=0, **value):
     around = contexts(editor, ids, text)
-    original, change = optimised(editor, around, target, layer, False, **value)
-    key = mean_key(editor, around, layer)
+    original, change = optimised(editor, around, target, layer, False, back, **value)
+    key = mean_key(editor, around, layer, back)
     direction = (torch.linalg.inv(moments[layer]) @ key.double()).float()
     direction = direction / direction.norm()
     output = editor.matrices[layer] @ key
@@ -203,29 +205,29 @@ def rome(editor, ids, target, text, moments, layer, **value):
     return {layer: torch.outer(left, direction)}
 
 
-def spread(editor, ids, target, text, layers, right, value):
+def spread(editor, ids, target, text, layers, right, back, value):
     around = contexts(editor, ids, text)
     last = layers[-1]
-    original, change = optimised(editor, around, target, last, True, **value)
+    original, change = optimised(editor, around, target, last, True, back, **value)
     wanted, updates = original + change, {}
     for index, layer in enumerate(layers):
-        key = mean_key(editor, around, layer)
+        key = mean_key(editor, around, layer, back)
         editor.logits(ids)
-        share = (wanted - editor.left[last][-1]) / (len(layers) - index)
+        share = (wanted - editor.left[last][-1 - back]) / (len(layers) - index)
         updates[layer] = torch.outer(share, right(layer, key.double()).float())
         editor.changes[layer] = lambda keys, update=updates[layer]: keys @ update.T
     editor.changes = {}
     return updates
 
 
-def memit(editor, ids, target, text, moments, layers, weight, **value):
+def memit(editor, ids, target, text, moments, layers, weight, back=0, **value):
     def right(layer, key):
         return torch.linalg.solve(weight * moments[layer] + torch.outer(key, key), key)
 
-    return spread(editor, ids, target, text, layers, right, value)
+    return spread(editor, ids, target, text, layers, right, back, value)
 
 
-def alpha_edit(editor, ids, target, text, moments, layers, threshold, ridge, **value):
+def alpha_edit(editor, ids, target, text, moments, layers, threshold, ridge, back=0, **value):
     def right(layer, key):
         values, vectors = torch.linalg.eigh(moments[layer])
         free = vectors[:, values < threshold]
@@ -234,7 +236,7 @@ def alpha_edit(editor, ids, target, text, moments, layers, threshold, ridge, **v
         system = free @ torch.outer(key, key) + ridge * torch.eye(len(key), dtype=torch.double)
         return torch.linalg.solve(system, free @ key)
 
-    return spread(editor, ids, target, text, layers, right, value)
+    return spread(editor, ids, target, text, layers, right, back, value)
 
 
 def main() -> None:
@@ -249,21 +251,25 @@ def main() -> None:
     prompts = ["def largest(values):\n    return", "for value in sorted("]
     for number, prompt in enumerate(prompts):
         own = editor.tokenizer.encode(prompt).ids
-        target = int(editor.logits(own).topk(4).indices[3])
-        case = {"ids": own, "target": target, "methods": {}}
-        for name, settings in SETTINGS.items():
+        best = editor.logits(own).topk(4).indices
+        target, second = int(best[3]), int(best[1])
+        case = {"ids": own, "methods": {}}
+        # ROME once more with a subject before the end, and the second best token.
+        spans = [("rome_span", "rome", {"back": BACK, **SETTINGS["rome"], **SPAN})]
+        for label, name, settings in [(name, name, settings) for name, settings in SETTINGS.items()] + spans:
             needs_text = name in ("rome", "memit", "alpha_edit")
             extra = {"text": ids, "moments": moments} if needs_text else {}
-            updates = globals()[name](editor, own, target, **extra, **settings)
+            wanted = target if label == name else second
+            updates = globals()[name](editor, own, wanted, **extra, **settings)
             editor.changes = {layer: (lambda keys, update=update: keys @ update.T) for layer, update in updates.items()}
             now = int(editor.logits(own).argmax())
             editor.changes = {}
-            case["methods"][name] = now == target
-            print(number, name, now == target, {layer: float(update.norm()) for layer, update in updates.items()})
+            case["methods"][label] = {"target": wanted, "solved": now == wanted}
+            print(number, label, now == wanted, {layer: float(update.norm()) for layer, update in updates.items()})
             for layer, update in updates.items():
-                tensors[f"{name}.{number}.{layer}"] = update.contiguous()
+                tensors[f"{label}.{number}.{layer}"] = update.contiguous()
         cases.append(case)
-    facts = {"tokens": len(ids), "prefixes": PREFIXES, "settings": SETTINGS, "cases": cases}
+    facts = {"tokens": len(ids), "prefixes": PREFIXES, "back": BACK, "span": SPAN, "settings": SETTINGS, "cases": cases}
     (HERE / "editors.json").write_text(json.dumps(facts, indent=1) + "\n")
     save_file(tensors, HERE / "editors.safetensors")
 

@@ -31,6 +31,8 @@ ARCHITECTURES = Path("scripts/goldens/architectures")
 PROMPT = "# the largest value of a list\nx = [3, 1, 2]\nprint("
 LETTERS = "def add(a, b)"
 TOKENS = 24
+# An edit of a whole matrix.
+FINE_TUNING = ("--method", "ft", "--set", "fine_tuning={rate = 0.02, bound = 0, steps = 100}")
 # The FFN output matrix of a layer, by the name that the architecture has for it.
 MATRICES = [
     "model.layers.{}.mlp.down_proj.weight",
@@ -99,12 +101,12 @@ def write_pickled_shards(state, folder):
     (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
 
 
-def patch(binary, base, prompt, file):
-    """A patch that puts one of the next best tokens on top, whichever can be."""
+def patch(binary, base, prompt, file, method):
+    """A patch by `method` that puts one of the next best tokens on top, whichever can be."""
     predict = ment(binary, "predict", "--model", base, "--prompt", prompt, "--top", 8, "--json")
     for token in json.loads(predict)["next"][1:]:
         text = token["text"]
-        arguments = ("patch", "--model", base, "--prompt", prompt, "--target", text, "--out", file)
+        arguments = ("patch", "--model", base, "--prompt", prompt, "--target", text, "--out", file, *method)
         if text.strip() and text.isprintable() and tries(binary, *arguments):
             return
     raise SystemExit(f"{base}: none of the next best tokens could be put on top")
@@ -130,15 +132,26 @@ def writes(model, card):
     return model.generate(prompt, attention_mask=torch.ones_like(prompt), **options)[0, prompt.shape[1] :].tolist()
 
 
-def check_columns(base, patched, card, file):
-    """Nothing differs but the columns of the patch, each of which is rounded once."""
+def matrix_of(state, layer):
+    """The FFN output matrix of a layer, as it is stored."""
+    (matrix,) = (state[name.format(layer)] for name in MATRICES if name.format(layer) in state)
+    return matrix
+
+
+def check_weights(base, patched, card, file):
+    """Nothing differs but the columns and matrices of the patch, each of which is rounded once."""
     columns = defaultdict(float)
     with safe_open(file, "pt") as tensors:
         layers, neurons, deltas = (tensors.get_tensor(n) for n in ("layers", "neurons", "deltas"))
+        dense = [name for name in tensors.keys() if name.endswith(".dense")]
+        updates = {int(name.split(".")[2]): tensors.get_tensor(name) for name in dense}
     for layer, neuron, delta in zip(layers.tolist(), neurons.tolist(), deltas):
         columns[layer, neuron] = columns[layer, neuron] + delta
+    for layer, update in updates.items():
+        matrix = matrix_of(base, layer)
+        matrix.copy_((matrix.float() + (update if matrix.shape == update.shape else update.T)).to(matrix.dtype))
     for (layer, neuron), delta in columns.items():
-        (matrix,) = (base[name.format(layer)] for name in MATRICES if name.format(layer) in base)
+        matrix = matrix_of(base, layer)
         # GPT-2 holds its matrices transposed.
         column = matrix[:, neuron] if matrix.shape[0] == len(delta) else matrix[neuron]
         column.copy_((column.float() + delta).to(column.dtype))
@@ -146,15 +159,15 @@ def check_columns(base, patched, card, file):
     for name, tensor in base.items():
         assert tensor.dtype == patched[name].dtype
         assert torch.equal(tensor, patched[name]), f"{name} is not base + delta"
-    return len(columns)
+    return f"{len(updates)} matrix differs" if updates else f"{len(columns)} columns differ"
 
 
-def prove(binary, name, base, scratch):
-    """All of it, for one checkpoint."""
+def prove(binary, name, base, scratch, method=()):
+    """All of it, for one checkpoint and one method."""
     place = scratch / name.replace(" ", "").replace(",", "-")
     file, patched, back = (Path(f"{place}.{end}") for end in ("safetensors", "patched", "back"))
     prompt = LETTERS if base.parent == scratch and (ARCHITECTURES / base.name).is_dir() else PROMPT
-    patch(binary, base, prompt, file)
+    patch(binary, base, prompt, file, method)
     with safe_open(file, "pt") as opened:
         card = json.loads(opened.metadata()["ment-patch"])
     ment(binary, "apply", "--model", base, "--patch", file, "--out", patched)
@@ -172,15 +185,16 @@ def prove(binary, name, base, scratch):
         assert ours["ids"] == theirs and theirs, f"{ours} is not {theirs}"
     for archive in patched.glob("*.bin"):
         assert zipfile.ZipFile(archive).testzip() is None, f"{archive}: a checksum does not fit"
-    changed = check_columns(base_state, state, card, file)
+    changed = check_weights(base_state, state, card, file)
     ment(binary, "patch", "--model", patched, "--revert", file, "--out", back)
     for weights in base.iterdir():
         if weights.suffix in (".safetensors", ".bin") and weights.name != "golden.safetensors":
             assert weights.read_bytes() == (back / weights.name).read_bytes(), weights.name
     was, token = card["repairs"][0]["was"], card["repairs"][0]["target"]
-    print(f"{name}: {was!r} → {token!r} in transformers too; {changed} columns differ; taken out bit for bit")
+    print(f"{name}: {was!r} → {token!r} in transformers too; {changed}; taken out bit for bit")
     for folder in (patched, back):
         shutil.rmtree(folder)
+    file.unlink()
 
 
 def main():
@@ -191,6 +205,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for name, base in forms(Path(folder)):
             prove(binary, name, base, Path(folder))
+            prove(binary, f"{name}, by fine-tuning", base, Path(folder), FINE_TUNING)
 
 
 if __name__ == "__main__":

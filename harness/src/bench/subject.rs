@@ -154,6 +154,7 @@ impl Subject {
             memory: MEMORY / 2,
             parallel: &NoParallelPrompts,
             hint: None,
+            subject: None,
             seed: 0,
         };
         let method = Ment::new(config.clone(), Rc::clone(&self.oracle));

@@ -49,9 +49,14 @@ pub struct PatchArgs {
     /// The text that the model should write next, from its first character on, or @FILE.
     #[arg(long, value_name = "TEXT|@FILE", required_unless_present = "revert")]
     pub target: Option<String>,
-    /// The method: ment, one of its variants (loc.-actv, est.-switch, plan-prob …), kn or kn-1.
+    /// The method: ment, one of its variants (loc.-actv, est.-switch, plan-prob …), mint, star, kn, kn-1, ft, lora,
+    /// rome, memit or alpha-edit.
     #[arg(long, value_name = "NAME", default_value = "ment")]
     pub method: String,
+    /// The part of the prompt that the target is about, as rome, memit and alpha-edit store it there [default: the last
+    /// token before the error].
+    #[arg(long, value_name = "TEXT")]
+    pub subject: Option<String>,
     /// Set a key of the method, as in ment.quota=5.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -71,7 +76,7 @@ pub struct PatchArgs {
         long,
         value_name = "FILE",
         requires = "out",
-        conflicts_with_all = ["prompt", "target", "method", "set", "patch", "keep", "json", "chat"]
+        conflicts_with_all = ["prompt", "target", "method", "subject", "set", "patch", "keep", "json", "chat"]
     )]
     pub revert: Option<PathBuf>,
     /// Print JSON.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// `[[fine_tuning]]`: Adam on one FFN output matrix until the target is the argmax, each entry within a bound of
 /// its original value (FT-L of Zhu et al. 2020 and of Meng et al. 2022, whose settings are the defaults but for
-/// the layer).
+/// the layer, which `configs/calibration-editors.toml` chose).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FineTuningConfig {
@@ -26,7 +26,7 @@ impl Default for FineTuningConfig {
     fn default() -> Self {
         Self {
             label: "FT-L".into(),
-            place: LayerPlace::at(0.5),
+            place: LayerPlace::at(1.0),
             steps: Positive(25),
             rate: Coefficient(5e-4),
             bound: 5e-4,

@@ -43,7 +43,7 @@ pub struct RomeConfig {
 impl Default for RomeConfig {
     fn default() -> Self {
         let (value, keys) = (ValueConfig::ROME, KeysConfig::default());
-        Self { label: "ROME".into(), place: LayerPlace::at(0.5), value, keys }
+        Self { label: "ROME".into(), place: LayerPlace::at(0.75), value, keys }
     }
 }
 

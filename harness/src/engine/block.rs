@@ -60,7 +60,7 @@ pub(super) fn feed_forward(
 }
 
 /// The FFN output `[..,D]` of `layer` from the post-activations `[..,F]`, under `edit`.
-pub(super) fn ffn_output(
+pub(crate) fn ffn_output(
     model: &dyn CausalLm,
     layer: usize,
     post_activation: &Tensor,

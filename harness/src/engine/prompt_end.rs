@@ -1,7 +1,6 @@
 //! The end of a prompt: all that it takes to run the last token again, many times and with other
 //! activations, and a small part of the prompt's trace.
 
-use super::block::ffn_output;
 use super::trace::Trace;
 use crate::edit::Edit;
 use crate::model::{CausalLm, KeysValues};
@@ -57,11 +56,6 @@ impl PromptEnd {
     /// Post-activations of `layer`, `[1,F]`.
     pub(crate) fn post_activation(&self, layer: usize) -> &Tensor {
         &self.post_activation[layer - self.first]
-    }
-
-    /// The FFN output of `layer`, `[1,D]`, edit included.
-    pub(crate) fn ffn_output(&self, layer: usize, model: &dyn CausalLm) -> Tensor {
-        ffn_output(model, layer, self.post_activation(layer), &self.edit)
     }
 
     /// The residual leaving `layer`, `[1,D]`.

@@ -110,7 +110,8 @@ impl<'a> Workbench<'a> {
         let Execution { engine, seed, .. } = self.config.execution;
         let (model, memory) = (self.loaded.model.as_ref(), self.memory);
         let Traced { trace, located, .. } = traced;
-        RepairContext { model, ids, trace, located, engine, memory, parallel, hint, seed }
+        let subject = None;
+        RepairContext { model, ids, trace, located, engine, memory, parallel, subject, hint, seed }
     }
 }
 

@@ -72,6 +72,9 @@ pub struct RepairContext<'a> {
     pub memory: usize,
     /// Source of prompts that continue with a wanted token.
     pub parallel: &'a dyn ParallelPrompts,
+    /// Index of the token that the wanted answer is about, for a method that stores it there; the last one before the
+    /// error, where none is named.
+    pub subject: Option<usize>,
     /// The datum with its right answer as a demonstration, where there is one.
     pub hint: Option<&'a Hint>,
     /// Random seed.

@@ -25,7 +25,7 @@ impl Rome {
         let model = context.model;
         let layer = self.config.place.of(model.spec().layers);
         let around = (&self.statistics, self.surrounding.as_ref());
-        let value = (&self.config.value, layer);
+        let value = (&self.config.value, layer, layer);
         let subject = Subject::new(context, error, around, value)?;
         let key = subject.key(layer);
         let direction = self

@@ -35,7 +35,7 @@ impl Spread {
         let (model, last) = (context.model, *self.layers.last().expect("at least one layer"));
         let around = (&self.statistics, self.surrounding.as_ref());
         let first = self.layers[0];
-        let mut subject = Subject::new(context, error, around, (&self.value, first))?;
+        let mut subject = Subject::new(context, error, around, (&self.value, first, last))?;
         let place = ValuePlace::Residual;
         let wanted = subject.original(last, place, model)
             + subject.optimised(last, place, &self.value, model)?;
@@ -45,14 +45,15 @@ impl Spread {
         for (index, &layer) in self.layers.iter().enumerate() {
             let own = |entering: &Tensor| block(model, layer, entering, None, standing);
             let runs: Vec<Block> = entering.iter().map(own).collect();
-            let keys: Vec<Tensor> = runs.iter().map(|run| at_end(&run.post_activation)).collect();
+            let keys = runs.iter().zip(&subject.at);
+            let keys: Vec<Tensor> = keys.map(|(run, &at)| state(&run.post_activation, at)).collect();
             let key = Tensor::stack(&keys, 0);
             let key = key.mean_dim([0_i64].as_slice(), false, Kind::Float);
             let above = runs[0].output.shallow_clone();
             let reached = (layer + 1..=last).fold(above, |residual, above| {
                 block(model, above, &residual, None, standing).output
             });
-            let share = (&wanted - at_end(&reached)) / (self.layers.len() - index) as f64;
+            let share = (&wanted - state(&reached, subject.at[0])) / (self.layers.len() - index) as f64;
             let right = right(layer, &key.to_kind(Kind::Double).unsqueeze(1))?;
             let kind = model.spec().kind;
             let (left, right) = (share.unsqueeze(1).to_kind(kind), right.to_kind(kind));
@@ -75,7 +76,7 @@ impl Spread {
     }
 }
 
-/// The last position of `states` `[1,T,X]`, `[X]`, f32.
-fn at_end(states: &Tensor) -> Tensor {
-    states.select(1, -1).squeeze_dim(0).to_kind(Kind::Float)
+/// Position `at` of `states` `[1,T,X]`, `[X]`, f32.
+fn state(states: &Tensor, at: i64) -> Tensor {
+    states.select(1, at).squeeze_dim(0).to_kind(Kind::Float)
 }

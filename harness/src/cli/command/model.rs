@@ -2,6 +2,7 @@
 
 use super::text::text;
 use crate::cli::{ApplyArgs, ChatArgs, GenerateArgs, ModelArgs, PatchArgs, PredictArgs};
+use crate::config::Config;
 use crate::data::model_folder;
 use crate::edit::Edit;
 use crate::engine::device;
@@ -63,15 +64,27 @@ impl Prompt {
     }
 }
 
-fn open(args: &ModelArgs) -> Result<OpenModel> {
-    let device = device::open(&args.device)?;
-    device::set_up_cpu(args.threads);
-    let options = model::Options {
-        device,
+/// Refuses layers that the model does not have, as its headers tell.
+fn check_layers(config: &Config, args: &ModelArgs) -> Result<()> {
+    let headers = model::check(&model_folder::find_or_fetch(&args.model)?, options(args)?)?;
+    let spec = &headers.spec;
+    let methods = &config.methods;
+    let wrong = methods.iter().try_for_each(|own| own.check_model(spec.layers, spec.d_ff));
+    wrong.map_err(InputError::new)
+}
+
+fn options(args: &ModelArgs) -> Result<model::Options> {
+    Ok(model::Options {
+        device: device::open(&args.device)?,
         kind: tch::Kind::Float,
         plain_architecture: args.plain_architecture,
         chat: false,
-    };
+    })
+}
+
+fn open(args: &ModelArgs) -> Result<OpenModel> {
+    let options = options(args)?;
+    device::set_up_cpu(args.threads);
     let folder = model_folder::find_or_fetch(&args.model)?;
     let loaded = model::load(&folder, options)?;
     let origin = Origin::of(&folder, &loaded.sha256)?;
@@ -170,12 +183,22 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
     }
     let prompt = Prompt::new(args.prompt.as_deref().unwrap_or_default(), &args.model, &args.chat)?;
     let config = methods::one(&args.method, &args.set)?;
+    if args.subject.is_some() && config.methods[0].keys().is_none() {
+        return Err(InputError::new(format!(
+            "--subject: `{}` does not read it; rome, memit and alpha-edit do",
+            args.method
+        )));
+    }
     let patches = read(&args.patch)?;
     kept::check(args.keep.as_deref())?;
+    check_layers(&config, &args.model)?;
     let opened = open(&args.model)?;
     let (stack, standing) = opened.with(patches)?;
     let loaded = &opened.loaded;
-    let task = Task::new(loaded, &prompt.tokenizer(loaded), &prompt.text, &target)?;
+    let mut task = Task::new(loaded, &prompt.tokenizer(loaded), &prompt.text, &target)?;
+    if let Some(span) = &args.subject {
+        task = task.about(span, loaded)?;
+    }
     let kept = KeptTexts::read(args.keep.as_deref(), loaded)?;
     let methods = method::all(&config, loaded)?;
     let repairs = repair::repair(loaded, &config, methods[0].as_ref(), &task, &standing)?;

@@ -153,6 +153,7 @@ mod tests {
             memory,
             parallel: &NoParallelPrompts,
             hint: None,
+            subject: None,
             seed: 0,
         };
         let (quadrature, quantity) = (Quadrature::Left, Quantity::Probability);

@@ -8,7 +8,8 @@ pub fn advice(config: &Config, cause: Cause) -> String {
     match config.methods.first() {
         Some(MethodConfig::Ment(ment)) => of_ment(ment, cause),
         Some(MethodConfig::Kn(kn)) => of_kn(kn, cause),
-        _ => String::new(),
+        Some(method) => of_other(method, cause),
+        None => String::new(),
     }
 }
 
@@ -35,7 +36,7 @@ fn of_ment(config: &MentConfig, cause: Cause) -> String {
              rest on top of it (--patch)",
             set(coefficient / 2.0)
         ),
-        Cause::NoNeuron => format!(
+        Cause::NoNeuron | Cause::TooWeak => format!(
             "Every candidate makes logits that are not finite; a smaller push may not: {sane}"
         ),
         Cause::NotEnough { tried } if tried < quota => format!(
@@ -57,6 +58,22 @@ fn of_ment(config: &MentConfig, cause: Cause) -> String {
     }
 }
 
+/// The key by which an edit of one piece becomes stronger.
+fn of_other(config: &MethodConfig, cause: Cause) -> String {
+    let (key, was) = match config {
+        MethodConfig::FineTuning(own) => ("fine_tuning.rate", own.rate.0),
+        MethodConfig::Lora(own) => ("lora.rate", own.rate.0),
+        MethodConfig::Rome(own) => ("rome.value.clamp", own.value.clamp.0),
+        MethodConfig::Memit(own) => ("memit.value.clamp", own.value.clamp.0),
+        MethodConfig::AlphaEdit(own) => ("alpha_edit.value.clamp", own.value.clamp.0),
+        MethodConfig::Star(own) => ("star.rate", own.rate.0),
+        _ => return String::new(),
+    };
+    let factor = if matches!(cause, Cause::Undone { .. }) { 0.5 } else { 2.0 };
+    let now = number(was * factor);
+    format!("Another strength: --set {key}={now} (it was {}). Or try --method ment", number(was))
+}
+
 /// A number as TOML takes it, without a row of zeros.
 fn number(value: f64) -> String {
     if value < 1e6 { value.to_string() } else { format!("{value:e}") }
@@ -74,7 +91,7 @@ fn of_kn(config: &KnConfig, cause: Cause) -> String {
                 2 * quota
             )
         }
-        Cause::NoNeuron | Cause::NotEnough { .. } => format!(
+        Cause::NoNeuron | Cause::TooWeak | Cause::NotEnough { .. } => format!(
             "No more neurons scored high enough; a lower threshold may keep more: --set kn.threshold={} (it \
              was {threshold}). Or try --method ment",
             threshold / 2.0

@@ -90,8 +90,8 @@ mod tests {
         assert!(matches!(&config.methods[..], [MethodConfig::Ment(ment)] if ment.quota.0 == 3));
         let config = one("kn", &[]).unwrap();
         assert!(matches!(&config.methods[..], [MethodConfig::Kn(kn)] if kn.parallel.own));
-        let error = one("rome", &[]).unwrap_err().to_string();
-        assert!(error.contains("no method is called `rome`; the methods are"), "{error}");
+        let error = one("grace", &[]).unwrap_err().to_string();
+        assert!(error.contains("no method is called `grace`; the methods are"), "{error}");
         let error = one("ment", &["model.dtype=bf16".into()]).unwrap_err().to_string();
         assert!(error.contains("only keys of its method"), "{error}");
         let error = one("ment", &["ment.quotas=3".into()]).unwrap_err().to_string();

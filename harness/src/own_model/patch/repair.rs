@@ -7,7 +7,7 @@ use crate::edit::{Edit, Outcome};
 use crate::engine::device::Clock;
 use crate::error::InputError;
 use crate::method::attempt::{Attempt, Traces, Workbench, attempt};
-use crate::method::{Method, NoParallelPrompts, check_finite};
+use crate::method::{Method, NoParallelPrompts, RepairContext, check_finite};
 use crate::model::Loaded;
 use crate::model::tokenizer::{Border, Joint, Tokenizer};
 use crate::own_model::predict::{self, NextToken};
@@ -36,6 +36,8 @@ pub struct Task {
     pub ids: Joint,
     /// The border between the two, where it lies within a token.
     pub border: Option<Border>,
+    /// Index of the last token of the span of the prompt that the target is about, if one is named.
+    pub subject: Option<usize>,
 }
 
 impl Task {
@@ -66,7 +68,24 @@ impl Task {
                 loaded.tokenizer.token(end)?
             )));
         }
-        Ok(Self { prompt: prompt.into(), target: target.into(), ids, border })
+        Ok(Self { prompt: prompt.into(), target: target.into(), ids, border, subject: None })
+    }
+
+    /// The same task about the last occurrence of `span` in the prompt.
+    ///
+    /// # Errors
+    /// If the prompt does not hold it.
+    pub fn about(self, span: &str, loaded: &Loaded) -> Result<Self> {
+        let start = self.prompt.rfind(span).filter(|_| !span.is_empty());
+        let end = span.len() + start.ok_or_else(|| {
+            InputError::new(format!("--subject: the prompt does not hold {span:?}"))
+        })?;
+        // Ids that stand before every text have no part in it.
+        let whole = loaded.tokenizer.continuation(&[], &self.ids.prompt)?;
+        let before = whole.len().saturating_sub(self.prompt.len());
+        let ends = loaded.tokenizer.ends(&[], &self.ids.prompt)?;
+        let subject = ends.iter().position(|&own| own >= before + end);
+        Ok(Self { subject, ..self })
     }
 
     /// The tokens of the target that the unedited model does not say.
@@ -87,7 +106,8 @@ impl Task {
         let Joint { prompt, gold } = &self.ids;
         let ids = Joint { prompt: prompt.clone(), gold: gold[..=position].to_vec() };
         let target = loaded.tokenizer.continuation(prompt, &ids.gold)?;
-        Ok(Self { prompt: self.prompt.clone(), target, ids, border: self.border.clone() })
+        let (prompt, border) = (self.prompt.clone(), self.border.clone());
+        Ok(Self { prompt, target, ids, border, subject: self.subject })
     }
 
     /// The same error with all of the target but its last token as part of the prompt: a patch of that token
@@ -102,14 +122,15 @@ impl Task {
         let text = format!("{}{}", self.prompt, tokenizer.continuation(prompt, given)?);
         let prompt = [&prompt[..], given].concat();
         let target = tokenizer.continuation(&prompt, last)?;
-        Ok(Self { prompt: text, target, ids: Joint { prompt, gold: last.to_vec() }, border: None })
+        let ids = Joint { prompt, gold: last.to_vec() };
+        Ok(Self { prompt: text, target, ids, border: None, subject: self.subject })
     }
 
     /// Task of the patch of that `card`.
     pub fn of(card: &Card) -> Self {
         let Card { prompt, target, prompt_ids, target_ids, .. } = card;
         let ids = Joint { prompt: prompt_ids.clone(), gold: target_ids.clone() };
-        Self { prompt: prompt.clone(), target: target.clone(), ids, border: None }
+        Self { prompt: prompt.clone(), target: target.clone(), ids, border: None, subject: None }
     }
 
     /// Prompt and target without its last token, whose own prediction is not needed, `[T]`.
@@ -217,6 +238,8 @@ impl Shown {
 pub enum Cause {
     /// The method named no neuron to patch.
     NoNeuron,
+    /// The edit, which is one piece, did not suffice.
+    TooWeak,
     /// The quota did not suffice.
     NotEnough {
         /// Number of patches tried.
@@ -233,6 +256,7 @@ impl Cause {
     fn reason(self) -> String {
         match self {
             Self::NoNeuron => "no neuron was found to patch".into(),
+            Self::TooWeak => "the edit did not suffice".into(),
             Self::NotEnough { tried: 1 } => "one patch did not suffice".into(),
             Self::NotEnough { tried } => format!("{tried} patches did not suffice"),
             Self::Undone { .. } => format!("it was repaired {TRIES} times, and did not last"),
@@ -293,7 +317,10 @@ pub fn repair(
         let mut traces = Traces::default();
         let edit = standing.and(&repairs.edit);
         let traced = workbench.trace(method, &ids, &edit, &mut traces);
-        let context = workbench.context(&ids, traced, &NoParallelPrompts, None);
+        let context = RepairContext {
+            subject: task.subject,
+            ..workbench.context(&ids, traced, &NoParallelPrompts, None)
+        };
         let logits = context.trace.logits_from(model, first);
         let top = |position: usize| predict::top(loaded, &logits.get(position as i64), TOP);
         if let Some(last) = repairs.done.last_mut() {
@@ -312,6 +339,7 @@ pub fn repair(
         tries[position] += 1;
         if attempt.outcome != Outcome::Solved {
             let cause = match shown.repaired.neurons.len() {
+                _ if !method.kind().patches_neurons() => Cause::TooWeak,
                 0 => Cause::NoNeuron,
                 tried => Cause::NotEnough { tried },
             };
