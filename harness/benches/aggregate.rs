@@ -38,7 +38,7 @@ fn published() -> (Manifest, Vec<Record>) {
         Record::Prediction(prediction) => {
             prediction.method == "MENT" || prediction.method == manifest.identity.model()
         }
-        Record::Case(_) | Record::Probe(_) => false,
+        Record::Free(_) | Record::Case(_) | Record::Probe(_) => false,
     });
     let mut manifest = serde_json::to_value(manifest).expect("plain data");
     for method in 1..METHODS {

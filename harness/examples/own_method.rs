@@ -30,17 +30,9 @@ impl Method for MostActive {
         MethodKind::Ment
     }
 
-    fn keeps_edits(&self) -> bool {
-        false
-    }
-
     /// It back-propagates through nothing.
     fn effort(&self) -> usize {
         0
-    }
-
-    fn differentiates_the_datum(&self) -> bool {
-        false
     }
 
     fn repair(&self, context: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {

@@ -86,14 +86,9 @@ class Editor:
         return [(total / len(ids)).float().double() for total in sums]
 
 
-def adam(parameters, rate):
-    return torch.optim.Adam(parameters, lr=rate)
-
-
-def fine_tuning(editor, ids, target, layer, steps, rate, bound):
-    change = torch.zeros_like(editor.matrices[layer]).requires_grad_()
-    editor.changes = {layer: lambda keys: keys @ change.T}
-    optimiser = adam([change], rate)
+def descend(editor, ids, target, parameters, steps, rate, bound=lambda: None):
+    """Adam on the negative log-probability of the target until it is the argmax."""
+    optimiser = torch.optim.Adam(parameters, lr=rate)
     for _ in range(steps):
         logits = editor.logits(ids)
         if int(logits.argmax()) == target:
@@ -101,9 +96,14 @@ def fine_tuning(editor, ids, target, layer, steps, rate, bound):
         optimiser.zero_grad()
         (-logits.log_softmax(-1)[target]).backward()
         optimiser.step()
-        with torch.no_grad():
-            change.clamp_(-bound, bound)
+        bound()
     editor.changes = {}
+
+
+def fine_tuning(editor, ids, target, layer, steps, rate, bound):
+    change = torch.zeros_like(editor.matrices[layer]).requires_grad_()
+    editor.changes = {layer: lambda keys: keys @ change.T}
+    descend(editor, ids, target, [change], steps, rate, lambda: change.data.clamp_(-bound, bound))
     return {layer: change.detach()}
 
 
@@ -120,15 +120,7 @@ def lora(editor, ids, target, rank, alpha, steps, rate, seed):
         index: (lambda keys, left=left, right=right: (keys @ right.T) @ left.T * scale)
         for index, (left, right) in enumerate(pairs)
     }
-    optimiser = adam([factor for pair in pairs for factor in pair], rate)
-    for _ in range(steps):
-        logits = editor.logits(ids)
-        if int(logits.argmax()) == target:
-            break
-        optimiser.zero_grad()
-        (-logits.log_softmax(-1)[target]).backward()
-        optimiser.step()
-    editor.changes = {}
+    descend(editor, ids, target, [factor for pair in pairs for factor in pair], steps, rate)
     return {index: (left @ right * scale).detach() for index, (left, right) in enumerate(pairs)}
 
 
@@ -163,7 +155,7 @@ def optimised(editor, around, target, layer, of_residual, back, steps, rate, dec
     editor.logits(around[0])
     original = (editor.left if of_residual else editor.outputs)[layer][-1 - back].detach()
     before = editor.logits(essence).log_softmax(-1)
-    optimiser = adam([change], rate)
+    optimiser = torch.optim.Adam([change], lr=rate)
     for step in range(steps):
         likely = []
         for ids in around:

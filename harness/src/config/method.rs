@@ -1,8 +1,8 @@
 //! The methods of a config: one list, whatever their kind. In TOML each kind has an array of its own.
 
 use super::{
-    AlphaEditConfig, FineTuningConfig, InContextConfig, KnConfig, LoraConfig, MemitConfig, MentConfig,
-    NoEditConfig, RomeConfig, StarConfig,
+    AlphaEditConfig, FineTuningConfig, InContextConfig, KnConfig, LoraConfig, MemitConfig,
+    MentConfig, NoEditConfig, RomeConfig, StarConfig,
 };
 use serde::Serialize;
 

@@ -19,11 +19,11 @@ mod whole;
 pub use self::applied::Applied;
 #[cfg(feature = "torch")]
 pub use self::column::{ColumnDelta, Reach};
+pub use self::outcome::{EditSize, Observation, Outcome, Patched, Phases};
 #[cfg(feature = "torch")]
 pub use self::update::{MatrixChange, Update};
 #[cfg(feature = "torch")]
 pub use self::whole::{Edit, Hint};
-pub use self::outcome::{EditSize, Observation, Outcome, Patched, Phases};
 
 use serde::{Deserialize, Serialize};
 

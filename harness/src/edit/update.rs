@@ -73,7 +73,8 @@ impl MatrixChange {
 
     /// Returns whether it fits a matrix of `d_model` rows and `d_ff` columns.
     pub fn fits(&self, d_model: usize, d_ff: usize) -> bool {
-        let is = |t: &Tensor, rows: usize, columns: usize| t.size() == [rows as i64, columns as i64];
+        let is =
+            |t: &Tensor, rows: usize, columns: usize| t.size() == [rows as i64, columns as i64];
         match self {
             Self::LowRank { left, right } => {
                 is(left, d_model, self.rank()) && is(right, self.rank(), d_ff)
@@ -100,7 +101,10 @@ impl Update {
 
     /// The outer product of `value` `[D]` and `key` `[F]` as an update.
     pub fn rank_one(layer: usize, value: &Tensor, key: &Tensor) -> Self {
-        Self::new(layer, MatrixChange::LowRank { left: value.unsqueeze(1), right: key.unsqueeze(0) })
+        Self::new(
+            layer,
+            MatrixChange::LowRank { left: value.unsqueeze(1), right: key.unsqueeze(0) },
+        )
     }
 
     /// Change of the column of `neuron`, `[D]`; `None` if it lies in another layer.

@@ -34,7 +34,8 @@ fn right_factor(key: &Tensor, earlier: Option<&Tensor>, in_use: &Tensor, ridge: 
     };
     let (projected, wanted) = (beside(&keys, in_use), beside(key, in_use));
     let count = keys.size()[1];
-    let inner = Tensor::eye(count, (Kind::Double, key.device())) * ridge + keys.tr().matmul(&projected);
+    let inner =
+        Tensor::eye(count, (Kind::Double, key.device())) * ridge + keys.tr().matmul(&projected);
     let solved = Tensor::linalg_solve(&inner, &keys.tr().matmul(&wanted), true);
     ((wanted - projected.matmul(&solved)) / ridge).tr()
 }
@@ -48,16 +49,8 @@ impl Method for AlphaEdit {
         MethodKind::AlphaEdit
     }
 
-    fn keeps_edits(&self) -> bool {
-        false
-    }
-
     fn effort(&self) -> usize {
         (1 + self.config.value.prefixes) * self.spread.layers.len()
-    }
-
-    fn differentiates_the_datum(&self) -> bool {
-        false
     }
 
     fn repair(&self, context: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {

@@ -42,12 +42,8 @@ impl Descent<'_> {
                 break;
             }
             let log = logits.log_softmax(-1, Kind::Float).select(-1, i64::from(error.target));
-            let gradients = Tensor::run_backward(
-                &[-log.sum(Kind::Float)],
-                &self.parameters,
-                false,
-                false,
-            );
+            let gradients =
+                Tensor::run_backward(&[-log.sum(Kind::Float)], &self.parameters, false, false);
             adam.step(&self.parameters, &gradients);
             bound();
         }

@@ -20,16 +20,8 @@ impl Method for FineTuning {
         MethodKind::FineTuning
     }
 
-    fn keeps_edits(&self) -> bool {
-        false
-    }
-
     fn effort(&self) -> usize {
         self.0.steps.0
-    }
-
-    fn differentiates_the_datum(&self) -> bool {
-        false // it runs the upper layers again, with graphs of its own
     }
 
     fn repair(&self, context: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {

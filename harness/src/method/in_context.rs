@@ -21,14 +21,6 @@ impl Method for InContext {
         MethodKind::InContext
     }
 
-    fn keeps_edits(&self) -> bool {
-        false
-    }
-
-    fn differentiates_the_datum(&self) -> bool {
-        false
-    }
-
     /// An error whose prompt would not fit the model with one more demonstration is skipped.
     fn repair(&self, context: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {
         let spec = context.model.spec();

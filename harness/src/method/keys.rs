@@ -27,7 +27,7 @@ const CACHED: &str = "second_moment";
 pub(crate) struct KeyStatistics {
     sequences: Vec<Vec<u32>>,
     layers: Vec<usize>,
-    /// What determines the statistics but the layer, hashed.
+    /// Hash of all that determines the statistics but the layer.
     identity: String,
     cache: PathBuf,
     found: RefCell<BTreeMap<usize, Rc<LayerKeys>>>,
@@ -68,7 +68,8 @@ impl KeyStatistics {
                 spec.d_ff
             )));
         }
-        let of = format!("{}\n{}\n{}\n{tokens}", loaded.sha256, loaded.tokenizer.sha256, corpus.sha256);
+        let of =
+            format!("{}\n{}\n{}\n{tokens}", loaded.sha256, loaded.tokenizer.sha256, corpus.sha256);
         let identity = format!("{:x}", Sha256::digest(of));
         let found = RefCell::default();
         Ok(Self { sequences, layers, identity, cache: cache.into(), found })

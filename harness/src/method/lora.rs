@@ -26,7 +26,8 @@ impl Lora {
     fn factors(&self, spec: &Spec, seed: u64) -> Vec<Factors> {
         let (rank, bound) = (self.0.rank.0 as i64, 1.0 / (spec.d_ff as f64).sqrt());
         tch::manual_seed(seed.cast_signed());
-        let placed = |t: Tensor| t.to_kind(spec.kind).to_device(spec.device).set_requires_grad(true);
+        let placed =
+            |t: Tensor| t.to_kind(spec.kind).to_device(spec.device).set_requires_grad(true);
         let factors = |_| {
             let right = Tensor::empty([rank, spec.d_ff as i64], (Kind::Float, Device::Cpu));
             let right = right.uniform(-bound, bound);
@@ -46,16 +47,8 @@ impl Method for Lora {
         MethodKind::Lora
     }
 
-    fn keeps_edits(&self) -> bool {
-        false
-    }
-
     fn effort(&self) -> usize {
         2 * self.0.steps.0
-    }
-
-    fn differentiates_the_datum(&self) -> bool {
-        false
     }
 
     fn repair(&self, context: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {

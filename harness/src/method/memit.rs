@@ -22,16 +22,8 @@ impl Method for Memit {
         MethodKind::Memit
     }
 
-    fn keeps_edits(&self) -> bool {
-        false
-    }
-
     fn effort(&self) -> usize {
         (1 + self.config.value.prefixes) * self.spread.layers.len()
-    }
-
-    fn differentiates_the_datum(&self) -> bool {
-        false
     }
 
     fn repair(&self, context: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {

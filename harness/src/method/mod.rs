@@ -127,7 +127,9 @@ pub trait Method {
     /// Methods of one kind run the same code under different settings.
     fn kind(&self) -> MethodKind;
     /// True if edits pile up within a datum.
-    fn keeps_edits(&self) -> bool;
+    fn keeps_edits(&self) -> bool {
+        false
+    }
     /// Sequences that a repair back-propagates through, roughly. A run takes the methods in ascending order,
     /// so that the results of the cheap ones are there early.
     fn effort(&self) -> usize {
@@ -138,7 +140,9 @@ pub trait Method {
         true
     }
     /// True if it back-propagates through the datum's own sequence; graphs are then kept.
-    fn differentiates_the_datum(&self) -> bool;
+    fn differentiates_the_datum(&self) -> bool {
+        false
+    }
     /// Tries to make the target of `error` the argmax.
     fn repair(&self, context: &RepairContext<'_>, error: &LlmError) -> Result<Repair>;
     /// Departures from the paper's text that a reader of the results must know, a clause each.
@@ -160,7 +164,12 @@ pub fn all(config: &Config, loaded: &Loaded) -> Result<Vec<Box<dyn Method>>> {
     };
     let spread = |layers: Vec<usize>, value: ValueConfig, keys: &KeysConfig| {
         let statistics = statistics(keys, &layers)?;
-        Ok::<_, anyhow::Error>(Spread { layers, value, statistics, surrounding: Rc::clone(&surrounding) })
+        Ok::<_, anyhow::Error>(Spread {
+            layers,
+            value,
+            statistics,
+            surrounding: Rc::clone(&surrounding),
+        })
     };
     let method = |settings: &MethodConfig| -> Result<Box<dyn Method>> {
         Ok(match settings.clone() {

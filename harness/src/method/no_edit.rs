@@ -17,16 +17,8 @@ impl Method for NoEdit {
         MethodKind::NoEdit
     }
 
-    fn keeps_edits(&self) -> bool {
-        false
-    }
-
     fn effort(&self) -> usize {
         0
-    }
-
-    fn differentiates_the_datum(&self) -> bool {
-        false
     }
 
     fn repair(&self, context: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {

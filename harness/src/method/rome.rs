@@ -39,8 +39,7 @@ impl Rome {
         let wanted = subject.original(layer, ValuePlace::Ffn, model) + change;
         let left = (wanted - subject.ffn_output(layer, model)) / key.dot(&direction);
         let kind = model.spec().kind;
-        let mut update =
-            Update::rank_one(layer, &left.to_kind(kind), &direction.to_kind(kind));
+        let mut update = Update::rank_one(layer, &left.to_kind(kind), &direction.to_kind(kind));
         update.keys = Some(key.unsqueeze(0));
         Ok(update)
     }
@@ -55,16 +54,8 @@ impl Method for Rome {
         MethodKind::Rome
     }
 
-    fn keeps_edits(&self) -> bool {
-        false
-    }
-
     fn effort(&self) -> usize {
         1 + self.config.value.prefixes
-    }
-
-    fn differentiates_the_datum(&self) -> bool {
-        false
     }
 
     fn repair(&self, context: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {

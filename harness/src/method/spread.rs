@@ -46,14 +46,16 @@ impl Spread {
             let own = |entering: &Tensor| block(model, layer, entering, None, standing);
             let runs: Vec<Block> = entering.iter().map(own).collect();
             let keys = runs.iter().zip(&subject.at);
-            let keys: Vec<Tensor> = keys.map(|(run, &at)| state(&run.post_activation, at)).collect();
+            let keys: Vec<Tensor> =
+                keys.map(|(run, &at)| state(&run.post_activation, at)).collect();
             let key = Tensor::stack(&keys, 0);
             let key = key.mean_dim([0_i64].as_slice(), false, Kind::Float);
             let above = runs[0].output.shallow_clone();
             let reached = (layer + 1..=last).fold(above, |residual, above| {
                 block(model, above, &residual, None, standing).output
             });
-            let share = (&wanted - state(&reached, subject.at[0])) / (self.layers.len() - index) as f64;
+            let share =
+                (&wanted - state(&reached, subject.at[0])) / (self.layers.len() - index) as f64;
             let right = right(layer, &key.to_kind(Kind::Double).unsqueeze(1))?;
             let kind = model.spec().kind;
             let (left, right) = (share.unsqueeze(1).to_kind(kind), right.to_kind(kind));

@@ -30,7 +30,12 @@ impl Star {
     /// by what closes the gap between the argmax and the target, the smallest. `active` `[n]` are the activations
     /// there. The change of the normed state is the difference of the two tokens' rows of the head's pseudoinverse;
     /// it is taken through the final norm as if no layer stood between.
-    fn start(&self, context: &RepairContext<'_>, error: &LlmError, active: &Tensor) -> Result<Tensor> {
+    fn start(
+        &self,
+        context: &RepairContext<'_>,
+        error: &LlmError,
+        active: &Tensor,
+    ) -> Result<Tensor> {
         let model = context.model;
         let state = context.trace.residual.last().expect("a trace").select(1, error.at as i64);
         let state = state.squeeze_dim(0).to_kind(Kind::Float);
@@ -75,9 +80,8 @@ impl Star {
             let own = columns.to_kind(kind);
             let change = |layer: usize, active: &Tensor| {
                 let of_layer = neurons.iter().zip(0_i64..).filter(|(n, _)| n.layer == layer);
-                let added = of_layer.map(|(neuron, row)| {
-                    active.narrow(-1, neuron.index as i64, 1) * own.get(row)
-                });
+                let added = of_layer
+                    .map(|(neuron, row)| active.narrow(-1, neuron.index as i64, 1) * own.get(row));
                 added.reduce(|sum, column| sum + column).map(Added::ToFfn)
             };
             let logits = logits_changed(model, &trace, first, change);
@@ -101,10 +105,6 @@ impl Method for Star {
 
     fn kind(&self) -> MethodKind {
         MethodKind::Star
-    }
-
-    fn keeps_edits(&self) -> bool {
-        false
     }
 
     fn effort(&self) -> usize {

@@ -107,18 +107,30 @@ impl Subject {
         Ok(Self { runs, entering, at, essence, essence_at, target: error.target })
     }
 
-    /// The post-activations of `layer` at the subject, `[n,F]`, one row a run.
-    fn keys(&self, layer: usize) -> Tensor {
-        let keys: Vec<Tensor> = match &self.runs {
-            Runs::Ends(ends) => {
-                ends.iter().map(|end| end.post_activation(layer).shallow_clone()).collect()
-            }
-            Runs::Within(traces) => {
-                let own = |(trace, &at): (&Trace, &i64)| trace.post_activation[layer].select(1, at);
-                traces.iter().zip(&self.at).map(own).collect()
-            }
+    /// The states at the subject, one row a run, `[n,X]`: `of_end` of a last token, `[1,X]`, or the subject's of
+    /// `of_trace` `[1,T,X]`.
+    fn states(
+        &self,
+        of_end: impl Fn(&PromptEnd) -> Tensor,
+        of_trace: impl Fn(&Trace) -> Tensor,
+    ) -> Tensor {
+        let states: Vec<Tensor> = match &self.runs {
+            Runs::Ends(ends) => ends.iter().map(of_end).collect(),
+            Runs::Within(traces) => traces
+                .iter()
+                .zip(&self.at)
+                .map(|(trace, &at)| of_trace(trace).select(1, at))
+                .collect(),
         };
-        Tensor::cat(&keys, 0)
+        Tensor::cat(&states, 0)
+    }
+
+    /// The post-activations of `layer` at the subject, `[n,F]`.
+    fn keys(&self, layer: usize) -> Tensor {
+        self.states(
+            |end| end.post_activation(layer).shallow_clone(),
+            |trace| trace.post_activation[layer].shallow_clone(),
+        )
     }
 
     /// The FFN output of `layer` at the subject, `[n,D]`.
@@ -128,14 +140,10 @@ impl Subject {
 
     /// The residuals leaving `layer` at the subject, `[n,D]`.
     fn residuals(&self, layer: usize) -> Tensor {
-        let left: Vec<Tensor> = match &self.runs {
-            Runs::Ends(ends) => ends.iter().map(|end| end.leaving(layer).shallow_clone()).collect(),
-            Runs::Within(traces) => {
-                let own = |(trace, &at): (&Trace, &i64)| trace.residual[layer + 1].select(1, at);
-                traces.iter().zip(&self.at).map(own).collect()
-            }
-        };
-        Tensor::cat(&left, 0)
+        self.states(
+            |end| end.leaving(layer).shallow_clone(),
+            |trace| trace.residual[layer + 1].shallow_clone(),
+        )
     }
 
     fn standing(&self) -> &Edit {
@@ -152,7 +160,7 @@ impl Subject {
         mean(&self.ffn_outputs(layer, model))
     }
 
-    /// What is in `place` of `layer` at the subject of the sequence alone, `[D]`, f32.
+    /// The value in `place` of `layer` at the subject of the sequence alone, `[D]`, f32.
     pub(super) fn original(&self, layer: usize, place: ValuePlace, model: &dyn CausalLm) -> Tensor {
         let values = match place {
             ValuePlace::Ffn => self.ffn_outputs(layer, model),
@@ -175,7 +183,9 @@ impl Subject {
                 let exit = model.ffn_exit(layer);
                 let leaving = match place {
                     ValuePlace::Residual => left + change,
-                    ValuePlace::Ffn if exit.is_linear() => left + exit.apply(change.shallow_clone()),
+                    ValuePlace::Ffn if exit.is_linear() => {
+                        left + exit.apply(change.shallow_clone())
+                    }
                     ValuePlace::Ffn => {
                         let output = self.ffn_outputs(layer, model);
                         left + exit.apply(&output + change) - exit.apply(output)

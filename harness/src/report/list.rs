@@ -4,7 +4,8 @@ use crate::records::Record;
 use crate::records::manifest::{Headings, Manifest};
 use crate::report::claims;
 use crate::report::figures::{
-    comparison, figure6, forced_and_free, gain_by_place, layers, phases, skipped_by_rank, time_by_length, tradeoff,
+    comparison, figure6, forced_and_free, gain_by_place, layers, phases, skipped_by_rank,
+    time_by_length, tradeoff,
 };
 use crate::report::measures::Material;
 use crate::report::tables::{
@@ -78,6 +79,7 @@ const ENTRIES: &[TableEntry] = &[
     beside("beside_table6", "table6").drawn(comparison::by_column),
     table("sensitivity", sensitivity::build),
     table("claims", |of| Ok(claims::build(of))),
+    table("baseline_claims", |of| Ok(claims::baselines(of))),
     table("skipped_by_rank", |of| Ok(of.repairs().map(skipped_by_rank::build)))
         .drawn(|table, folder| skipped_by_rank::picture(table).draw(folder)),
     table("time_by_length", |of| Ok(of.repairs().map(time_by_length::build)))

@@ -20,7 +20,8 @@ pub(crate) fn bar(what: &str, length: usize) -> ProgressBar {
     .expect("the template is well-formed")
     .with_key("left", |state: &ProgressState, to: &mut dyn fmt::Write| {
         let left = left(state.elapsed(), state.pos(), state.len().unwrap_or_default());
-        let _ = write!(to, "{}", left.map_or("?".into(), |left| FormattedDuration(left).to_string()));
+        let _ =
+            write!(to, "{}", left.map_or("?".into(), |left| FormattedDuration(left).to_string()));
     });
     let bar = BARS.add(ProgressBar::new(length as u64));
     let bar = bar.with_style(style).with_prefix(what.to_string());

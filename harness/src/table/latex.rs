@@ -118,6 +118,7 @@ fn escape(text: &str) -> String {
             '·' => out += "$\\cdot$",
             '−' => out += "$-$",
             'Δ' => out += "$\\Delta$",
+            '‖' => out += "$\\Vert$",
             '–' => out += "--",
             other => out.push(other),
         }

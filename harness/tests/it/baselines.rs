@@ -23,7 +23,9 @@ fn texts(records: &[Record]) -> Vec<FreeRecord> {
 fn every_approach_is_scored_forced_and_free() {
     let bench = Bench::tiny();
     let kn = "[[kn]]\nsteps = 1\nlabel = \"KN\"\nparallel.own = true\npositions = \"last\"\n";
-    bench.config(&config(&format!("{FREE}[[no_edit]]\n{kn}{BASELINES}[[ment]]\nlabel = \"MENT\"\n")));
+    bench.config(&config(&format!(
+        "{FREE}[[no_edit]]\n{kn}{BASELINES}[[ment]]\nlabel = \"MENT\"\n"
+    )));
     bench.run("out").success();
     let records = bench.records("out");
     let texts = texts(&records);
@@ -36,7 +38,18 @@ fn every_approach_is_scored_forced_and_free() {
         .collect();
     let methods: Vec<&str> = texts.iter().map(|text| text.method.as_str()).collect();
     assert!(!methods.contains(&"KN"), "it acts at one position only");
-    for method in ["tiny", "no edit", "in-context", "FT-L", "LoRA", "ROME", "MEMIT", "AlphaEdit", "STAR", "MENT"] {
+    for method in [
+        "tiny",
+        "no edit",
+        "in-context",
+        "FT-L",
+        "LoRA",
+        "ROME",
+        "MEMIT",
+        "AlphaEdit",
+        "STAR",
+        "MENT",
+    ] {
         let own = methods.iter().filter(|own| **own == method).count();
         assert_eq!(own, data.len(), "{method} writes every datum");
     }
@@ -62,7 +75,8 @@ fn every_approach_is_scored_forced_and_free() {
     assert!(sizes("in-context").iter().all(|&size| size == 0));
     assert!(sizes("MENT").iter().all(|&size| size > 0 && size % 32 == 0));
 
-    let table = |name: &str| fs::read_to_string(bench.path(&format!("out/tables/{name}.csv"))).unwrap();
+    let table =
+        |name: &str| fs::read_to_string(bench.path(&format!("out/tables/{name}.csv"))).unwrap();
     for name in ["table3_free", "forced_and_free", "edit_sizes"] {
         assert!(table(name).contains("ROME"), "{}", table(name));
     }

@@ -38,6 +38,8 @@ mod odd_folders;
 #[cfg(feature = "torch")]
 mod patch;
 #[cfg(feature = "torch")]
+mod patch_matrix;
+#[cfg(feature = "torch")]
 mod patch_shown;
 #[cfg(feature = "torch")]
 mod planning;

@@ -48,10 +48,6 @@ impl Method for KnowledgeNeurons {
         MethodKind::Kn
     }
 
-    fn keeps_edits(&self) -> bool {
-        false
-    }
-
     fn effort(&self) -> usize {
         self.config.steps.0 * self.config.parallel.prompts.0
     }
@@ -84,10 +80,6 @@ impl Method for KnowledgeNeurons {
         let edit = if solved { edit } else { Edit::none() };
         let parallel = Some(parallel);
         Ok(Repair { edit, solved, located, neurons, parallel, after, seconds })
-    }
-
-    fn differentiates_the_datum(&self) -> bool {
-        false
     }
 
     fn edits_stand(&self) -> bool {

@@ -100,7 +100,9 @@ fn estimate(config: &Estimate) -> Vec<String> {
     } = config;
     let mut found: Vec<String> = Vec::new();
     if *orthogonal {
-        found.push("the added vector is at a right angle to those of earlier edits of the layer".into());
+        found.push(
+            "the added vector is at a right angle to those of earlier edits of the layer".into(),
+        );
     }
     match distribution {
         Distribution::Probabilities => {}

@@ -1,9 +1,9 @@
 //! The free part of a neuron: what is left of it beside the keys that a text uses and those of earlier edits. A patch
 //! through that part changes nothing at those keys, and as much as before at the error.
 
+use super::super::RepairContext;
 use super::super::keys::KeyStatistics;
 use super::super::preserved::{Preserved, beside, keys_of};
-use super::super::RepairContext;
 use crate::config::PreserveConfig;
 use crate::edit::Neuron;
 use crate::model::Loaded;
@@ -15,7 +15,7 @@ use tch::{Kind, Tensor};
 /// that it is no longer that neuron.
 const LEAST: f64 = 0.05;
 
-/// What a patch must leave alone.
+/// Keys that a patch must leave alone.
 pub(super) struct FreeParts {
     statistics: KeyStatistics,
     preserved: Preserved,
@@ -31,7 +31,7 @@ pub(super) struct FreePart {
 }
 
 impl FreeParts {
-    /// Those under `config` of the layers from `first` on.
+    /// The free parts under `config`, in the layers from `first` on.
     ///
     /// # Errors
     /// If the text cannot be read, or is too short.

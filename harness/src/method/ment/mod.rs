@@ -18,8 +18,8 @@ use self::plan::Candidates;
 use super::star::Star;
 use super::{LlmError, Method, Oracle, Repair, RepairContext};
 use crate::config::{
-    AcrossErrors, AttributedPositions, Config, Layers, Locate, MentConfig, MethodKind,
-    PathwayRule, Score, StarConfig, Vocabulary,
+    AcrossErrors, AttributedPositions, Config, Layers, Locate, MentConfig, MethodKind, PathwayRule,
+    Score, StarConfig, Vocabulary,
 };
 use crate::edit::{Neuron, Phases};
 use crate::engine::device::Clock;
@@ -33,7 +33,7 @@ use std::rc::Rc;
 pub struct Ment {
     config: MentConfig,
     oracle: Rc<Oracle>,
-    /// What patches must leave alone, if the settings ask for it.
+    /// Free parts of neurons, if patches must leave keys alone.
     free: Option<FreeParts>,
 }
 

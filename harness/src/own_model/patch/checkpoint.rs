@@ -147,9 +147,8 @@ impl Origin {
 
     /// The edit that takes the patches out of `model`, whose weights hold them, but for rounding.
     pub fn undo(&self, model: &dyn CausalLm) -> Edit {
-        let change = |was: &Tensor, now: Tensor| {
-            was.to_device(now.device()).to_kind(now.kind()) - now
-        };
+        let change =
+            |was: &Tensor, now: Tensor| was.to_device(now.device()).to_kind(now.kind()) - now;
         let column = |(neuron, was): (&Neuron, &Tensor)| {
             let now = model.ffn_output_matrix(neuron.layer).select(1, neuron.index as i64);
             ColumnDelta::new(*neuron, change(was, now))
@@ -288,12 +287,7 @@ fn sum(was: &Tensor, change: &Tensor, name: &str) -> Result<Tensor> {
     Ok(sum)
 }
 
-fn write_history(
-    folder: &Path,
-    mut history: History,
-    stack: &Stack,
-    were: &Were,
-) -> Result<()> {
+fn write_history(folder: &Path, mut history: History, stack: &Stack, were: &Were) -> Result<()> {
     let failed = || format!("{}: cannot be written", folder.display());
     fs::create_dir(folder).with_context(failed)?;
     for (place, file) in stack.files.iter().enumerate() {

@@ -137,7 +137,10 @@ impl Patch {
     /// # Errors
     /// If libtorch fails, or the edit is no change of the weights.
     pub fn new(card: Card, edit: &Edit) -> Result<Self> {
-        anyhow::ensure!(edit.is_of_weights(), "the edit changes no weights, so no file can hold it");
+        anyhow::ensure!(
+            edit.is_of_weights(),
+            "the edit changes no weights, so no file can hold it"
+        );
         let column = |ColumnDelta { neuron, delta, .. }: &ColumnDelta| {
             let delta = Vec::<f32>::try_from(delta.to_kind(Kind::Float))?;
             Ok(PatchColumn { neuron: *neuron, delta })

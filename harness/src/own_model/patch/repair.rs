@@ -77,9 +77,10 @@ impl Task {
     /// If the prompt does not hold it.
     pub fn about(self, span: &str, loaded: &Loaded) -> Result<Self> {
         let start = self.prompt.rfind(span).filter(|_| !span.is_empty());
-        let end = span.len() + start.ok_or_else(|| {
-            InputError::new(format!("--subject: the prompt does not hold {span:?}"))
-        })?;
+        let end = span.len()
+            + start.ok_or_else(|| {
+                InputError::new(format!("--subject: the prompt does not hold {span:?}"))
+            })?;
         // Ids that stand before every text have no part in it.
         let whole = loaded.tokenizer.continuation(&[], &self.ids.prompt)?;
         let before = whole.len().saturating_sub(self.prompt.len());

@@ -119,10 +119,8 @@ impl Stack {
                 let layers = |file: &PatchFile| -> BTreeSet<usize> {
                     file.patch.updates.iter().map(|update| update.layer).collect()
                 };
-                let shared: Vec<String> = layers(earlier)
-                    .intersection(&layers(later))
-                    .map(ToString::to_string)
-                    .collect();
+                let shared: Vec<String> =
+                    layers(earlier).intersection(&layers(later)).map(ToString::to_string).collect();
                 if !shared.is_empty() {
                     let layers = shared.join(", ");
                     found.push(format!("{names} both change the whole matrix of layer {layers}"));

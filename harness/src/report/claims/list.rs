@@ -8,7 +8,7 @@ use crate::report::measures::measured::Measure::{
 };
 
 const MODEL: &str = Claim::MODEL;
-const MENT: &str = "MENT";
+pub(super) const MENT: &str = "MENT";
 const STD: &str = "MENT [std.]";
 const KN_1: &str = "KN (step=1)";
 const KN_20: &str = "KN (step=20)";
@@ -21,7 +21,7 @@ const RANK: &str = "[plan-rank]";
 const SCORE: &str = "[plan-score]";
 
 const SCORES: &[Measure] = &[Score("EM"), Score("BM"), Score("LM"), Score("ROUGE")];
-const HARM: &[Measure] = &[UnrelatedRank, UnrelatedProbability];
+pub(super) const HARM: &[Measure] = &[UnrelatedRank, UnrelatedProbability];
 
 /// Claims of the patching experiment (paper, IV-A and IV-B).
 pub(crate) const PATCHING: &[Claim] = &[

@@ -68,7 +68,8 @@ const BAR: i32 = 12;
 const APPROACH: i32 = 3 * BAR + 14;
 const TOP: i32 = 84;
 /// From light to dark, in the order of the bars.
-const INKS: [RGBColor; 3] = [RGBColor(200, 200, 200), RGBColor(130, 130, 130), RGBColor(40, 40, 40)];
+const INKS: [RGBColor; 3] =
+    [RGBColor(200, 200, 200), RGBColor(130, 130, 130), RGBColor(40, 40, 40)];
 const MEANINGS: [&str; 3] = [
     "each error repaired alone, given the gold",
     "all edits together, given the gold",
@@ -107,7 +108,10 @@ pub(crate) fn draw(table: &Table, folder: &Path) -> Result<Vec<PathBuf>> {
                     let top = y + BAR * bar as i32;
                     let Some(value) = cells[bar] else { continue };
                     let end = start + (value * whole).round() as i32;
-                    area.draw(&Rectangle::new([(start, top), (end.max(start + 1), top + BAR - 2)], ink.filled()))?;
+                    area.draw(&Rectangle::new(
+                        [(start, top), (end.max(start + 1), top + BAR - 2)],
+                        ink.filled(),
+                    ))?;
                     text(&format!("{:.1} %", value * 100.0), (end + 5, top - 1), 12)?;
                 }
             }

@@ -75,8 +75,7 @@ impl Figure {
 }
 
 /// NeuronCost.
-pub(crate) const NC: Figure =
-    Figure { interval: |c| c.confidence.nc, ..Figure::new(|c| c.nc) };
+pub(crate) const NC: Figure = Figure { interval: |c| c.confidence.nc, ..Figure::new(|c| c.nc) };
 /// TimeCost, seconds.
 pub(crate) const TC: Figure = Figure::new(|c| Some(c.phases.total()));
 /// Patches of an edit.

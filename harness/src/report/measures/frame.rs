@@ -66,12 +66,8 @@ pub(crate) fn trials(records: &[Record]) -> Result<DataFrame> {
         number("errors", |_| Some(1.0)),
         number("solved", |t| Some(f64::from(t.trial.outcome == Outcome::Solved))),
         number("skipped", |t| Some(f64::from(t.trial.outcome == Outcome::Skipped))),
-        number("patched", |t| {
-            patched(&t.trial).then_some(t.trial.neurons.len() as f64)
-        }),
-        number("distinct", |t| {
-            patched(&t.trial).then_some(t.trial.distinct_neurons() as f64)
-        }),
+        number("patched", |t| patched(&t.trial).then_some(t.trial.neurons.len() as f64)),
+        number("distinct", |t| patched(&t.trial).then_some(t.trial.distinct_neurons() as f64)),
         number("trace", |t| Some(t.trial.seconds.trace)),
         number("locate", |t| Some(t.trial.seconds.locate)),
         number("estimate", |t| Some(t.trial.seconds.estimate)),

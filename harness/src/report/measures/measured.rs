@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, HashMap};
 pub(crate) enum Measure {
     /// A metric that is a mean over data, by its name in [`METRICS`].
     Score(&'static str),
+    /// The same of what is written freely.
+    Free(&'static str),
     /// NeuronCost.
     Nc,
     /// Share of errors skipped.
@@ -39,7 +41,9 @@ impl Measure {
             | Self::RelatedProbability
             | Self::UnrelatedRank
             | Self::UnrelatedProbability => true,
-            Self::Score(_) | Self::Nc | Self::Skipped | Self::Tc | Self::Few => false,
+            Self::Score(_) | Self::Free(_) | Self::Nc | Self::Skipped | Self::Tc | Self::Few => {
+                false
+            }
         }
     }
 
@@ -90,6 +94,10 @@ impl Measured {
         let mut own = Self::default();
         if let Some(scores) = &sources.scores {
             own.add_scores(scores)?;
+        }
+        if let Some(texts) = &sources.free {
+            let free = Measure::scores().map(|(_, name)| (Measure::Free(name), name));
+            own.add(&texts.scores, "datum", &free.collect::<Vec<_>>())?;
         }
         if let Some(costs) = &sources.costs {
             own.add_errors(&costs.frame)?;
@@ -190,7 +198,8 @@ impl Measured {
             };
             let text = |of: &StringChunked| of.get(index).unwrap_or_default().to_string();
             let own = self.clusters.entry(text(methods)).or_default();
-            own.insert((text(scopes), text(clusters)), values.iter().filter_map(mean).collect());
+            let cluster = own.entry((text(scopes), text(clusters))).or_default();
+            cluster.extend(values.iter().filter_map(mean));
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Edits as the page's browser reads them: JSON.
 
-use crate::edit::{Observation, Outcome, Patched, Phases};
+use crate::edit::{EditSize, Observation, Outcome, Patched, Phases};
 use crate::records::Record;
 use crate::records::manifest::Identity;
 use crate::records::view::{self, Prompts, TrialView};
@@ -53,9 +53,19 @@ struct PageEdit<'r> {
     after: State<'r>,
     /// Layer, index, place in the attribution from 1, gains in rank and log-ratio.
     neurons: Vec<(usize, usize, usize, i64, f64)>,
+    /// What was changed, of an edit that is no patches of neurons.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<String>,
     elsewhere: String,
     /// Seconds of the phases, in the order of [`PHASES`].
     seconds: [f64; 5],
+}
+
+/// The size of an edit of matrices, as a heading.
+fn described(size: EditSize) -> String {
+    let EditSize { parameters, norm, relative } = size;
+    let share = relative * 100.0;
+    format!("Matrices changed by {parameters} numbers, ‖ΔW‖ = {norm:.3}, {share:.2} % of ‖W‖")
 }
 
 /// A token: its text, or its id where the record (of format 1) has none.
@@ -133,6 +143,7 @@ impl<'r> PageEdits<'r> {
                 before: State::of(&trial.before, &trial.texts.before),
                 after: State::of(&trial.after, &trial.texts.after),
                 neurons: trial.neurons.iter().map(neuron).collect(),
+                size: trial.size.filter(|_| trial.neurons.is_empty()).map(described),
                 elsewhere: view.elsewhere().join("; "),
                 seconds: {
                     let Phases { trace, locate, estimate, plan, apply } = trial.seconds;

@@ -161,7 +161,7 @@ function describe(edit) {
     make("h4", {}, "Probabilities"),
     make("div", { class: "bars" },
       ...bars("before", before, edit.target), ...bars(tried ? "tried" : "after", after, edit.target)),
-    make("h4", {}, neurons.length === 0 ? "No neuron was patched" :
+    make("h4", {}, neurons.length === 0 ? (edit.size ?? "No weight was changed") :
       tried ? "Neurons tried, all undone" : "Neurons patched"),
   ];
   if (neurons.length > 0) {

@@ -62,6 +62,11 @@ impl<'a> Patching<'a> {
              is estimated from {PREDICTED} data of it and those recorded; attributions of prompts \
              met before make later errors faster"
         ));
+        if self.config.execution.free {
+            forecast
+                .notes
+                .push("what the model writes by itself (execution.free) is not included".into());
+        }
         Ok(forecast)
     }
 

@@ -64,7 +64,8 @@ impl<'a> Patching<'a> {
             None => &self.loaded.tokenizer,
         };
         let before = self.loaded.tokenizer.decode(&prompt.ids.prompt)?;
-        let ids = if text.is_empty() { Vec::new() } else { tokenizer.encode_joint(&before, text)?.gold };
+        let ids =
+            if text.is_empty() { Vec::new() } else { tokenizer.encode_joint(&before, text)?.gold };
         Ok(FreeRecord {
             dataset: self.dataset(prompt),
             datum: prompt.planned.datum,

@@ -314,11 +314,7 @@ impl Probing<'_> {
 }
 
 /// MENT that makes declared tokens the argmax, if the config asks for it.
-fn nudge(
-    settings: &ProbingConfig,
-    config: &Config,
-    loaded: &Loaded,
-) -> Result<Option<Ment>> {
+fn nudge(settings: &ProbingConfig, config: &Config, loaded: &Loaded) -> Result<Option<Ment>> {
     let wanted = settings.undeclared == Undeclared::Nudge;
     let make = || ment::MentMaker::new(config, loaded).make(MentConfig::default());
     Ok(if wanted { Some(make()?) } else { None })
