@@ -57,6 +57,7 @@ impl LayerSpan {
     }
 
     /// The layers that are named.
+    #[cfg(feature = "torch")]
     pub(super) fn named(&self) -> Vec<usize> {
         self.named.clone()
     }

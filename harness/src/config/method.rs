@@ -105,6 +105,7 @@ impl MethodKind {
 
 impl MethodConfig {
     /// Rejects layers and neurons that a model of `layers` layers with `d_ff` neurons each does not have.
+    #[cfg(feature = "torch")]
     pub(crate) fn check_model(&self, layers: usize, d_ff: usize) -> Result<(), String> {
         let named = match self {
             Self::Ment(config) => return config.check_neurons(layers, d_ff),
