@@ -35,7 +35,8 @@ pub(crate) const BASELINES: &str = "[[in_context]]\n\
     [[memit]]\nvalue.prefixes = 1\nvalue.clamp = 8.0\nweight = 1.0\nkeys.tokens = 512\n\
     [[alpha_edit]]\nvalue.prefixes = 1\nvalue.rate = 0.5\nvalue.clamp = 8.0\nthreshold = 0.02\nridge = 0.001\n\
     keys.tokens = 512\n\
-    [[star]]\nquota = 6\n";
+    [[star]]\nquota = 6\n\
+    [[ment]]\nlabel = \"preserving\"\npreserve = { threshold = 0.02, keys = { tokens = 512 } }\n";
 
 /// The control, Knowledge Neurons (easily pleased: the tiny model has 144 neurons), the baselines, MENT and its
 /// variants.
@@ -70,7 +71,7 @@ fn every_method_runs_and_the_tables_hold_them_all() {
     let stdout = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
     let records = bench.records("out");
     let trials = trials(&records);
-    assert_eq!(trials.len(), 20);
+    assert_eq!(trials.len(), 21);
     let errors = trials["MENT"].len();
     assert!(errors > 5);
     for (method, trials) in &trials {

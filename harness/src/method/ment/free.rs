@@ -77,3 +77,63 @@ impl FreeParts {
         Ok(Some(FreePart { right, key: key.to_kind(Kind::Float) }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::FreeParts;
+    use crate::config::{KeysConfig, Positive, PreserveConfig};
+    use crate::edit::{Edit, Neuron, Update};
+    use crate::engine::trace::Trace;
+    use crate::method::ment::LocateCache;
+    use crate::method::{NoParallelPrompts, RepairContext};
+    use crate::model::{self, Sequences};
+    use std::path::Path;
+    use tch::{Kind, Tensor};
+
+    /// As active at the error as the neuron, and not at all at what the text uses and at the key of an earlier edit.
+    #[test]
+    fn a_free_part_acts_at_the_error_only() {
+        let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/goldens/tiny");
+        let loaded = model::load(&tiny, model::Options::default()).unwrap();
+        let model = loaded.model.as_ref();
+        let keys = KeysConfig { tokens: Positive(512), ..KeysConfig::default() };
+        let config = PreserveConfig { keys, ..PreserveConfig::default() };
+        let free = FreeParts::new("m", &config, &loaded, 0, Path::new("")).unwrap();
+        let ids = Tensor::from_slice(&[70_i64, 81, 92, 33]);
+        let width = model.spec().d_ff as i64;
+        let earlier = (Tensor::arange(width, (Kind::Float, ids.device())) * 0.7).sin();
+        let mut standing =
+            Update::rank_one(1, &Tensor::zeros([32], (Kind::Float, ids.device())), &earlier);
+        standing.keys = Some(earlier.unsqueeze(0));
+        let trace = Trace::new(model, &Sequences::one(&ids), Edit::by(vec![standing]));
+        let context = RepairContext {
+            model,
+            ids: &ids,
+            trace: &trace,
+            located: &LocateCache::default(),
+            engine: crate::config::Engine::Replay,
+            memory: 1 << 28,
+            parallel: &NoParallelPrompts,
+            subject: None,
+            hint: None,
+            seed: 0,
+        };
+        let mut found = 0;
+        for index in 0..width as usize {
+            let Some(part) = free.of(&context, 3, Neuron { layer: 1, index }).unwrap() else {
+                continue;
+            };
+            let own = part.key.double_value(&[index as i64]);
+            let at_error = f64::try_from(part.key.dot(&part.right)).unwrap();
+            assert!((at_error - own).abs() < 1e-4 * own.abs().max(1e-3), "{at_error} and {own}");
+            let scale = f64::try_from(part.right.norm()).unwrap();
+            let in_use = free.preserved.in_use(&free.statistics, 1, model).unwrap();
+            let used = part.right.to_kind(Kind::Double).unsqueeze(0).matmul(&in_use);
+            assert!(f64::try_from(used.abs().max()).unwrap() < 1e-5 * scale);
+            let before = f64::try_from(part.right.dot(&earlier)).unwrap();
+            assert!(before.abs() < 1e-4 * scale, "{before} at the key of an earlier edit");
+            found += 1;
+        }
+        assert!(found > 5, "{found} neurons have a free part");
+    }
+}

@@ -66,7 +66,7 @@ const WIDTH: u32 = 360;
 /// Heights of a bar, of an approach with its three bars, and of what stands above them.
 const BAR: i32 = 12;
 const APPROACH: i32 = 3 * BAR + 14;
-const TOP: i32 = 84;
+const TOP: i32 = 124;
 /// From light to dark, in the order of the bars.
 const INKS: [RGBColor; 3] =
     [RGBColor(200, 200, 200), RGBColor(130, 130, 130), RGBColor(40, 40, 40)];
@@ -92,11 +92,10 @@ pub(crate) fn draw(table: &Table, folder: &Path) -> Result<Vec<PathBuf>> {
             area.draw(&Text::new(text.to_string(), at, ("sans-serif", size)))
         };
         text("Exact matches, forced and free", (14, 8), 18)?;
-        let mut x = 14;
-        for (ink, meaning) in INKS.iter().zip(MEANINGS) {
-            area.draw(&Rectangle::new([(x, 38), (x + BAR, 38 + BAR)], ink.filled()))?;
-            text(meaning, (x + BAR + 6, 37), 13)?;
-            x += BAR + 24 + 6 * meaning.chars().count() as i32;
+        for (line, (ink, meaning)) in (0..).zip(INKS.iter().zip(MEANINGS)) {
+            let y = 36 + (BAR + 6) * line;
+            area.draw(&Rectangle::new([(14, y), (14 + BAR, y + BAR)], ink.filled()))?;
+            text(meaning, (14 + BAR + 8, y - 1), 13)?;
         }
         for (index, row) in table.rows.iter().enumerate() {
             let y = TOP + APPROACH * index as i32;
@@ -120,7 +119,7 @@ pub(crate) fn draw(table: &Table, folder: &Path) -> Result<Vec<PathBuf>> {
             let start = left + (WIDTH as i32) * part as i32;
             let data = table.rows.first().and_then(|row| row.cells[(part + 1) * columns - 1]);
             let head = format!("{} (n = {:.0})", group.title, data.unwrap_or_default());
-            text(&head, (start, 60), 15)?;
+            text(&head, (start, TOP - 26), 15)?;
             let foot = TOP + APPROACH * table.rows.len() as i32 - 8;
             area.draw(&PathElement::new([(start, TOP - 4), (start, foot)], BLACK))?;
         }
