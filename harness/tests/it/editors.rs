@@ -37,7 +37,7 @@ struct Case {
 #[derive(Deserialize)]
 struct Wanted {
     target: u32,
-    /// Whether the update makes the target the argmax.
+    /// True if the update makes the target the argmax.
     solved: bool,
 }
 

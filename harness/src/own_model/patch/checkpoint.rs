@@ -242,7 +242,7 @@ fn check_base(copy: &Path, origin: &Origin) -> Result<()> {
 }
 
 /// Adds what `stack` changes: all changes of a column or a matrix first, in f32, so that it is rounded once.
-/// What it was.
+/// Returns what was there.
 fn add(files: &Columns<'_>, stack: &Stack) -> Result<Were> {
     let mut matrices: BTreeMap<usize, Tensor> = BTreeMap::new();
     for update in stack.files.iter().flat_map(|file| &file.patch.updates) {

@@ -39,7 +39,7 @@ pub fn task(loaded: &Loaded, task: &Task) -> Result<String> {
     Ok(out)
 }
 
-/// What an edit changes, as a phrase.
+/// Change that an edit makes, as a phrase.
 fn size(edit: &Edit) -> String {
     if edit.updates.is_empty() {
         let neurons: BTreeSet<Neuron> = edit.columns.iter().map(|column| column.neuron).collect();

@@ -16,7 +16,7 @@ pub(crate) struct Sources<'r> {
     pub(crate) order: TableOrder,
     /// A row a prediction; none in a probing run.
     pub(crate) scores: Option<DataFrame>,
-    /// What the model wrote by itself, if that was asked for.
+    /// Texts that the model wrote by itself, if that was asked for.
     pub(crate) free: Option<FreeTexts>,
     pub(crate) costs: Option<Costs>,
     pub(crate) probes: Option<ProbeMeans>,

@@ -53,7 +53,7 @@ struct PageEdit<'r> {
     after: State<'r>,
     /// Layer, index, place in the attribution from 1, gains in rank and log-ratio.
     neurons: Vec<(usize, usize, usize, i64, f64)>,
-    /// What was changed, of an edit that is no patches of neurons.
+    /// Size of an edit that is no patches of neurons.
     #[serde(skip_serializing_if = "Option::is_none")]
     size: Option<String>,
     elsewhere: String,
