@@ -294,6 +294,8 @@ fn bad_input_is_refused_and_nothing_is_written() {
         let head = ["patch", "--model", "base"];
         head.iter().chain(more).map(ToString::to_string).collect()
     };
+    let best =
+        |more: &[&'static str]| patch(&[&["--prompt", PROMPT, "--target", " best"], more].concat());
     let apply = |file: &str, model: &str, out: &str| -> Vec<String> {
         ["apply", "--model", model, "--patch", file, "--out", out].map(Into::into).to_vec()
     };
@@ -307,94 +309,28 @@ fn bad_input_is_refused_and_nothing_is_written() {
             "a target that ends a sequence",
             patch(&["--prompt", PROMPT, "--target", " best<|endoftext|>"]),
         ),
-        (
-            "a key that the method does not read",
-            patch(&[
-                "--prompt",
-                PROMPT,
-                "--target",
-                " best",
-                "--method",
-                "kn",
-                "--set",
-                "ment.quota=1",
-            ]),
-        ),
-        (
-            "a key that no patch reads",
-            patch(&["--prompt", PROMPT, "--target", " best", "--set", "execution.strict=true"]),
-        ),
+        ("a key that the method does not read", best(&["--method", "kn", "--set", "ment.quota=1"])),
+        ("a key that no patch reads", best(&["--set", "execution.strict=true"])),
         ("an empty prompt", patch(&["--prompt", "", "--target", " best"])),
         ("what the model says already", patch(&["--prompt", PROMPT, "--target", " a + b"])),
         ("a prompt longer than the context", too_long),
         ("no target", patch(&["--prompt", PROMPT])),
-        (
-            "an unknown method",
-            patch(&["--prompt", PROMPT, "--target", " best", "--method", "grace"]),
-        ),
-        (
-            "an unknown key",
-            patch(&["--prompt", PROMPT, "--target", " best", "--set", "ment.quotas=1"]),
-        ),
-        (
-            "a subject that is not in the prompt",
-            patch(&[
-                "--prompt",
-                PROMPT,
-                "--target",
-                " best",
-                "--method",
-                "rome",
-                "--subject",
-                "sum",
-            ]),
-        ),
-        (
-            "a subject that the method does not read",
-            patch(&["--prompt", PROMPT, "--target", " best", "--subject", "add"]),
-        ),
+        ("an unknown method", best(&["--method", "grace"])),
+        ("an unknown key", best(&["--set", "ment.quotas=1"])),
+        ("a subject that is not in the prompt", best(&["--method", "rome", "--subject", "sum"])),
+        ("a subject that the method does not read", best(&["--subject", "add"])),
         (
             "a layer that does not exist",
-            patch(&[
-                "--prompt",
-                PROMPT,
-                "--target",
-                " best",
-                "--method",
-                "ft",
-                "--set",
-                "fine_tuning.place={layer = 3}",
-            ]),
+            best(&["--method", "ft", "--set", "fine_tuning.place={layer = 3}"]),
         ),
         (
             "a text too short for the keys",
-            patch(&[
-                "--prompt",
-                PROMPT,
-                "--target",
-                " best",
-                "--method",
-                "memit",
-                "--set",
-                "memit.keys={tokens = 47}",
-            ]),
+            best(&["--method", "memit", "--set", "memit.keys={tokens = 47}"]),
         ),
-        (
-            "kept texts of one token",
-            patch(&["--prompt", PROMPT, "--target", " best", "--keep", "kept.txt"]),
-        ),
-        (
-            "kept texts without a text",
-            patch(&["--prompt", PROMPT, "--target", " best", "--keep", "empty.txt"]),
-        ),
-        (
-            "no kept texts",
-            patch(&["--prompt", PROMPT, "--target", " best", "--keep", "nowhere.txt"]),
-        ),
-        (
-            "a patch that is there",
-            patch(&["--prompt", PROMPT, "--target", " best", "--out", "b.safetensors"]),
-        ),
+        ("kept texts of one token", best(&["--keep", "kept.txt"])),
+        ("kept texts without a text", best(&["--keep", "empty.txt"])),
+        ("no kept texts", best(&["--keep", "nowhere.txt"])),
+        ("a patch that is there", best(&["--out", "b.safetensors"])),
         (
             "a patch in no folder",
             patch(&["--prompt", PROMPT, "--target", " total", "--out", "no/b.safetensors"]),

@@ -83,7 +83,12 @@ impl Task {
             })?;
         // Ids that stand before every text have no part in it.
         let whole = loaded.tokenizer.continuation(&[], &self.ids.prompt)?;
-        let before = whole.len().saturating_sub(self.prompt.len());
+        let before = whole.strip_suffix(self.prompt.as_str()).map(str::len).ok_or_else(|| {
+            InputError::new(
+                "--subject: the tokenizer changes the text of the prompt, so that no token can be found for a part \
+                 of it",
+            )
+        })?;
         let ends = loaded.tokenizer.ends(&[], &self.ids.prompt)?;
         let subject = ends.iter().position(|&own| own >= before + end);
         Ok(Self { subject, ..self })
