@@ -7,13 +7,15 @@ use plotters::prelude::*;
 use std::path::{Path, PathBuf};
 
 /// Apart from each other without colour too, by their markers.
-const COLOURS: [RGBColor; 6] = [
+const COLOURS: [RGBColor; 8] = [
     RGBColor(27, 78, 130),
     RGBColor(214, 117, 32),
     RGBColor(46, 125, 50),
     RGBColor(136, 14, 79),
     RGBColor(90, 90, 90),
     RGBColor(0, 131, 143),
+    RGBColor(183, 28, 28),
+    RGBColor(158, 157, 36),
 ];
 
 /// Panel that shows one value of a reading.
