@@ -55,8 +55,10 @@ pub(super) fn drift(measured: &SequenceData<'_>) -> Table {
         }
         let steps: Vec<&RepairStep> =
             measured.repaired.iter().filter(|step| step.method == *method).collect();
-        let solved = steps.iter().filter(|step| step.outcome == Outcome::Solved);
-        cells.push(mean(solved.map(|step| step.neurons.len() as f64)));
+        // An edit of a whole matrix has no neurons.
+        let patched =
+            steps.iter().filter(|step| step.outcome == Outcome::Solved && !step.neurons.is_empty());
+        cells.push(mean(patched.map(|step| step.neurons.len() as f64)));
         let before = steps.iter().filter(|step| step.outcome == Outcome::AlreadySolved);
         cells.push(Some(before.count() as f64));
         Row::new(method, cells)
@@ -66,7 +68,7 @@ pub(super) fn drift(measured: &SequenceData<'_>) -> Table {
          its earlier edits, that it repaired; still hold: share of those whose target is still the \
          most probable token; changed: positions of kept texts at which the prediction differs from \
          that without edits; perplexity: of the kept texts; patches: of a repaired error, one neuron may be \
-         patched more than once; solved before: errors that earlier edits had solved"
+         patched more than once, and a change of a whole matrix counts none; solved before: errors that earlier edits had solved"
             .to_string(),
         "the errors are the same for all methods: the last wrong token of each datum, prompted \
          without demonstrations, with the right tokens before it"
