@@ -6,7 +6,7 @@ use anyhow::Result;
 use plotters::prelude::*;
 use std::path::{Path, PathBuf};
 
-/// Apart from each other without colour too, by their markers.
+/// Colours of the methods, in their order; from the ninth method on they repeat, with another marker.
 const COLOURS: [RGBColor; 8] = [
     RGBColor(27, 78, 130),
     RGBColor(214, 117, 32),
@@ -71,9 +71,9 @@ fn legend(measured: &SequenceData<'_>, area: &Area<'_>) -> Drawn {
     area.draw(&Text::new(title, (14, 8), ("sans-serif", 18)))?;
     let mut x = 24;
     for (index, method) in measured.methods().enumerate() {
-        let colour = COLOURS[index % COLOURS.len()];
+        let colour = colour(index);
         area.draw(&PathElement::new(vec![(x, 46), (x + 26, 46)], colour.stroke_width(2)))?;
-        area.draw(&(EmptyElement::at((x + 13, 46)) + mark(index, colour)))?;
+        area.draw(&(EmptyElement::at((x + 13, 46)) + mark(index)))?;
         area.draw(&Text::new(method.to_string(), (x + 34, 39), ("sans-serif", 14)))?;
         x += 64 + 8 * method.chars().count() as i32;
     }
@@ -115,7 +115,7 @@ fn draw(measured: &SequenceData<'_>, panel: &DriftPanel, area: &Area<'_>) -> Dra
         chart.draw_series([PathElement::new(line, RGBColor(150, 150, 150))])?;
     }
     for (index, method) in measured.methods().enumerate() {
-        let colour = COLOURS[index % COLOURS.len()];
+        let colour = colour(index);
         let points: Vec<(f64, f64)> = measured
             .of(method)
             .into_iter()
@@ -123,7 +123,7 @@ fn draw(measured: &SequenceData<'_>, panel: &DriftPanel, area: &Area<'_>) -> Dra
             .map(|(x, y)| (x, if panel.is_share { y } else { y.log10() }))
             .collect();
         chart.draw_series(LineSeries::new(points.clone(), colour.stroke_width(2)))?;
-        let marks = points.into_iter().map(|at| EmptyElement::at(at) + mark(index, colour));
+        let marks = points.into_iter().map(|at| EmptyElement::at(at) + mark(index));
         chart.draw_series(marks)?;
     }
     Ok(())
@@ -140,13 +140,42 @@ fn number(value: f64) -> String {
     }
 }
 
-/// A distinct mark for each method, around a point.
-fn mark(index: usize, colour: RGBColor) -> Polygon<(i32, i32)> {
-    let corners: &[(i32, i32)] = match index % 4 {
+/// A marker of the method `index`, around a point.
+fn mark(index: usize) -> Polygon<(i32, i32)> {
+    Polygon::new(corners(index), colour(index).filled())
+}
+
+/// Colour of the method `index`.
+fn colour(index: usize) -> RGBColor {
+    COLOURS[index % COLOURS.len()]
+}
+
+/// Corners of the marker of the method `index`. Two methods in a row have different ones, to be told apart without
+/// colour too.
+fn corners(index: usize) -> &'static [(i32, i32)] {
+    match (index + index / COLOURS.len()) % 4 {
         0 => &[(-4, -4), (4, -4), (4, 4), (-4, 4)],
         1 => &[(0, -6), (5, 4), (-5, 4)],
         2 => &[(0, -6), (6, 0), (0, 6), (-6, 0)],
         _ => &[(0, 6), (5, -4), (-5, -4)],
-    };
-    Polygon::new(corners, colour.filled())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{COLOURS, colour, corners};
+    use std::collections::HashSet;
+
+    /// A study may have more methods than there are colours.
+    #[test]
+    fn no_two_methods_look_alike() {
+        let looks: HashSet<_> = (0..4 * COLOURS.len())
+            .map(|index| {
+                let colour = colour(index);
+                ((colour.0, colour.1, colour.2), corners(index))
+            })
+            .collect();
+        assert_eq!(looks.len(), 4 * COLOURS.len());
+        assert!((0..31).all(|index| corners(index) != corners(index + 1)));
+    }
 }

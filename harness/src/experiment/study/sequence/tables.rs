@@ -67,8 +67,9 @@ pub(super) fn drift(measured: &SequenceData<'_>) -> Table {
         "repaired: share of the errors so far, still present when the method met them on top of all \
          its earlier edits, that it repaired; still hold: share of those whose target is still the \
          most probable token; changed: positions of kept texts at which the prediction differs from \
-         that without edits; perplexity: of the kept texts; patches: of a repaired error, one neuron may be \
-         patched more than once, and a change of a whole matrix counts none; solved before: errors that earlier edits had solved"
+         that without edits; perplexity: of the kept texts; patches: of a repaired error, where one neuron may \
+         be patched more than once; a dash: the edits change whole matrices; solved before: errors that \
+         earlier edits had solved"
             .to_string(),
         "the errors are the same for all methods: the last wrong token of each datum, prompted \
          without demonstrations, with the right tokens before it"
