@@ -180,6 +180,8 @@ def look(browser, path, out, edits) -> None:
 
 def main() -> None:
     path, out = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
+    if not Path(CHROMIUM).is_file():
+        sys.exit(f"{CHROMIUM} is not there: install Debian's package chromium, or name another with CHROMIUM=PATH")
     out.mkdir(parents=True, exist_ok=True)
     text = path.read_text(encoding="utf-8")
     assert path.stat().st_size < LARGEST, f"{path} has {path.stat().st_size} bytes"

@@ -39,6 +39,8 @@ pub enum Kind {
         count: fn(&Scored<'_>) -> Vec<f64>,
         /// The number, from their sums.
         score: fn(&[f64]) -> f64,
+        /// Meaning of a number of 0, which may stand beside texts that match.
+        zero: &'static str,
     },
 }
 
@@ -66,6 +68,7 @@ pub const METRICS: &[Metric] = &[
             counts: BleuCounts::LEN,
             count: |of| BleuCounts::of(of.gold_words, of.predicted_words).0.to_vec(),
             score: |sums| BleuCounts(std::array::from_fn(|index| sums[index])).score(),
+            zero: "no four words in a row match, as in data of shorter texts",
         },
     },
     Metric {

@@ -84,6 +84,14 @@ pub(crate) fn build(scores: &DataFrame, order: &TableOrder) -> Result<Table> {
         .collect();
     rows.extend(gains);
 
+    let sizes = order.datasets.iter().map(|dataset| {
+        let [data, tokens] = size(dataset, &order.methods[0]);
+        format!("{}: {data} data of {tokens} tokens", dataset.label())
+    });
+    let mut notes =
+        vec![format!("{}; Δ in percentage points", sizes.collect::<Vec<_>>().join(", "))];
+    let labels: Vec<&str> = order.datasets.iter().map(|dataset| dataset.label()).collect();
+    notes.extend(zeros(&labels, &rows[..order.methods.len()]));
     let column = |metric: &Metric| Column {
         title: metric.name,
         better: if metric.higher_is_better { Better::Higher } else { Better::Lower },
@@ -104,19 +112,22 @@ pub(crate) fn build(scores: &DataFrame, order: &TableOrder) -> Result<Table> {
         rows,
         deviations: Vec::new(),
         reference: None,
-        notes: vec![format!(
-            "{}; Δ in percentage points",
-            order
-                .datasets
-                .iter()
-                .map(|dataset| {
-                    let [data, tokens] = size(dataset, &order.methods[0]);
-                    format!("{}: {data} data of {tokens} tokens", dataset.label())
-                })
-                .collect::<Vec<_>>()
-                .join(", ")
-        )],
+        notes,
     })
+}
+
+/// Notes on what a 0 of a corpus metric means, with the `datasets` that have one in `rows`.
+fn zeros(datasets: &[&str], rows: &[Row]) -> Vec<String> {
+    let note = |(index, metric): (usize, &Metric)| {
+        let Kind::Corpus { zero, .. } = metric.kind else { return None };
+        let is_zero = |place: usize| {
+            rows.iter().any(|row| row.cells[place * METRICS.len() + index] == Some(0.0))
+        };
+        let found = datasets.iter().enumerate().filter(|(place, _)| is_zero(*place));
+        let found: Vec<&str> = found.map(|(_, dataset)| *dataset).collect();
+        (!found.is_empty()).then(|| format!("{} of 0 on {}: {zero}", metric.name, found.join(", ")))
+    };
+    METRICS.iter().enumerate().filter_map(note).collect()
 }
 
 /// Intervals of one data set: by method, one per metric.
@@ -163,4 +174,24 @@ fn by_metric(mut sums: &[f64], data: f64) -> Vec<Option<f64>> {
         metric.score(own, data)
     };
     METRICS.iter().map(score).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::zeros;
+    use crate::metric::METRICS;
+    use crate::table::Row;
+
+    /// A BLEU of 0 may stand beside an exact match: the table says why. An EM of 0 needs no word.
+    #[test]
+    fn a_bleu_of_zero_is_explained() {
+        let bleu = METRICS.iter().position(|metric| metric.name == "BLEU").unwrap();
+        let mut cells = vec![Some(1.0); 2 * METRICS.len()];
+        cells[0] = Some(0.0);
+        assert!(zeros(&["long", "short"], &[Row::new("m", cells.clone())]).is_empty());
+        cells[METRICS.len() + bleu] = Some(0.0);
+        let notes = zeros(&["long", "short"], &[Row::new("m", cells)]);
+        assert_eq!(notes.len(), 1);
+        assert!(notes[0].starts_with("BLEU of 0 on short: no four words"), "{notes:?}");
+    }
 }
