@@ -53,7 +53,7 @@ pub fn logits_changed(
 /// is `leaving` `[n,D]` there. One token of each prompt is run.
 pub fn logits_leaving(
     model: &dyn CausalLm,
-    prompts: &[PromptEnd],
+    prompts: &[&PromptEnd],
     layer: usize,
     leaving: &Tensor,
 ) -> Tensor {

@@ -134,6 +134,24 @@ impl Trace {
         }
     }
 
+    /// Several traces of one sequence each as one: all have the same number of tokens, and end with the last.
+    pub(crate) fn joined(traces: &[&Self]) -> Self {
+        let joined = |of: fn(&Self) -> &Vec<Tensor>| -> Vec<Tensor> {
+            let layer = |layer: usize| {
+                Tensor::cat(&traces.iter().map(|own| &of(own)[layer]).collect::<Vec<_>>(), 0)
+            };
+            (0..of(traces[0]).len()).map(layer).collect()
+        };
+        Self {
+            residual: joined(|own| &own.residual),
+            post_activation: joined(|own| &own.post_activation),
+            ends: Positions::same(traces[0].tokens() as usize - 1, traces.len()),
+            edit: traces[0].edit.clone(),
+            at_ends: traces[0].at_ends,
+            graphs: Vec::new(),
+        }
+    }
+
     /// The same tensors in another trace, without graphs.
     pub fn shallow_clone(&self) -> Self {
         self.map(Tensor::shallow_clone)

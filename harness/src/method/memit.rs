@@ -1,16 +1,41 @@
-//! MEMIT, mass editing memory in a transformer (Meng et al. 2023), with one edit.
+//! MEMIT, mass editing memory in a transformer (Meng et al. 2023).
 
 use super::spread::Spread;
-use super::{LlmError, Method, Repair, RepairContext, outcome};
+use super::{LlmError, Method, Repair, RepairContext, Together, WantedToken, outcome};
 use crate::config::{MemitConfig, MethodKind};
-use crate::edit::Phases;
+use crate::edit::{Edit, Phases};
 use crate::engine::device::Clock;
+use crate::model::CausalLm;
 use anyhow::Result;
+use tch::{Kind, Tensor};
 
 /// MEMIT under one setting.
 pub(super) struct Memit {
     pub(super) config: MemitConfig,
     pub(super) spread: Spread,
+}
+
+impl Memit {
+    /// The right factors `[n,F]` of the updates of `layer` for the keys K `[F,n]`: ((wC + KKᵀ)⁻¹ K)ᵀ, with the second
+    /// moment C of the text's keys and its weight w. By Woodbury, with C factored once.
+    fn right_factors(&self, layer: usize, keys: &Tensor, model: &dyn CausalLm) -> Result<Tensor> {
+        let whitened = self.spread.statistics.of(layer, model)?.whitened(keys)? / self.config.weight.0;
+        let count = keys.size()[1];
+        let inner = keys.tr().matmul(&whitened) + Tensor::eye(count, (Kind::Double, keys.device()));
+        Ok(Tensor::linalg_solve(&inner, &whitened.tr(), true))
+    }
+}
+
+impl Together for Memit {
+    fn edits(
+        &self,
+        model: &dyn CausalLm,
+        standing: &Edit,
+        wanted: &[WantedToken],
+    ) -> Result<Vec<Edit>> {
+        let right = |layer: usize, keys: &Tensor| self.right_factors(layer, keys, model);
+        self.spread.edits((model, standing), wanted, right)
+    }
 }
 
 impl Method for Memit {
@@ -28,21 +53,19 @@ impl Method for Memit {
 
     fn repair(&self, context: &RepairContext<'_>, error: &LlmError) -> Result<Repair> {
         let clock = Clock::start(context.model.spec().device);
-        let weight = self.config.weight.0;
-        // (wC + kkᵀ)⁻¹ k by Sherman and Morrison, with C factored once.
-        let edit = self.spread.edit(context, error, |layer, key| {
-            let keys = self.spread.statistics.of(layer, context.model)?;
-            let whitened = keys.whitened(key)? / weight;
-            let product = key.tr().matmul(&whitened) + 1.0;
-            Ok((whitened / product).tr())
-        })?;
+        let right = |layer: usize, key: &Tensor| self.right_factors(layer, key, context.model);
+        let edit = self.spread.edit(context, error, right)?;
         let seconds = Phases { estimate: clock.seconds(), ..Phases::default() };
         outcome::whole(context, error, edit, seconds)
     }
 
+    fn together(&self) -> Option<&dyn Together> {
+        Some(self)
+    }
+
     fn deviations(&self) -> Vec<String> {
         vec![
-            "no approach of the paper; one edit at a time: the subject is the last token before the \
+            "no approach of the paper: the subject is the last token before the \
              error; beginnings and covariance are of the text of keys.from, not of what the model writes and of \
              Wikipedia"
                 .into(),

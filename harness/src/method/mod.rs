@@ -120,6 +120,43 @@ pub struct Repair {
     pub seconds: Phases,
 }
 
+/// A token that should follow a text.
+#[derive(Clone, Debug)]
+pub struct WantedToken {
+    /// The text, at least one id.
+    pub ids: Vec<u32>,
+    /// The token.
+    pub target: u32,
+    /// See [`RepairContext::subject`].
+    pub subject: Option<usize>,
+}
+
+impl WantedToken {
+    /// The token that `error` should be.
+    ///
+    /// # Errors
+    /// If libtorch fails.
+    fn new(context: &RepairContext<'_>, error: &LlmError) -> Result<Self> {
+        let ids = Vec::<i64>::try_from(context.ids.narrow(0, 0, error.at as i64 + 1))?;
+        let ids = ids.into_iter().map(|id| id as u32).collect();
+        Ok(Self { ids, target: error.target, subject: context.subject })
+    }
+}
+
+/// A method that can repair many errors in one go.
+pub trait Together {
+    /// Edits `model` under `standing` so that it says all of `wanted`: one edit for each, which act together.
+    ///
+    /// # Errors
+    /// If libtorch fails, what the method needs cannot be had, or the user stops.
+    fn edits(
+        &self,
+        model: &dyn CausalLm,
+        standing: &Edit,
+        wanted: &[WantedToken],
+    ) -> Result<Vec<Edit>>;
+}
+
 /// A model-editing method under one setting.
 pub trait Method {
     /// Row label in the tables.
@@ -145,6 +182,10 @@ pub trait Method {
     }
     /// Tries to make the target of `error` the argmax.
     fn repair(&self, context: &RepairContext<'_>, error: &LlmError) -> Result<Repair>;
+    /// The method, if it can repair many errors in one go.
+    fn together(&self) -> Option<&dyn Together> {
+        None
+    }
     /// Departures from the paper's text that a reader of the results must know, a clause each.
     fn deviations(&self) -> Vec<String>;
 }

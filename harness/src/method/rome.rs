@@ -2,8 +2,8 @@
 //! the update (r-ROME, Gupta et al. 2024).
 
 use super::keys::KeyStatistics;
-use super::value::{Subject, Surrounding, ValuePlace};
-use super::{LlmError, Method, Repair, RepairContext, outcome};
+use super::value::{Subject, Surrounding, ValuePlace, optimised};
+use super::{LlmError, Method, Repair, RepairContext, WantedToken, outcome};
 use crate::config::{MethodKind, RomeConfig};
 use crate::edit::{Edit, Phases, Update};
 use crate::engine::device::Clock;
@@ -22,11 +22,13 @@ impl Rome {
     /// The rank-one update of the layer, whose right factor is the key as far as the text does not use it, and whose
     /// left factor makes the product at the key the wanted change of value.
     fn update(&self, context: &RepairContext<'_>, error: &LlmError) -> Result<Update> {
-        let model = context.model;
+        let (model, wanted) = (context.model, WantedToken::new(context, error)?);
         let layer = self.config.place.of(model.spec().layers);
         let around = (&self.statistics, self.surrounding.as_ref());
         let value = (&self.config.value, layer, layer);
-        let subject = Subject::new(context, error, around, value)?;
+        let subjects = [Subject::new((model, &context.trace.edit), &wanted, around, value)?];
+        let change = optimised(&subjects, layer, ValuePlace::Ffn, &self.config.value, model)?;
+        let [subject] = subjects;
         let key = subject.key(layer);
         let direction = self
             .statistics
@@ -35,8 +37,7 @@ impl Rome {
             .squeeze_dim(1)
             .to_kind(Kind::Float);
         let direction = &direction / direction.norm();
-        let change = subject.optimised(layer, ValuePlace::Ffn, &self.config.value, model)?;
-        let wanted = subject.original(layer, ValuePlace::Ffn, model) + change;
+        let wanted = subject.original(layer, ValuePlace::Ffn, model) + change.get(0);
         let left = (wanted - subject.ffn_output(layer, model)) / key.dot(&direction);
         let kind = model.spec().kind;
         let mut update = Update::rank_one(layer, &left.to_kind(kind), &direction.to_kind(kind));

@@ -1,6 +1,8 @@
 //! `[sequence]`: many edits, one on top of the other. Do the first ones still hold when the last one is
 //! made, and what becomes of everything else?
 
+#[cfg(feature = "torch")]
+mod group;
 mod picture;
 #[cfg(feature = "torch")]
 mod run;
@@ -28,12 +30,33 @@ pub struct Sequence {
     pub count: Positive,
     /// After how many of them the model is read.
     pub readings: Vec<Positive>,
+    /// Errors that a method repairs in one go, if it can (MEMIT, AlphaEdit); other methods repair one after the other.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub together: Positive,
     /// Texts that should not change; the default ones if left out.
     #[serde(default)]
     pub keep: Option<PathBuf>,
 }
 
+fn one() -> Positive {
+    Positive(1)
+}
+
+/// One was there before the key was: studies without it stay what they are.
+fn is_one(together: &Positive) -> bool {
+    *together == one()
+}
+
 impl Sequence {
+    /// End of the group of errors that begins with the error `first`, of at most `size`: the model is read after it, or
+    /// it is full.
+    #[cfg(feature = "torch")]
+    fn group_end(&self, first: usize, size: usize) -> usize {
+        let end = (first + size).min(self.count.0);
+        let readings = self.readings.iter().map(|reading| reading.0);
+        readings.filter(|&reading| reading > first).fold(end, usize::min)
+    }
+
     /// Rejects contradictory keys.
     pub(super) fn check(&self) -> Result<(), String> {
         match self.readings.iter().find(|reading| reading.0 > self.count.0) {

@@ -4,7 +4,7 @@ use super::super::slug;
 use super::{DriftReading, RepairStep, Sequence, SequenceStep};
 use crate::config::Config;
 use crate::data::dataset::DatasetName;
-use crate::edit::{Edit, Outcome};
+use crate::edit::{Edit, Observation, Outcome};
 use crate::engine::batches::together;
 use crate::engine::device::{Clock, tokens_at_once};
 use crate::engine::forward::logits_at_ends;
@@ -13,9 +13,10 @@ use crate::experiment::check;
 use crate::experiment::plan::plan;
 use crate::experiment::prompt::render;
 use crate::experiment::run::FailedTrials;
-use crate::method::attempt::{Traces, Workbench, attempt};
-use crate::method::{self, Method, NoParallelPrompts, observe_each};
+use crate::method::attempt::{Attempt, Traces, Workbench, attempt};
+use crate::method::{self, Method, NoParallelPrompts, WantedToken, observe_each};
 use crate::model::Loaded;
+use crate::model::tokenizer::Joint;
 use crate::own_model::patch::file::{Card, Patch, PatchFile};
 use crate::own_model::patch::kept::{self, Drift, KeptTexts};
 use crate::own_model::patch::repair::{Shown, Task, TaskOutcome};
@@ -26,7 +27,7 @@ use crate::system::{progress, signal};
 use anyhow::{Context, Result};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 /// An error of the unedited model, as a task whose last token is wrong.
 struct LastError {
@@ -109,10 +110,17 @@ fn errors(config: &Config, count: usize, loaded: &Loaded) -> Result<Vec<LastErro
     Ok(errors)
 }
 
+/// Repair of an error, made.
+pub(super) struct MadeRepair {
+    step: RepairStep,
+    /// The edit and the id of its patch file, where the error was repaired.
+    patch: Option<(Edit, String)>,
+}
+
 /// A study under way.
-struct SequenceCourse<'a> {
+pub(super) struct SequenceCourse<'a> {
     config: &'a Config,
-    loaded: &'a Loaded,
+    pub(super) loaded: &'a Loaded,
     errors: Vec<LastError>,
     kept: KeptTexts,
     unedited: kept::KeptReading,
@@ -130,7 +138,7 @@ impl SequenceCourse<'_> {
         tick: &dyn Fn(),
     ) -> Result<()> {
         let label = method.label();
-        let known: HashMap<usize, Outcome> = steps
+        let mut known: HashMap<usize, Outcome> = steps
             .iter()
             .filter_map(|step| match step {
                 SequenceStep::Repaired(step) if step.method == label => {
@@ -146,44 +154,48 @@ impl SequenceCourse<'_> {
         let stack = Stack::new(&self.loaded.sha256, files.collect::<Result<_>>()?)?;
         let (mut standing, mut ids) = (stack.edit(self.loaded.model.spec())?.merged(), stack.ids());
         let mut repaired = Vec::new();
-        for index in 0..self.errors.len() {
+        let size = if method.together().is_some() { sequence.together.0 } else { 1 };
+        let mut first = 0;
+        while first < self.errors.len() {
             signal::check()?;
-            let outcome = if let Some(&outcome) = known.get(&index) {
-                outcome
-            } else {
-                let (step, edit) = self.repair(method, index, &standing, &ids)?;
-                if let Some((edit, id)) = edit {
+            let end = sequence.group_end(first, size);
+            let new: Vec<usize> = (first..end).filter(|index| !known.contains_key(index)).collect();
+            let made = match (&new[..], method.together()) {
+                ([], _) => Vec::new(),
+                (new, Some(together)) if size > 1 => {
+                    self.repair_together((method, together), new, &standing, &ids)?
+                }
+                (new, _) => vec![self.repair(method, new[0], &standing, &ids)?],
+            };
+            for MadeRepair { step, patch } in made {
+                if let Some((edit, id)) = patch {
                     standing = standing.and(&edit).merged();
                     ids.push(id);
                 }
-                let outcome = step.outcome;
+                known.insert(step.error, step.outcome);
                 journal.append(&SequenceStep::Repaired(step))?;
-                outcome
-            };
-            if outcome == Outcome::Solved {
-                repaired.push(index);
             }
-            let after = index + 1;
-            let due = after == self.errors.len()
-                || sequence.readings.iter().any(|reading| reading.0 == after);
-            let read = |step: &SequenceStep| matches!(step, SequenceStep::Read(read) if read.method == label && read.after == after);
+            repaired.extend((first..end).filter(|index| known[index] == Outcome::Solved));
+            let due = end == self.errors.len()
+                || sequence.readings.iter().any(|reading| reading.0 == end);
+            let read = |step: &SequenceStep| matches!(step, SequenceStep::Read(read) if read.method == label && read.after == end);
             if due && !steps.iter().any(read) {
-                journal
-                    .append(&SequenceStep::Read(self.read(label, after, &repaired, &standing)?))?;
+                journal.append(&SequenceStep::Read(self.read(label, end, &repaired, &standing)?))?;
             }
-            tick();
+            (first..end).for_each(|_| tick());
+            first = end;
         }
         Ok(())
     }
 
-    /// One error, repaired on top of `standing`, the patches `ids`; the edit, kept as a patch, where it was.
+    /// One error, repaired on top of `standing`, the patches `ids`.
     fn repair(
         &self,
         method: &dyn Method,
         index: usize,
         standing: &Edit,
         ids: &[String],
-    ) -> Result<(RepairStep, Option<(Edit, String)>)> {
+    ) -> Result<MadeRepair> {
         let (task, model) = (&self.errors[index].task, self.loaded.model.as_ref());
         let workbench = Workbench::alone(self.config, self.loaded);
         let sequence = task.sequence(model.spec().device);
@@ -194,8 +206,20 @@ impl SequenceCourse<'_> {
         let position = task.ids.gold.len() - 1;
         let (at, target) = (task.ids.prompt.len() - 1 + position, task.ids.gold[position]);
         let attempt = attempt(method, &context, (at, target), clock)?;
+        self.made(method.label(), index, &attempt, ids)
+    }
+
+    /// The step of `attempt` on the error `index`, on top of the patches `ids`, and its edit as a patch.
+    pub(super) fn made(
+        &self,
+        label: &str,
+        index: usize,
+        attempt: &Attempt,
+        ids: &[String],
+    ) -> Result<MadeRepair> {
+        let task = &self.errors[index].task;
         let step = RepairStep {
-            method: method.label().into(),
+            method: label.into(),
             error: index,
             outcome: attempt.outcome,
             before: attempt.before,
@@ -204,17 +228,16 @@ impl SequenceCourse<'_> {
             seconds: attempt.repair.seconds.total(),
         };
         if attempt.outcome != Outcome::Solved {
-            return Ok((step, None));
+            return Ok(MadeRepair { step, patch: None });
         }
-        let shown = Shown::of(self.loaded, task, position, &attempt)?;
-        let edit = attempt.repair.edit;
+        let shown = Shown::of(self.loaded, task, task.ids.gold.len() - 1, attempt)?;
+        let edit = attempt.repair.edit.clone();
         let repairs = TaskOutcome { done: vec![shown], edit, failed: None };
-        let label = method.label();
         // The tokens before are given, right or wrong: the patch answers for the last one.
         let task = task.of_last(self.loaded)?;
         let card = Card::new(self.config, self.loaded, label, &task, &repairs, ids.to_vec());
         let id = Patch::new(card, &repairs.edit)?.write_again(&self.place(label, index))?;
-        Ok((step, Some((repairs.edit, id))))
+        Ok(MadeRepair { step, patch: Some((repairs.edit, id)) })
     }
 
     /// The model after `after` errors, under `standing`; `repaired` of them were.
@@ -225,30 +248,8 @@ impl SequenceCourse<'_> {
         repaired: &[usize],
         standing: &Edit,
     ) -> Result<DriftReading> {
-        let model = self.loaded.model.as_ref();
-        let prompts: Vec<Vec<u32>> = repaired
-            .iter()
-            .map(|&index| {
-                let ids = &self.errors[index].task.ids;
-                [&ids.prompt, &ids.gold[..ids.gold.len() - 1]].concat()
-            })
-            .collect();
-        let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
-        let device = model.spec().device;
-        let mut held = 0;
-        for batch in together(&prompts, tokens_at_once(device), device) {
-            signal::check()?;
-            let logits = logits_at_ends(model, &batch.sequences, standing);
-            let targets: Vec<i64> = batch
-                .prompts
-                .iter()
-                .map(|&place| &self.errors[repaired[place]].task.ids.gold)
-                .map(|gold| i64::from(*gold.last().expect("a target")))
-                .collect();
-            let targets = Tensor::from_slice(&targets).to_kind(Kind::Int64).to_device(device);
-            let seen = observe_each(&logits, &targets)?;
-            held += seen.iter().filter(|seen| seen.target_rank == 1).count();
-        }
+        let seen = self.seen(repaired, standing)?;
+        let held = seen.iter().filter(|seen| seen.target_rank == 1).count();
         let drift = Drift::between(&self.unedited, &self.kept.under(self.loaded, standing)?);
         Ok(DriftReading {
             method: method.into(),
@@ -258,6 +259,31 @@ impl SequenceCourse<'_> {
             perplexity: (drift.perplexity_before, drift.perplexity_after),
             changed: (drift.changed, drift.positions),
         })
+    }
+
+    /// The predictions at the errors `of` under `standing`.
+    pub(super) fn seen(&self, of: &[usize], standing: &Edit) -> Result<Vec<Observation>> {
+        let model = self.loaded.model.as_ref();
+        let wanted: Vec<WantedToken> = of.iter().map(|&index| self.wanted(index)).collect();
+        let prompts: Vec<&[u32]> = wanted.iter().map(|wanted| &wanted.ids[..]).collect();
+        let device = model.spec().device;
+        let mut seen = Vec::with_capacity(of.len());
+        for batch in together(&prompts, tokens_at_once(device), device) {
+            signal::check()?;
+            let logits = logits_at_ends(model, &batch.sequences, standing);
+            let targets = batch.prompts.iter().map(|&place| i64::from(wanted[place].target));
+            let targets = Tensor::from_slice(&targets.collect::<Vec<_>>()).to_device(device);
+            seen.extend(batch.prompts.into_iter().zip(observe_each(&logits, &targets)?));
+        }
+        seen.sort_unstable_by_key(|(place, _)| *place);
+        Ok(seen.into_iter().map(|(_, seen)| seen).collect())
+    }
+
+    /// The token that the error `index` should be, after all before it.
+    pub(super) fn wanted(&self, index: usize) -> WantedToken {
+        let Joint { prompt, gold } = &self.errors[index].task.ids;
+        let (&target, given) = gold.split_last().expect("a target");
+        WantedToken { ids: [prompt, given].concat(), target, subject: None }
     }
 
     /// Path of the patch of an error.

@@ -6,7 +6,7 @@ use crate::table::{Better, Column, Format, Group, Row, Table};
 use std::collections::BTreeSet;
 
 /// Readings of the table: these, and the last.
-const SHOWN: [usize; 4] = [1, 10, 30, 100];
+const SHOWN: [usize; 5] = [1, 10, 30, 100, 1000];
 
 /// One row a method, a group a reading.
 pub(super) fn drift(measured: &SequenceData<'_>) -> Table {
