@@ -16,8 +16,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import plain_editors
 import torch
 import transformers
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 Json = dict[str, Any]
@@ -267,6 +269,32 @@ class Peer:
         ranks, probabilities = [r for r, _ in seen], [p for _, p in seen]
         return {"seconds": seconds, "rank": ranks, "probability": probabilities}
 
+    def edit(self, request: Json) -> Json:
+        """One error repaired by an editor of whole matrices, and the prediction under its update."""
+        ids, target, settings = request["ids"], request["target"], request["settings"]
+        method = getattr(plain_editors, request["method"])
+        if "moments" in request:  # by layer, a file; outside the clock, as they serve every error
+            files = request["moments"].items()
+            moments = {int(layer): load_file(file)["second_moment"].double() for layer, file in files}
+            settings |= {"moments": moments, "beginnings": request["beginnings"]}
+        editor = plain_editors.Editor(self.model, request.get("essence", []))
+
+        def repair() -> tuple[dict[int, Tensor], Tensor]:
+            updates = method(editor, ids, target, **settings)
+            editor.changes = {
+                layer: (lambda keys, update=update: keys @ update.T) for layer, update in updates.items()
+            }
+            with torch.inference_mode():
+                return updates, editor.logits(ids)
+
+        try:
+            seconds, (updates, logits) = self.timed(repair)
+        finally:
+            editor.close()
+        norms = {layer: update.norm().item() for layer, update in updates.items()}
+        answer = {"rank": rank(logits, target), "probability": probability(logits, target)}
+        return {"seconds": seconds, "norms": norms, **answer}
+
     def memory(self, _request: Json) -> Json:
         """Resident memory of this process, at its peak and now."""
         status = Path("/proc/self/status").read_text()
@@ -284,7 +312,7 @@ class Peer:
 
     def answer(self, line: str) -> str:
         """The answer to one request; an error is an answer too."""
-        tasks = (self.forward, self.ment, self.ig, self.probe, self.memory, self.gemm)
+        tasks = (self.forward, self.ment, self.edit, self.ig, self.probe, self.memory, self.gemm)
         try:
             request = json.loads(line)
             task = {task.__name__: task for task in tasks}[request["task"]]

@@ -1,6 +1,7 @@
 //! `ment bench`: the engine measured against Python peers that do the same work, on the same
 //! machine and threads, in turns, in one run. No time counts before the results agree.
 
+mod editors;
 mod growth;
 mod measure;
 mod peer;
@@ -89,6 +90,12 @@ pub(crate) enum BenchTask {
     Forward,
     /// One error repaired by MENT with 10 candidates.
     Ment,
+    /// One error repaired by fine-tuning of the last FFN output matrix.
+    FineTuning,
+    /// One error repaired by LoRA on all FFN output matrices.
+    Lora,
+    /// One error repaired by MEMIT, the prompt alone and after four beginnings.
+    Memit,
     /// Integrated gradients, 20 steps, every layer.
     IntegratedGradients,
     /// One edit probed on 49 prompts.
@@ -187,7 +194,7 @@ pub fn bench(settings: &BenchSettings<'_>) -> Result<Bench> {
     }
     for (label, folder) in &settings.models {
         signal::check()?;
-        let bar = progress::bar(label, settings.tokens.len() * 2 + 2);
+        let bar = progress::bar(label, settings.tokens.len() * 2 + 3);
         let subject = Subject::load(label, folder, &tasks, Device::Cpu)?;
         // First of all: later work leaves memory behind that would hide the peak.
         bar.set_message("memory");

@@ -55,6 +55,9 @@ fn versus(results: &Results, root: &Area<'_>) -> Drawn {
         let task = match found.task {
             BenchTask::Forward => "forward",
             BenchTask::Ment => "MENT",
+            BenchTask::FineTuning => "FT-L",
+            BenchTask::Lora => "LoRA",
+            BenchTask::Memit => "MEMIT",
             BenchTask::IntegratedGradients => "integrated gradients",
             BenchTask::Probe => "probing",
         };

@@ -14,7 +14,7 @@ use crate::method::ment::{LocateCache, Ment};
 use crate::method::{LlmError, Method, NoParallelPrompts, Oracle, Repair, RepairContext};
 use crate::model::tokenizer::{Joint, Tokenizer};
 use crate::model::{CausalLm, Options, Sequences, load_weights};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
@@ -130,6 +130,18 @@ impl Subject {
         }
         ensure!(found.len() == count, "the tasks hold too few wrong predictions");
         Ok(found)
+    }
+
+    /// That of `count` errors whose target is the most probable: a repair that an editor can finish.
+    pub(super) fn nearest_error(&self, tokens: usize, count: usize) -> Result<Wrong> {
+        let probability = |wrong: &Wrong| {
+            let last = self.logits(&wrong.ids).get(-1).softmax(-1, Kind::Float);
+            last.double_value(&[i64::from(wrong.target)])
+        };
+        let errors = self.errors(tokens, count)?.into_iter();
+        let errors = errors.map(|wrong| (probability(&wrong), wrong));
+        let nearest = errors.max_by(|(one, _), (other, _)| one.total_cmp(other));
+        nearest.map(|(_, wrong)| wrong).context("no error was asked for")
     }
 
     /// Logits `[T,V]` at all positions.

@@ -13,6 +13,9 @@ fn goal(task: BenchTask) -> (f64, f64) {
     match task {
         BenchTask::Forward => (1.0, 1.3),
         BenchTask::Ment => (5.0, 15.0),
+        BenchTask::FineTuning => (3.0, 10.0),
+        BenchTask::Lora => (1.0, 1.3),
+        BenchTask::Memit => (5.0, 20.0),
         BenchTask::IntegratedGradients => (50.0, 200.0),
         BenchTask::Probe => (5.0, 20.0),
     }
@@ -22,6 +25,9 @@ fn name(task: BenchTask) -> &'static str {
     match task {
         BenchTask::Forward => "forward pass",
         BenchTask::Ment => "MENT, an error, 10 candidates",
+        BenchTask::FineTuning => "FT-L, an error",
+        BenchTask::Lora => "LoRA, an error",
+        BenchTask::Memit => "MEMIT, an error",
         BenchTask::IntegratedGradients => "integrated gradients",
         BenchTask::Probe => "probing an edit on 49 prompts",
     }

@@ -1,5 +1,6 @@
 //! Every task on both sides: results first, then times, in turns.
 
+use super::editors::Editors;
 use super::measure::middle;
 use super::peer::Peer;
 use super::subject::{Subject, Wrong};
@@ -17,6 +18,8 @@ use tch::{Kind, Tensor};
 const STEPS: usize = 20;
 /// Prompt length of integrated gradients.
 const INTEGRATED_TOKENS: usize = 256;
+/// Prompt length of the editors of whole matrices at most; beyond it the peer takes many minutes.
+const EDITED_TOKENS: usize = 256;
 /// Prompts that an edit is probed on: |G| + |S| of the paper.
 const PROBED: usize = 49;
 /// Turns that both sides take, at most.
@@ -41,6 +44,11 @@ pub(super) fn all(
         done(ment(subject, peer, tokens, settings.errors))?;
         bar.inc(1);
     }
+    if subject.trained {
+        bar.set_message("editors");
+        editors(subject, peer, settings, done)?;
+    }
+    bar.inc(1);
     bar.set_message("probing");
     done(probe(subject, peer))?;
     bar.inc(1);
@@ -52,15 +60,35 @@ pub(super) fn all(
     Ok(())
 }
 
+/// The editors of whole matrices at every length up to [`EDITED_TOKENS`].
+fn editors(
+    subject: &Subject,
+    peer: &mut Peer,
+    settings: &BenchSettings<'_>,
+    done: &mut dyn FnMut(Result<Versus>) -> Result<()>,
+) -> Result<()> {
+    let editors = Editors::load(&settings.models[0].1)?;
+    for &tokens in settings.tokens.iter().filter(|&&tokens| tokens <= EDITED_TOKENS) {
+        editors.all(subject, &subject.nearest_error(tokens, settings.errors)?, peer, done)?;
+    }
+    Ok(())
+}
+
 /// Medians of both sides.
-struct Times {
+pub(super) struct Times {
     seconds: f64,
     peer_seconds: f64,
     runs: usize,
 }
 
 impl Times {
-    fn of(self, subject: &Subject, task: BenchTask, tokens: usize, detail: String) -> Versus {
+    pub(super) fn of(
+        self,
+        subject: &Subject,
+        task: BenchTask,
+        tokens: usize,
+        detail: String,
+    ) -> Versus {
         let Self { seconds, peer_seconds, runs } = self;
         let model = subject.label.clone();
         Versus { model, task, tokens, seconds, peer_seconds, runs, detail }
@@ -69,7 +97,7 @@ impl Times {
 
 /// Both sides in turns, ours before and after the peer's, and once before all, to warm up. The peer's
 /// first turn warms it up, and counts only where it is long enough to be its last.
-fn in_turns(
+pub(super) fn in_turns(
     mut ours: impl FnMut() -> Result<()>,
     mut theirs: impl FnMut() -> Result<f64>,
 ) -> Result<Times> {
@@ -281,10 +309,10 @@ fn numbers(value: &Value) -> Result<Tensor> {
     Ok(Tensor::from_slice(&serde_json::from_value::<Vec<f64>>(value.clone())?))
 }
 
-fn number(value: &Value) -> Result<f64> {
+pub(super) fn number(value: &Value) -> Result<f64> {
     value.as_f64().with_context(|| format!("the peer: {value} is not a number"))
 }
 
-fn seconds(answer: &Value) -> Result<f64> {
+pub(super) fn seconds(answer: &Value) -> Result<f64> {
     number(&answer["seconds"])
 }

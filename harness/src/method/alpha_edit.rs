@@ -63,7 +63,8 @@ impl Together for AlphaEdit {
         standing: &Edit,
         wanted: &[WantedToken],
     ) -> Result<Vec<Edit>> {
-        let right = |layer: usize, keys: &Tensor| self.right_factors((model, standing), layer, keys);
+        let right =
+            |layer: usize, keys: &Tensor| self.right_factors((model, standing), layer, keys);
         self.spread.edits((model, standing), wanted, right)
     }
 }

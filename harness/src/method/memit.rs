@@ -19,11 +19,16 @@ impl Memit {
     /// The right factors `[n,F]` of the updates of `layer` for the keys K `[F,n]`: ((wC + KKᵀ)⁻¹ K)ᵀ, with the second
     /// moment C of the text's keys and its weight w. By Woodbury, with C factored once.
     fn right_factors(&self, layer: usize, keys: &Tensor, model: &dyn CausalLm) -> Result<Tensor> {
-        let whitened = self.spread.statistics.of(layer, model)?.whitened(keys)? / self.config.weight.0;
-        let count = keys.size()[1];
-        let inner = keys.tr().matmul(&whitened) + Tensor::eye(count, (Kind::Double, keys.device()));
-        Ok(Tensor::linalg_solve(&inner, &whitened.tr(), true))
+        let whitened = self.spread.statistics.of(layer, model)?.whitened(keys)?;
+        Ok(right_factors(keys, &(whitened / self.config.weight.0)))
     }
+}
+
+/// ((M + KKᵀ)⁻¹ K)ᵀ, `[n,F]`, of `keys` K and of K `whitened`, M⁻¹ K, both `[F,n]`.
+fn right_factors(keys: &Tensor, whitened: &Tensor) -> Tensor {
+    let count = keys.size()[1];
+    let inner = keys.tr().matmul(whitened) + Tensor::eye(count, (Kind::Double, keys.device()));
+    Tensor::linalg_solve(&inner, &whitened.tr(), true)
 }
 
 impl Together for Memit {
@@ -70,5 +75,28 @@ impl Method for Memit {
              Wikipedia"
                 .into(),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::right_factors;
+    use tch::{Device, Kind, Tensor};
+
+    /// Without Woodbury, as it is written down.
+    #[test]
+    fn the_right_factors_are_those_of_the_whole_system() {
+        let waves = |rows: i64, columns: i64, step: f64| {
+            let phase = Tensor::arange(rows * columns, (Kind::Double, Device::Cpu));
+            (phase * step).sin().view([rows, columns])
+        };
+        let (keys, text) = (waves(9, 3, 0.7), waves(9, 20, 1.3));
+        let moment = text.matmul(&text.tr());
+        let whitened = Tensor::linalg_solve(&moment, &keys, true);
+        let system = &moment + keys.matmul(&keys.tr());
+        let wanted = Tensor::linalg_solve(&system, &keys, true).tr();
+        let found = right_factors(&keys, &whitened);
+        let difference = f64::try_from((&found - &wanted).abs().max()).unwrap();
+        assert!(difference < 1e-8, "{difference:.2e}");
     }
 }

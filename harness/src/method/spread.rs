@@ -4,10 +4,10 @@
 use super::keys::KeyStatistics;
 use super::value::{Subject, Surrounding, ValuePlace, optimised};
 use super::{LlmError, RepairContext, WantedToken};
-use crate::model::CausalLm;
 use crate::config::ValueConfig;
 use crate::edit::{Edit, MatrixChange, Update};
 use crate::engine::block::{Block, block, change_of_residual};
+use crate::model::CausalLm;
 use crate::system::signal;
 use anyhow::Result;
 use std::rc::Rc;

@@ -200,6 +200,51 @@ fn sequences_are_measured_continued_and_reported() {
     }
 }
 
+/// Groups end where the model is read, and each error of a group has its own patch.
+#[test]
+fn errors_are_repaired_together() {
+    let methods = &SEQUENCE[SEQUENCE.find("[[ment]]").unwrap()..];
+    let config = SEQUENCE
+        .replace("readings = [1, 3]", "readings = [1, 3]\ntogether = 2")
+        .replace(methods, "[[memit]]\nweight = 2.0\n\n[[alpha_edit]]\n\n[[ment]]\n");
+    let folder = place(&config);
+    study(folder.path(), &[]).success();
+    let whole = steps(folder.path());
+    for method in ["MEMIT", "AlphaEdit", "MENT"] {
+        let own: Vec<_> = whole.iter().filter(|step| step["method"] == method).collect();
+        let errors = own.iter().filter(|step| step["kind"] == "repaired");
+        let errors: Vec<_> = errors.map(|step| step["error"].as_u64().unwrap()).collect();
+        assert_eq!(errors, [0, 1, 2, 3, 4]);
+        let last = own.iter().rfind(|step| step["kind"] == "read").unwrap();
+        let solved = own.iter().filter(|step| step["outcome"] == "solved").count();
+        assert_eq!(
+            (last["after"].as_u64(), last["repaired"].as_u64()),
+            (Some(5), Some(solved as u64))
+        );
+        let patches = folder.path().join("out/patches").join(method.to_lowercase());
+        let files = fs::read_dir(&patches).map_or(0, Iterator::count);
+        assert_eq!(files, solved, "{method}");
+        if method != "MENT" {
+            // What a group solves holds at its end: the parts that solve nothing were taken out.
+            let first =
+                own.iter().find(|step| step["kind"] == "read" && step["after"] == 3).unwrap();
+            assert!(first["repaired"].as_u64().unwrap() > 0, "{method}: nothing to test");
+        }
+    }
+    // Cut between two errors of a group, the rest of it is repaired.
+    let file = folder.path().join("out/steps.jsonl");
+    let text = fs::read_to_string(&file).unwrap();
+    let cut = text
+        .lines()
+        .position(|line| line.contains("\"AlphaEdit\"") && line.contains("\"error\":1"))
+        .unwrap();
+    let lines: Vec<&str> = text.lines().take(cut + 1).collect();
+    fs::write(&file, lines.join("\n") + "\n").unwrap();
+    study(folder.path(), &[]).success();
+    let again = steps(folder.path());
+    assert_eq!(again.len(), whole.len());
+}
+
 #[test]
 fn studies_that_mean_nothing_are_refused() {
     let without = |config: &str, from: &str, to: &str| {

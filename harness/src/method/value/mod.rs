@@ -5,8 +5,8 @@ mod optimise;
 
 pub(super) use self::optimise::optimised;
 
-use super::keys::KeyStatistics;
 use super::WantedToken;
+use super::keys::KeyStatistics;
 use crate::config::ValueConfig;
 use crate::edit::Edit;
 use crate::engine::block::ffn_output;
@@ -101,7 +101,8 @@ impl Subject {
             }
         };
         let essence = [start, &ids[place..=place], &surrounding.essence].concat();
-        let essence = Trace::new(model, &Sequences::one(&tensor(model, &essence)), standing.clone());
+        let essence =
+            Trace::new(model, &Sequences::one(&tensor(model, &essence)), standing.clone());
         let essence_at = start.len() as i64;
         Ok(Self { runs, entering, at, essence, essence_at, target: *target })
     }

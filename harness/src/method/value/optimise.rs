@@ -51,13 +51,13 @@ pub(in crate::method) fn optimised(
         }
         let found = Vec::<f64>::try_from(losses.detach().to_kind(Kind::Double))?;
         let left = active.places.iter().zip(found);
-        let left: Vec<usize> =
-            left.filter_map(|(&place, loss)| (loss.is_nan() || loss >= ENOUGH).then_some(place)).collect();
+        let left: Vec<usize> = left
+            .filter_map(|(&place, loss)| (loss.is_nan() || loss >= ENOUGH).then_some(place))
+            .collect();
         if left.is_empty() {
             break;
         }
-        let gradients =
-            Tensor::run_backward(&[losses.sum(Kind::Float)], &[&changes], false, false);
+        let gradients = Tensor::run_backward(&[losses.sum(Kind::Float)], &[&changes], false, false);
         if left.len() < active.places.len() {
             active = Active::new(subjects, left, model);
         }
@@ -135,7 +135,8 @@ impl<'s> Active<'s> {
         let each = || (0..).zip(&self.subjects).map(|(row, subject)| (*subject, changes.get(row)));
         let ends: Option<Vec<&[PromptEnd]>> = self.subjects.iter().map(|own| own.ends()).collect();
         if let Some(ends) = ends {
-            let leaving = each().map(|(subject, change)| subject.leaving(layer, place, &change, model));
+            let leaving =
+                each().map(|(subject, change)| subject.leaving(layer, place, &change, model));
             let leaving = Tensor::cat(&leaving.collect::<Vec<_>>(), 0);
             let ends: Vec<&PromptEnd> = ends.into_iter().flatten().collect();
             return logits_leaving(model, &ends, layer, &leaving);

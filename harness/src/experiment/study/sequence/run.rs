@@ -180,7 +180,8 @@ impl SequenceCourse<'_> {
                 || sequence.readings.iter().any(|reading| reading.0 == end);
             let read = |step: &SequenceStep| matches!(step, SequenceStep::Read(read) if read.method == label && read.after == end);
             if due && !steps.iter().any(read) {
-                journal.append(&SequenceStep::Read(self.read(label, end, &repaired, &standing)?))?;
+                journal
+                    .append(&SequenceStep::Read(self.read(label, end, &repaired, &standing)?))?;
             }
             (first..end).for_each(|_| tick());
             first = end;
