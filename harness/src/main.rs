@@ -38,6 +38,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Predict(args) => ment::cli::command::predict(&args),
         Command::Generate(args) => ment::cli::command::generate(&args),
         Command::Patch(args) => ment::cli::command::patch(&args),
+        Command::Repair(args) => ment::cli::command::repair(&args),
         Command::Apply(args) => ment::cli::command::apply(&args),
         Command::Study(args) => ment::cli::command::study(&args),
         Command::Bench(args) => ment::cli::command::bench(args),

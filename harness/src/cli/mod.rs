@@ -4,7 +4,7 @@ pub mod command;
 mod patch;
 mod show;
 
-pub use self::patch::{ApplyArgs, ChatArgs, GenerateArgs, ModelArgs, PatchArgs};
+pub use self::patch::{ApplyArgs, ChatArgs, GenerateArgs, ModelArgs, PatchArgs, RepairArgs};
 
 use crate::data::model_folder::models;
 use crate::report::table_names;
@@ -75,6 +75,9 @@ pub enum Command {
     /// Make a model say a target after a prompt: repair its wrong tokens one by one, and show what else
     /// changes. Writes nothing without `--out`, which keeps the patch as a file.
     Patch(PatchArgs),
+    /// Make a model say many targets, each after several prompts: all repaired together, one patch a request, and
+    /// judged by other prompts.
+    Repair(RepairArgs),
     /// Write a copy of a model with patches in its weights.
     Apply(ApplyArgs),
     /// Run a study of edits that stay, or continue it: chains of thought before and after an edit, or many

@@ -49,8 +49,8 @@ pub struct PatchArgs {
     /// The text that the model should write next, from its first character on, or @FILE.
     #[arg(long, value_name = "TEXT|@FILE", required_unless_present = "revert")]
     pub target: Option<String>,
-    /// The method: ment, one of its variants (loc.-actv, est.-switch, plan-prob …), mint, star, kn, kn-1, ft, lora,
-    /// rome, memit or alpha-edit.
+    /// The method: ment, one of its variants (loc.-actv, est.-switch, plan-prob …), mint, star, joint, kn, kn-1, ft,
+    /// lora, rome, memit or alpha-edit.
     #[arg(long, value_name = "NAME", default_value = "ment")]
     pub method: String,
     /// The part of the prompt that the target is about, as rome, memit and alpha-edit store it there [default: the last
@@ -82,6 +82,32 @@ pub struct PatchArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `ment repair`.
+#[derive(Debug, Args)]
+pub struct RepairArgs {
+    /// Requests, one JSON object a line: `prompts`, `target`; optional `name`, `keep`, `rephrasings`, `unrelated`.
+    pub requests: PathBuf,
+    #[command(flatten)]
+    /// The model.
+    pub model: ModelArgs,
+    /// The method: joint, memit or alpha-edit.
+    #[arg(long, value_name = "NAME", default_value = "joint")]
+    pub method: String,
+    /// Set a key of the method, as in joint.neurons=3.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Texts that should not change, separated by lines `---`: side effects are measured on them
+    /// [default: two dozen short ones of many kinds].
+    #[arg(long, value_name = "FILE")]
+    pub keep: Option<PathBuf>,
+    /// Measure no side effects on kept texts.
+    #[arg(long, conflicts_with = "keep")]
+    pub no_keep: bool,
+    /// The new folder for patches, measurements and tables.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
 }
 
 /// Arguments of `ment apply`.

@@ -1,8 +1,8 @@
 //! The methods of a config: one list, whatever their kind. In TOML each kind has an array of its own.
 
 use super::{
-    AlphaEditConfig, FineTuningConfig, InContextConfig, KnConfig, LoraConfig, MemitConfig,
-    MentConfig, NoEditConfig, RomeConfig, StarConfig,
+    AlphaEditConfig, FineTuningConfig, InContextConfig, JointConfig, KnConfig, LoraConfig,
+    MemitConfig, MentConfig, NoEditConfig, RomeConfig, StarConfig,
 };
 use serde::Serialize;
 
@@ -29,6 +29,8 @@ macro_rules! every_kind {
             AlphaEdit(AlphaEditConfig) alpha_edit "MEMIT within the null space of preserved keys.",
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             Star(StarConfig) star "Located neurons optimised from an analytical start.",
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            Joint(JointConfig) joint "Columns of a few neurons, solved for all requests together.",
             #[serde(default)]
             Ment(MentConfig) ment "MENT and its variants.",
         }
@@ -97,6 +99,11 @@ impl MethodKind {
         matches!(self, Self::NoEdit | Self::Kn | Self::Star | Self::Ment)
     }
 
+    /// True if it can repair many errors in one go.
+    pub fn repairs_together(self) -> bool {
+        matches!(self, Self::Memit | Self::AlphaEdit | Self::Joint)
+    }
+
     /// True if it puts a text before the prompts and changes no weight.
     pub fn is_prompt(self) -> bool {
         self == Self::InContext
@@ -113,9 +120,12 @@ impl MethodConfig {
             Self::Rome(config) => config.place.layer.into_iter().collect(),
             Self::Memit(config) => config.layers.named(),
             Self::AlphaEdit(config) => config.layers.named(),
-            Self::NoEdit(_) | Self::Kn(_) | Self::InContext(_) | Self::Lora(_) | Self::Star(_) => {
-                Vec::new()
-            }
+            Self::NoEdit(_)
+            | Self::Kn(_)
+            | Self::InContext(_)
+            | Self::Lora(_)
+            | Self::Star(_)
+            | Self::Joint(_) => Vec::new(),
         };
         match named.into_iter().find(|&layer| layer >= layers) {
             Some(layer) => Err(format!(
@@ -127,12 +137,18 @@ impl MethodConfig {
         }
     }
 
+    /// True if it stores the wanted answer at the token that the answer is about.
+    pub fn reads_subject(&self) -> bool {
+        matches!(self, Self::Rome(_) | Self::Memit(_) | Self::AlphaEdit(_))
+    }
+
     /// The text that its keys are estimated on, for a method that needs it.
     pub fn keys(&self) -> Option<&super::KeysConfig> {
         match self {
             Self::Rome(config) => Some(&config.keys),
             Self::Memit(config) => Some(&config.keys),
             Self::AlphaEdit(config) => Some(&config.keys),
+            Self::Joint(config) => Some(&config.keys),
             Self::Ment(config) => config.preserve.as_ref().map(|preserve| &preserve.keys),
             _ => None,
         }

@@ -4,6 +4,7 @@
 mod dataset;
 mod gradient;
 mod in_context;
+mod joint;
 mod kn;
 mod layers;
 mod memory;
@@ -23,6 +24,7 @@ mod written;
 pub use self::dataset::*;
 pub use self::gradient::*;
 pub use self::in_context::*;
+pub use self::joint::*;
 pub use self::kn::*;
 pub use self::layers::*;
 pub use self::memory::*;

@@ -2,9 +2,9 @@
 
 use super::method::every_kind;
 use super::{
-    AlphaEditConfig, Config, DatasetConfig, Execution, FineTuningConfig, InContextConfig, KnConfig,
-    LoraConfig, MemitConfig, MentConfig, MethodConfig, ModelConfig, NoEditConfig, ProbingConfig,
-    PromptConfig, RetrievalConfig, RomeConfig, StarConfig,
+    AlphaEditConfig, Config, DatasetConfig, Execution, FineTuningConfig, InContextConfig,
+    JointConfig, KnConfig, LoraConfig, MemitConfig, MentConfig, MethodConfig, ModelConfig,
+    NoEditConfig, ProbingConfig, PromptConfig, RetrievalConfig, RomeConfig, StarConfig,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 
 use super::preserved::{Preserved, beside, keys_of};
 use super::spread::Spread;
-use super::{LlmError, Method, Repair, RepairContext, Together, WantedToken, outcome};
+use super::{LlmError, Method, Repair, RepairContext, Request, Together, outcome};
 use crate::config::{AlphaEditConfig, MethodKind};
 use crate::edit::{Edit, Phases};
 use crate::engine::device::Clock;
@@ -61,11 +61,11 @@ impl Together for AlphaEdit {
         &self,
         model: &dyn CausalLm,
         standing: &Edit,
-        wanted: &[WantedToken],
+        requests: &[Request],
     ) -> Result<Vec<Edit>> {
         let right =
             |layer: usize, keys: &Tensor| self.right_factors((model, standing), layer, keys);
-        self.spread.edits((model, standing), wanted, right)
+        self.spread.requests((model, standing), requests, right)
     }
 }
 

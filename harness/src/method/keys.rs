@@ -75,6 +75,11 @@ impl KeyStatistics {
         Ok(Self { sequences, layers, identity, cache: cache.into(), found })
     }
 
+    /// Sequences of `length` tokens of the text, each the beginning of a longer one.
+    pub(crate) fn sequences(&self, length: usize) -> impl Iterator<Item = &[u32]> {
+        self.sequences.iter().map(move |sequence| &sequence[..length.min(sequence.len())])
+    }
+
     /// The beginnings of sequences of the text, `count` of them: half of 5 tokens, half of 10.
     pub(crate) fn beginnings(&self, count: usize) -> Vec<&[u32]> {
         let length = |index: usize| if index < count / 2 { 5 } else { 10 };

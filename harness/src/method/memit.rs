@@ -1,7 +1,7 @@
 //! MEMIT, mass editing memory in a transformer (Meng et al. 2023).
 
 use super::spread::Spread;
-use super::{LlmError, Method, Repair, RepairContext, Together, WantedToken, outcome};
+use super::{LlmError, Method, Repair, RepairContext, Request, Together, outcome};
 use crate::config::{MemitConfig, MethodKind};
 use crate::edit::{Edit, Phases};
 use crate::engine::device::Clock;
@@ -36,10 +36,10 @@ impl Together for Memit {
         &self,
         model: &dyn CausalLm,
         standing: &Edit,
-        wanted: &[WantedToken],
+        requests: &[Request],
     ) -> Result<Vec<Edit>> {
         let right = |layer: usize, keys: &Tensor| self.right_factors(layer, keys, model);
-        self.spread.edits((model, standing), wanted, right)
+        self.spread.requests((model, standing), requests, right)
     }
 }
 
@@ -91,7 +91,7 @@ mod tests {
             (phase * step).sin().view([rows, columns])
         };
         let (keys, text) = (waves(9, 3, 0.7), waves(9, 20, 1.3));
-        let moment = text.matmul(&text.tr());
+        let moment = text.matmul(&text.tr()) + Tensor::eye(9, (Kind::Double, Device::Cpu));
         let whitened = Tensor::linalg_solve(&moment, &keys, true);
         let system = &moment + keys.matmul(&keys.tr());
         let wanted = Tensor::linalg_solve(&system, &keys, true).tr();

@@ -7,6 +7,7 @@ mod descent;
 mod fine_tuning;
 mod in_context;
 mod in_order;
+mod joint;
 pub(crate) mod keys;
 pub mod kn;
 mod lora;
@@ -30,6 +31,7 @@ pub use self::oracle::Oracle;
 use self::alpha_edit::AlphaEdit;
 use self::fine_tuning::FineTuning;
 use self::in_context::InContext;
+use self::joint::Joint;
 use self::keys::KeyStatistics;
 use self::lora::Lora;
 use self::memit::Memit;
@@ -42,6 +44,7 @@ use crate::edit::{Edit, Hint, Neuron, Observation, Patched, Phases};
 use crate::engine::trace::Trace;
 use crate::model::{CausalLm, Loaded};
 use anyhow::Result;
+use std::cell::OnceCell;
 use std::rc::Rc;
 use tch::Tensor;
 
@@ -143,9 +146,18 @@ impl WantedToken {
     }
 }
 
-/// A method that can repair many errors in one go.
+/// Tokens that one edit should bring about.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// At least one token, after one text or several.
+    pub wanted: Vec<WantedToken>,
+    /// Texts after which the prediction should stay.
+    pub keep: Vec<Vec<u32>>,
+}
+
+/// A method that can make the edits of many requests in one go.
 pub trait Together {
-    /// Edits `model` under `standing` so that it says all of `wanted`: one edit for each, which act together.
+    /// Edits `model` under `standing` so that it says what `requests` want: one edit a request, which act together.
     ///
     /// # Errors
     /// If libtorch fails, what the method needs cannot be had, or the user stops.
@@ -153,7 +165,7 @@ pub trait Together {
         &self,
         model: &dyn CausalLm,
         standing: &Edit,
-        wanted: &[WantedToken],
+        requests: &[Request],
     ) -> Result<Vec<Edit>>;
 }
 
@@ -230,6 +242,10 @@ pub fn all(config: &Config, loaded: &Loaded) -> Result<Vec<Box<dyn Method>>> {
             MethodConfig::AlphaEdit(config) => {
                 let spread = spread(config.layers.of(layers), config.value, &config.keys)?;
                 Box::new(AlphaEdit::new(config, spread))
+            }
+            MethodConfig::Joint(config) => {
+                let text = statistics(&config.keys, &[])?;
+                Box::new(Joint { config, text, kept: OnceCell::new() })
             }
             MethodConfig::Star(settings) => Box::new(ment.make_star(settings)),
             MethodConfig::Ment(settings) => Box::new(ment.make(settings)?),

@@ -3,7 +3,7 @@
 
 use super::keys::KeyStatistics;
 use super::value::{Subject, Surrounding, ValuePlace, optimised};
-use super::{LlmError, RepairContext, WantedToken};
+use super::{LlmError, RepairContext, Request, WantedToken};
 use crate::config::ValueConfig;
 use crate::edit::{Edit, MatrixChange, Update};
 use crate::engine::block::{Block, block, change_of_residual};
@@ -98,6 +98,25 @@ impl Spread {
             }
         }
         Ok(edits)
+    }
+
+    /// The edits of `requests`, each the sum of those of its wanted tokens.
+    ///
+    /// # Errors
+    /// Those of [`Self::edits`].
+    pub(super) fn requests(
+        &self,
+        around: (&dyn CausalLm, &Edit),
+        requests: &[Request],
+        right: impl Fn(usize, &Tensor) -> Result<Tensor>,
+    ) -> Result<Vec<Edit>> {
+        let wanted = requests.iter().flat_map(|request| request.wanted.clone());
+        let mut edits = self.edits(around, &wanted.collect::<Vec<_>>(), right)?.into_iter();
+        let sum = |request: &Request| {
+            let own = edits.by_ref().take(request.wanted.len());
+            own.fold(Edit::none(), |sum, own| sum.and(&own))
+        };
+        Ok(requests.iter().map(sum).collect())
     }
 
     /// The edit of one error.

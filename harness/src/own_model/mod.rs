@@ -7,4 +7,6 @@ pub mod generate;
 pub mod patch;
 #[cfg(feature = "torch")]
 pub mod predict;
+#[cfg(feature = "torch")]
+pub mod requests;
 pub mod token_diff;

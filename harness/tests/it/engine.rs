@@ -2,6 +2,7 @@
 use crate::support::{CHECKPOINTS, model, relative};
 use ment::config::Quantity;
 use ment::edit::{Applied, ColumnDelta, Edit, MatrixChange, Neuron, Reach, Update};
+use ment::engine::above::logits_changed_at_ends;
 use ment::engine::block::block;
 use ment::engine::forward::{logits, logits_with_weights_edited};
 use ment::engine::gradient::gradients;
@@ -195,6 +196,40 @@ proptest! {
             let reference = logits_with_weights_edited(model, ids, &edit);
             prop_assert!(relative(&probes.before().get(row as i64), &before) < TOLERANCE);
             prop_assert!(relative(&after.get(row as i64), &reference) < TOLERANCE);
+        }
+    }
+
+    /// Changes at the ends of several prompts at once equal weights edited there and a full pass a prompt.
+    #[test]
+    fn changed_ends_equal_edited_weights(
+        lengths in prop::collection::vec(1..12_usize, 1..4),
+        standing in drawn(),
+        drawn in drawn(),
+        family in 0..CHECKPOINTS.len(),
+    ) {
+        let model = model(CHECKPOINTS[family]);
+        let model = model.as_ref();
+        let standing = edit(model, &standing);
+        let mut edit = edit(model, &drawn);
+        edit.updates.clear();
+        edit.columns.iter_mut().for_each(|column| column.reach = Reach::End);
+        let first = edit.first_layer().unwrap_or(0);
+        let sequences: Vec<Tensor> =
+            lengths.iter().zip(0..).map(|(&length, seed)| ids(length, seed, model)).collect();
+        let end = |ids: &Tensor| {
+            let trace = Trace::to_ends(model, &Sequences::one(ids), standing.clone());
+            PromptEnd::new(model, &trace, 0, first)
+        };
+        let ends: Vec<PromptEnd> = sequences.iter().map(end).collect();
+        let ends: Vec<&PromptEnd> = ends.iter().collect();
+        let logits = logits_changed_at_ends(model, &ends, first, |layer, active| {
+            let own = edit.columns_of(layer).map(|column| column.contribution(active));
+            own.reduce(|sum, own| sum + own)
+        });
+        for (row, ids) in sequences.iter().enumerate() {
+            let reference = logits_with_weights_edited(model, ids, &standing.and(&edit));
+            let difference = relative(&logits.get(row as i64), &reference);
+            prop_assert!(difference < TOLERANCE, "prompt {row}: {difference:.2e}");
         }
     }
 

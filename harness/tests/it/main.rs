@@ -52,6 +52,8 @@ mod public_sets;
 #[cfg(feature = "torch")]
 mod reference_models;
 #[cfg(feature = "torch")]
+mod repair;
+#[cfg(feature = "torch")]
 mod run;
 #[cfg(feature = "torch")]
 mod study;

@@ -36,6 +36,7 @@ pub(crate) const BASELINES: &str = "[[in_context]]\n\
     [[alpha_edit]]\nvalue.prefixes = 1\nvalue.rate = 0.5\nvalue.clamp = 8.0\nthreshold = 0.02\nridge = 0.001\n\
     keys.tokens = 512\n\
     [[star]]\nquota = 6\n\
+    [[joint]]\nkeys.tokens = 512\n\
     [[ment]]\nlabel = \"preserving\"\npreserve = { threshold = 0.02, keys = { tokens = 512 } }\n";
 
 /// The control, Knowledge Neurons (easily pleased: the tiny model has 144 neurons), the baselines, MENT and its

@@ -5,15 +5,19 @@ mod init;
 mod model;
 mod models;
 #[cfg(feature = "torch")]
+mod repair;
+#[cfg(feature = "torch")]
 mod text;
 
 pub use self::init::init;
 #[cfg(feature = "torch")]
 pub use self::model::{apply, generate, patch, predict};
 pub use self::models::models;
+#[cfg(feature = "torch")]
+pub use self::repair::repair;
 
 #[cfg(not(feature = "torch"))]
-use crate::cli::{ApplyArgs, GenerateArgs, PatchArgs, PredictArgs};
+use crate::cli::{ApplyArgs, GenerateArgs, PatchArgs, PredictArgs, RepairArgs};
 use crate::cli::{BenchArgs, CheckArgs, ConfigArgs, RunArgs, StudyArgs, VerifyArgs};
 use crate::config::{Cases, Config, Experiment, check_read};
 use crate::data::benchmark::Benchmark;
@@ -474,6 +478,12 @@ pub fn generate(_: &GenerateArgs) -> Result<()> {
 /// `ment patch`
 #[cfg(not(feature = "torch"))]
 pub fn patch(_: &PatchArgs) -> Result<()> {
+    Err(without_torch())
+}
+
+/// `ment repair`
+#[cfg(not(feature = "torch"))]
+pub fn repair(_: &RepairArgs) -> Result<()> {
     Err(without_torch())
 }
 

@@ -27,10 +27,10 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 /// A model with the patches that are in its weights.
-struct OpenModel {
-    folder: PathBuf,
-    loaded: Loaded,
-    origin: Origin,
+pub(super) struct OpenModel {
+    pub(super) folder: PathBuf,
+    pub(super) loaded: Loaded,
+    pub(super) origin: Origin,
 }
 
 /// A prompt as the model is given it.
@@ -65,7 +65,7 @@ impl Prompt {
 }
 
 /// Refuses layers that the model does not have, as its headers tell.
-fn check_layers(config: &Config, args: &ModelArgs) -> Result<()> {
+pub(super) fn check_layers(config: &Config, args: &ModelArgs) -> Result<()> {
     let headers = model::check(&model_folder::find_or_fetch(&args.model)?, options(args)?)?;
     let spec = &headers.spec;
     let methods = &config.methods;
@@ -82,7 +82,7 @@ fn options(args: &ModelArgs) -> Result<model::Options> {
     })
 }
 
-fn open(args: &ModelArgs) -> Result<OpenModel> {
+pub(super) fn open(args: &ModelArgs) -> Result<OpenModel> {
     let options = options(args)?;
     device::set_up_cpu(args.threads);
     let folder = model_folder::find_or_fetch(&args.model)?;
@@ -183,7 +183,7 @@ pub fn patch(args: &PatchArgs) -> Result<()> {
     }
     let prompt = Prompt::new(args.prompt.as_deref().unwrap_or_default(), &args.model, &args.chat)?;
     let config = methods::one(&args.method, &args.set)?;
-    if args.subject.is_some() && config.methods[0].keys().is_none() {
+    if args.subject.is_some() && !config.methods[0].reads_subject() {
         return Err(InputError::new(format!(
             "--subject: `{}` does not read it; rome, memit and alpha-edit do",
             args.method
@@ -314,7 +314,7 @@ impl Effects {
 }
 
 /// Refuses a place to write to, before any work is done, where something is, or that is in no folder.
-fn check_new(out: &Path) -> Result<()> {
+pub(super) fn check_new(out: &Path) -> Result<()> {
     if std::fs::symlink_metadata(out).is_ok() {
         return Err(file::is_there(out));
     }

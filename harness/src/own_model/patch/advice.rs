@@ -67,6 +67,7 @@ fn of_other(config: &MethodConfig, cause: Cause) -> String {
         MethodConfig::Memit(own) => ("memit.value.clamp", own.value.clamp.0),
         MethodConfig::AlphaEdit(own) => ("alpha_edit.value.clamp", own.value.clamp.0),
         MethodConfig::Star(own) => ("star.rate", own.rate.0),
+        MethodConfig::Joint(own) => ("joint.rate", own.rate.0),
         _ => return String::new(),
     };
     let factor = if matches!(cause, Cause::Undone { .. }) { 0.5 } else { 2.0 };

@@ -4,7 +4,7 @@ use super::run::{MadeRepair, SequenceCourse};
 use crate::edit::{Edit, Outcome, Phases};
 use crate::engine::device::Clock;
 use crate::method::attempt::Attempt;
-use crate::method::{Method, Repair, Together, WantedToken};
+use crate::method::{Method, Repair, Request, Together};
 use anyhow::Result;
 
 impl SequenceCourse<'_> {
@@ -23,12 +23,15 @@ impl SequenceCourse<'_> {
         let before = self.seen(group, standing)?;
         let is_wrong = |place: &usize| before[*place].target_rank > 1;
         let wrong: Vec<usize> = (0..group.len()).filter(is_wrong).collect();
-        let wanted: Vec<WantedToken> =
-            wrong.iter().map(|&place| self.wanted(group[place])).collect();
-        let made = if wanted.is_empty() {
+        let request = |&place: &usize| {
+            let wanted = vec![self.wanted(group[place])];
+            Request { wanted, keep: Vec::new() }
+        };
+        let requests: Vec<Request> = wrong.iter().map(request).collect();
+        let made = if requests.is_empty() {
             Vec::new()
         } else {
-            together.edits(model, standing, &wanted)?
+            together.edits(model, standing, &requests)?
         };
         let mut edits: Vec<Option<Edit>> = vec![None; group.len()];
         for (&place, edit) in wrong.iter().zip(made) {
