@@ -72,7 +72,7 @@ fn every_method_runs_and_the_tables_hold_them_all() {
     let stdout = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
     let records = bench.records("out");
     let trials = trials(&records);
-    assert_eq!(trials.len(), 21);
+    assert_eq!(trials.len(), 22);
     let errors = trials["MENT"].len();
     assert!(errors > 5);
     for (method, trials) in &trials {
