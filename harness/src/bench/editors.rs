@@ -1,15 +1,15 @@
 //! Editors of whole matrices on the trained model, one error each, against plain code that does the same.
 
 use super::peer::Peer;
-use super::subject::{MEMORY, Subject, Wrong};
+use super::subject::{Subject, Wrong, context};
 use super::versus::{in_turns, number, seconds};
 use super::{BenchTask, Versus};
-use crate::config::{Config, Engine, KeysConfig, MethodConfig};
+use crate::config::{Config, KeysConfig, MethodConfig};
 use crate::edit::Edit;
 use crate::engine::trace::Trace;
 use crate::method::keys::KeyStatistics;
 use crate::method::ment::LocateCache;
-use crate::method::{self, LlmError, Method, NoParallelPrompts, Repair, RepairContext};
+use crate::method::{self, LlmError, Method, Repair};
 use crate::model::{self, Loaded, Options, Sequences};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -161,18 +161,8 @@ impl Editors {
         let trace = Trace::new(model, &sequences, Edit::none());
         let at = wrong.ids.len() - 1;
         let argmax = u32::try_from(i64::try_from(trace.logits_at(model, at).argmax(0, false))?)?;
-        let context = RepairContext {
-            model,
-            ids: &sequences.ids.squeeze_dim(0),
-            trace: &trace,
-            located: &LocateCache::default(),
-            engine: Engine::Replay,
-            memory: MEMORY / 2,
-            parallel: &NoParallelPrompts,
-            hint: None,
-            subject: None,
-            seed: 0,
-        };
+        let (ids, located) = (sequences.ids.squeeze_dim(0), LocateCache::default());
+        let context = context(model, &ids, &trace, &located);
         method.repair(&context, &LlmError { at, target: wrong.target, argmax })
     }
 }

@@ -57,6 +57,27 @@ pub(super) fn tasks(folder: &Path) -> Result<Vec<Joint>> {
     dataset.inference.iter().enumerate().map(task).collect()
 }
 
+/// A sequence as a method meets it in a run.
+pub(super) fn context<'a>(
+    model: &'a dyn CausalLm,
+    ids: &'a Tensor,
+    trace: &'a Trace,
+    located: &'a LocateCache,
+) -> RepairContext<'a> {
+    RepairContext {
+        model,
+        ids,
+        trace,
+        located,
+        engine: Engine::Replay,
+        memory: MEMORY / 2,
+        parallel: &NoParallelPrompts,
+        hint: None,
+        subject: None,
+        seed: 0,
+    }
+}
+
 impl Subject {
     pub(super) fn load(
         label: &str,
@@ -157,18 +178,8 @@ impl Subject {
         let trace = Trace::with_graphs(model, &sequences, Edit::none(), MEMORY / 2);
         let at = wrong.ids.len() - 1;
         let argmax = u32::try_from(i64::try_from(trace.logits_at(model, at).argmax(0, false))?)?;
-        let context = RepairContext {
-            model,
-            ids: &sequences.ids.squeeze_dim(0),
-            trace: &trace,
-            located: &LocateCache::default(),
-            engine: Engine::Replay,
-            memory: MEMORY / 2,
-            parallel: &NoParallelPrompts,
-            hint: None,
-            subject: None,
-            seed: 0,
-        };
+        let (ids, located) = (sequences.ids.squeeze_dim(0), LocateCache::default());
+        let context = context(model, &ids, &trace, &located);
         let method = Ment::new(config.clone(), Rc::clone(&self.oracle));
         method.repair(&context, &LlmError { at, target: wrong.target, argmax })
     }

@@ -103,7 +103,7 @@ impl Spread {
     /// The edits of `requests`, each the sum of those of its wanted tokens.
     ///
     /// # Errors
-    /// Those of [`Self::edits`].
+    /// If [`Self::edits`] fails.
     pub(super) fn requests(
         &self,
         around: (&dyn CausalLm, &Edit),
@@ -122,7 +122,7 @@ impl Spread {
     /// The edit of one error.
     ///
     /// # Errors
-    /// Those of [`Self::edits`].
+    /// If [`Self::edits`] fails.
     pub(super) fn edit(
         &self,
         context: &RepairContext<'_>,
@@ -156,7 +156,7 @@ impl Spread {
     }
 }
 
-/// What is to be stored for a wanted token.
+/// Value to be stored for a wanted token.
 struct Memory {
     /// The residual leaving the last layer of the edit at the subject, `[D]`, f32.
     wanted: Tensor,

@@ -22,7 +22,7 @@ const AT_ONCE: usize = 64;
 struct Columns {
     /// `[m]`.
     neurons: Tensor,
-    /// What is added to them, `[m,D]`, f32, a leaf of the graph.
+    /// Changes of them, `[m,D]`, f32, a leaf of the graph.
     added: Tensor,
     /// Request of each.
     requests: Vec<(usize, Neuron)>,

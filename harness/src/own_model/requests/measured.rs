@@ -1,4 +1,4 @@
-//! What became of requests: judged from outside, by what the model writes.
+//! Measures of requests from outside: what the model writes under all edits.
 
 use super::set::RequestTasks;
 use crate::edit::Edit;

@@ -1,6 +1,6 @@
 //! `ment repair`: many requests repaired together, so that they hold side by side.
 //!
-//! [`line`] is a request as it is written, [`set`] the requests of a model, [`measured`] what became of them, and
+//! [`mod@line`] is a request as it is written, [`set`] the requests of a model, [`measured`] what became of them, and
 //! [`table`] shows it.
 
 pub mod line;
