@@ -16,7 +16,7 @@ const WRITTEN: usize = 8;
 /// A share of prompts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Of {
-    /// Those it is true of.
+    /// Number of them that it is true of.
     pub count: usize,
     /// All.
     pub of: usize,

@@ -62,7 +62,7 @@ impl RequestTasks {
         })
     }
 
-    /// What a method is asked for: every token of the target after every prompt, right or wrong.
+    /// Request to a method: every token of the target after every prompt, right or wrong.
     fn request(&self) -> Request {
         let wanted = self.prompts.iter().flat_map(|task| {
             let (prompt, gold) = (&task.ids.prompt, &task.ids.gold);
