@@ -104,6 +104,11 @@ impl MethodKind {
         matches!(self, Self::Memit | Self::AlphaEdit | Self::Joint)
     }
 
+    /// True if a request's prompts to keep are a constraint of its edits.
+    pub fn holds_prompts(self) -> bool {
+        self == Self::Joint
+    }
+
     /// True if it puts a text before the prompts and changes no weight.
     pub fn is_prompt(self) -> bool {
         self == Self::InContext

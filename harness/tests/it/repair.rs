@@ -86,6 +86,8 @@ fn other_methods_repair_requests_too() {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(matches!(output.status.code(), Some(0 | 1)), "{said}");
         assert!(said.contains("request-2") && !said.contains("kept texts"), "{said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains("takes no notice of `keep`"), "{stderr}");
         assert!(place.path(method).join("patches/first.safetensors").is_file());
     }
 }

@@ -29,6 +29,13 @@ pub fn repair(args: &RepairArgs) -> Result<()> {
             args.method
         )));
     }
+    let kind = config.methods[0].kind();
+    if !kind.holds_prompts() && lines.iter().any(|line| !line.keep.is_empty()) {
+        tracing::warn!(
+            "`{}` takes no notice of `keep` in the requests: these prompts are only measured",
+            args.method
+        );
+    }
     kept::check(args.keep.as_deref())?;
     check_layers(&config, &args.model)?;
     let opened = open(&args.model)?;

@@ -38,7 +38,7 @@ pub fn table(
     let mut notes = vec![
         "before, prompts: the target is what the model writes after the prompt, unedited and with all edits; \
          rephrasings: likewise after prompts that no edit was made for; keep, unrelated: the same 8 tokens are \
-         written as without edits, after prompts that were a constraint and after others; parameters: numbers that \
+         written as without edits, after the requests' prompts to keep and after others; parameters: numbers that \
          describe the edit"
             .to_string(),
     ];
