@@ -1,4 +1,4 @@
-"""The updates of fine-tuning, LoRA, ROME, MEMIT and AlphaEdit on the checkpoint `tiny`, by plain PyTorch.
+"""The updates of fine-tuning, LoRA, ROME, MEMIT, AlphaEdit and Joint on the checkpoint `tiny`, by plain PyTorch.
 
 Everything is written as the papers have it: whole forward passes with the change in a hook, autograd, dense inverses.
 `editors.json` holds the prompts, targets and settings; `editors.safetensors` the change of each layer's FFN output
@@ -35,6 +35,13 @@ SETTINGS = {
     "alpha_edit": {"layers": [0, 1], "threshold": 0.02, "ridge": 1e-3, "steps": 25, "rate": 0.5, "decay": 0.5,
                    "clamp": 4.0, "divergence": 0.0625},
 }
+JOINT = {"layer": 0, "neurons": 24, "pull": 20.0, "keep": 1.0, "others": 1.5, "ridge": 0.01, "steps": 40, "rate": 0.1,
+         "enough": 0.9}
+# Two requests of two prompts each, for one token; the first holds what follows a text from its third token on.
+SET = [
+    (["def largest(values):\n    return", "def add(a, b):\n    return"], "print(values)\nfor"),
+    (["for value in sorted(", "for item in sorted("], None),
+]
 
 
 def beginnings(text: list[int]) -> list[list[int]]:
@@ -78,7 +85,22 @@ def main() -> None:
             for layer, update in updates.items():
                 tensors[f"{label}.{number}.{layer}"] = update.contiguous()
         cases.append(case)
-    facts = {"tokens": len(ids), "prefixes": PREFIXES, "back": BACK, "span": SPAN, "settings": SETTINGS, "cases": cases}
+    requests, said = [], []
+    for texts, held in SET:
+        own = [tokenizer.encode(text).ids for text in texts]
+        target = int(editor.logits(own[0]).topk(4).indices[3])
+        keep = [(tokenizer.encode(held).ids, 3)] if held else []
+        requests.append({"wanted": [(ids, target) for ids in own], "keep": keep})
+    updates = plain_editors.joint(editor, requests, moments, **JOINT)
+    whole = sum(update[JOINT["layer"]] for update in updates)
+    editor.changes = {JOINT["layer"]: lambda keys: keys @ whole.T}
+    for number, request in enumerate(requests):
+        said.append([int(editor.logits(ids).argmax()) == target for ids, target in request["wanted"]])
+        print("joint", number, said[-1], float(updates[number][JOINT["layer"]].norm()))
+        tensors[f"joint.{number}.{JOINT['layer']}"] = updates[number][JOINT["layer"]].contiguous()
+    editor.changes = {}
+    joint = {"settings": JOINT, "requests": requests, "said": said}
+    facts = {"joint": joint, "tokens": len(ids), "prefixes": PREFIXES, "back": BACK, "span": SPAN, "settings": SETTINGS, "cases": cases}
     (HERE / "editors.json").write_text(json.dumps(facts, indent=1) + "\n")
     save_file(tensors, HERE / "editors.safetensors")
 

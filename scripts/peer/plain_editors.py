@@ -1,6 +1,6 @@
-"""Editors of whole matrices in plain PyTorch, as the papers have them.
+"""Editors of whole matrices in plain PyTorch, as the papers have them, and this project's joint neuron repair.
 
-Fine-tuning, LoRA, ROME, MEMIT and AlphaEdit: whole forward passes with the change in a hook, autograd, dense inverses.
+Fine-tuning, LoRA, ROME, MEMIT, AlphaEdit and Joint: whole forward passes with the change in a hook, autograd, dense inverses.
 Each returns the change of each layer's FFN output matrix that makes `target` follow `ids`. The goldens of
 `scripts/goldens/editors.py` are theirs, and `peer.py` times them.
 """
@@ -209,3 +209,65 @@ def alpha_edit(editor, ids, target, beginnings, moments, layers, threshold, ridg
         return torch.linalg.solve(system, free @ key)
 
     return spread(editor, ids, target, beginnings, layers, right, back, value)
+
+
+def joint_groups(editor, requests, moment, layer, neurons, pull, keep, others, ridge):
+    """A group of neurons for each request: weights [U,F] that respond with 1, in the mean, to its own prompts."""
+
+    def keys(ids, first):
+        editor.logits(ids)
+        return editor.keys[layer][first:].double()
+
+    own = [torch.cat([keys(ids, -1) for ids, _ in request["wanted"]]) for request in requests]
+    held = [[keys(ids, start - 1) for ids, start in request["keep"]] for request in requests]
+    size = moment.shape[0]
+    text = moment + ridge * moment.trace() / size * torch.eye(size, dtype=torch.float64)
+    weights = []
+    for place, wanted in enumerate(own):
+        rest = [other for index, other in enumerate(own) if index != place]
+        parts = [(pull, wanted)]
+        parts += [(keep, torch.cat(held[place]))] if held[place] else []
+        parts += [(others, torch.cat(rest))] if rest else []
+        system = text + sum(factor * part.T @ part / len(part) for factor, part in parts)
+        mean = wanted.mean(0)
+        group = (torch.linalg.solve(system, mean) * mean).abs().topk(min(neurons, size)).indices
+        own_weights = torch.linalg.solve(system[group][:, group], mean[group])
+        whole = torch.zeros(size, dtype=torch.float64)
+        whole[group] = own_weights / (own_weights @ mean[group])
+        weights.append(whole)
+    return torch.stack(weights).float()
+
+
+def joint(editor, requests, moments, layer, steps, rate, enough, **groups):
+    """The update of each request: the vector of its group, solved for all requests together."""
+    weights = joint_groups(editor, requests, moments[layer], layer, **groups)
+    vectors = torch.zeros(len(requests), editor.matrices[0].shape[0])
+    wanted = [pair for request in requests for pair in request["wanted"]]
+    for _ in range(3):
+        more = torch.zeros_like(vectors).requires_grad_()
+        optimiser = torch.optim.Adam([more], lr=rate)
+
+        def change(keys):
+            # What is solved acts on the last token; what was solved before acts on all.
+            last = torch.zeros(1, keys.shape[1], 1)
+            last[0, -1] = 1
+            response = keys @ weights.T
+            return response @ vectors + last * (response @ more)
+
+        editor.changes = {layer: change}
+        for _ in range(steps):
+            logits = torch.stack([editor.logits(ids) for ids, _ in wanted])
+            targets = torch.tensor([target for _, target in wanted])
+            loss = -logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
+            pushes = (logits.argmax(-1) != targets) | (loss.detach() > -torch.tensor(enough).log())
+            if not pushes.any():
+                break
+            optimiser.zero_grad()
+            (loss * pushes).sum().div(len(wanted)).backward()
+            optimiser.step()
+        vectors = (vectors + more).detach()
+        editor.changes = {layer: lambda keys: keys @ weights.T @ vectors}
+        if all(int(editor.logits(ids).argmax()) == target for ids, target in wanted):
+            break
+    editor.changes = {}
+    return [{layer: torch.outer(vector, own)} for vector, own in zip(vectors, weights)]

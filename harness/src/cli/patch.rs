@@ -63,9 +63,9 @@ pub struct PatchArgs {
     /// Patches that are applied first; the new one is made on top of them.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub patch: Vec<PathBuf>,
-    /// Texts that should not change, separated by lines `---`: side effects are measured on them
-    /// [default: two dozen short ones of many kinds].
-    #[arg(long, value_name = "FILE")]
+    /// Texts that should not change, on which side effects are measured: a file of texts between lines `---`; humaneval=,
+    /// mbpp=, conala=, python= or prose= and a file or folder; or stdlib [default: two dozen short ones of many kinds].
+    #[arg(long, value_name = "TEXTS")]
     pub keep: Option<PathBuf>,
     /// Write the patch to this new file; with --revert, the checkpoint to this new folder.
     #[arg(long, value_name = "FILE")]
@@ -95,17 +95,21 @@ pub struct RepairArgs {
     /// The method: joint, memit or alpha-edit.
     #[arg(long, value_name = "NAME", default_value = "joint")]
     pub method: String,
-    /// Set a key of the method, as in joint.neurons=3.
+    /// Set a key of the method, as in joint.neurons=64.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Texts that should not change, separated by lines `---`: side effects are measured on them
+    /// Texts that should not change: a file of texts between lines `---`; humaneval=, mbpp=, conala=, python= or prose=
+    /// and a file or folder; or stdlib. Can be given several times
     /// [default: two dozen short ones of many kinds].
-    #[arg(long, value_name = "FILE")]
-    pub keep: Option<PathBuf>,
+    #[arg(long, value_name = "TEXTS")]
+    pub keep: Vec<PathBuf>,
+    /// Refuse an edit that alone changes more than this share of the predictions on kept texts.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.05)]
+    pub bound: f64,
     /// Measure no side effects on kept texts.
     #[arg(long, conflicts_with = "keep")]
     pub no_keep: bool,
-    /// The new folder for patches, measurements and tables.
+    /// The new folder for patches, measurements, tables and a page; one that was interrupted goes on.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
 }
@@ -119,9 +123,9 @@ pub struct ApplyArgs {
     /// Patches, in the order they are applied.
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     pub patch: Vec<PathBuf>,
-    /// Texts that should not change, separated by lines `---`: side effects are measured on them
-    /// [default: two dozen short ones of many kinds].
-    #[arg(long, value_name = "FILE")]
+    /// Texts that should not change, on which side effects are measured: a file of texts between lines `---`; humaneval=,
+    /// mbpp=, conala=, python= or prose= and a file or folder; or stdlib [default: two dozen short ones of many kinds].
+    #[arg(long, value_name = "TEXTS")]
     pub keep: Option<PathBuf>,
     /// The new folder.
     #[arg(long, value_name = "DIR")]

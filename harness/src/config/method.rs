@@ -30,7 +30,7 @@ macro_rules! every_kind {
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             Star(StarConfig) star "Located neurons optimised from an analytical start.",
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
-            Joint(JointConfig) joint "Columns of a few neurons, solved for all requests together.",
+            Joint(JointConfig) joint "A group of neurons and a vector for each wanted token, all solved together.",
             #[serde(default)]
             Ment(MentConfig) ment "MENT and its variants.",
         }
@@ -123,14 +123,14 @@ impl MethodConfig {
             Self::Ment(config) => return config.check_neurons(layers, d_ff),
             Self::FineTuning(config) => config.place.layer.into_iter().collect(),
             Self::Rome(config) => config.place.layer.into_iter().collect(),
+            Self::Joint(config) => config.place.layer.into_iter().collect(),
             Self::Memit(config) => config.layers.named(),
             Self::AlphaEdit(config) => config.layers.named(),
             Self::NoEdit(_)
             | Self::Kn(_)
             | Self::InContext(_)
             | Self::Lora(_)
-            | Self::Star(_)
-            | Self::Joint(_) => Vec::new(),
+            | Self::Star(_) => Vec::new(),
         };
         match named.into_iter().find(|&layer| layer >= layers) {
             Some(layer) => Err(format!(

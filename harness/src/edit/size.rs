@@ -1,6 +1,6 @@
 //! Size of an edit beside the matrices that it changes.
 
-use super::{Edit, EditSize, Neuron};
+use super::{Edit, EditSize, MatrixChange, Neuron, Update};
 use crate::model::CausalLm;
 use std::collections::{BTreeMap, BTreeSet};
 use tch::{Kind, Tensor};
@@ -21,6 +21,21 @@ impl Edit {
         let whole: f64 = layers.iter().map(whole).sum();
         let norm = changed.sqrt();
         Some(EditSize { parameters, norm, relative: norm / whole.sqrt() })
+    }
+
+    /// Number of neurons whose columns it changes.
+    pub fn neurons(&self) -> usize {
+        let columns = self.columns.iter().map(|column| column.neuron);
+        let of_updates = self.updates.iter().flat_map(|Update { layer, change, .. }| {
+            let whole = match change {
+                MatrixChange::LowRank { right, .. } => right,
+                MatrixChange::Dense(matrix) => matrix,
+            };
+            let changed = whole.abs().amax([0_i64].as_slice(), false).nonzero().flatten(0, -1);
+            let indices = Vec::<i64>::try_from(changed).unwrap_or_default();
+            indices.into_iter().map(|index| Neuron { layer: *layer, index: index as usize })
+        });
+        columns.chain(of_updates).collect::<BTreeSet<Neuron>>().len()
     }
 
     /// Squared Frobenius norm of the change in `layer`.
@@ -46,7 +61,7 @@ impl Edit {
     }
 }
 
-impl super::MatrixChange {
+impl MatrixChange {
     /// Frobenius norm. Of a product that is the root of tr(LᵀL · RRᵀ), which takes no product of the factors.
     fn norm(&self) -> f64 {
         match self {

@@ -57,49 +57,13 @@ pub fn logits_leaving(
     layer: usize,
     leaving: &Tensor,
 ) -> Tensor {
-    climb(model, prompts, layer, leaving.shallow_clone(), |_, _| None)
-}
-
-/// Logits `[n,V]` after the last tokens of n `prompts`, traced under one edit, where `change` adds something `[n,D]` to
-/// the FFN outputs at these tokens in the layers from `first` on. It is given a layer and the post-activations there,
-/// `[n,F]`. The tokens before stay as they were traced: one token of each prompt is run.
-pub fn logits_changed_at_ends(
-    model: &dyn CausalLm,
-    prompts: &[&PromptEnd],
-    first: usize,
-    mut change: impl FnMut(usize, &Tensor) -> Option<Tensor>,
-) -> Tensor {
-    let states = |of: fn(&PromptEnd, usize) -> &Tensor| {
-        Tensor::cat(&prompts.iter().map(|own| of(own, first)).collect::<Vec<_>>(), 0)
-    };
-    let (active, mut left) = (states(PromptEnd::post_activation), states(PromptEnd::leaving));
-    if let Some(added) = change(first, &active) {
-        left += change_of_residual(model, first, &active, prompts[0].edit(), added);
-    }
-    climb(model, prompts, first, left, change)
-}
-
-/// Runs the last tokens of `prompts` up from `leaving` `[n,D]`, the residual that leaves `layer`.
-fn climb(
-    model: &dyn CausalLm,
-    prompts: &[&PromptEnd],
-    layer: usize,
-    leaving: Tensor,
-    mut change: impl FnMut(usize, &Tensor) -> Option<Tensor>,
-) -> Tensor {
-    let (mut residual, edit) = (leaving, prompts[0].edit());
+    let (mut residual, edit) = (leaving.shallow_clone(), prompts[0].edit());
     for above in layer + 1..model.spec().layers {
         let after: Vec<(i64, &KeysValues)> =
             prompts.iter().map(|prompt| (1, prompt.past(above))).collect();
         let input = model.attention_input(above, &residual);
         let attention = model.attention(above).after(&after, &input);
-        let run = feed_forward(model, above, &residual, &input, &attention, edit);
-        residual = match change(above, &run.post_activation) {
-            Some(added) => {
-                run.output + change_of_residual(model, above, &run.post_activation, edit, added)
-            }
-            None => run.output,
-        };
+        residual = feed_forward(model, above, &residual, &input, &attention, edit).output;
     }
     model.head(&model.final_norm(&residual))
 }

@@ -1,8 +1,9 @@
 //! Ways of running a model: each does in one pass what a plain implementation does in hundreds,
 //! and tests hold each to [`forward`], the plain one.
 //!
-//! [`decode`] lets a sequence grow; [`trace`] runs sequences once; [`replay`] runs edits on a trace;
-//! [`gradient`] asks a trace for gradients, and [`above`] runs its upper layers with changes to take them of; [`integrated_gradients`] (of a [`prompt_end`]) and [`probe`]
+//! [`decode`] lets a sequence grow, [`greedy`] many at once; [`trace`] runs sequences once; [`replay`] runs edits on a trace;
+//! [`gradient`] asks a trace for gradients, [`above`] runs its upper layers with changes to take them of, and [`tails`]
+//! does so for the last tokens of many sequences; [`integrated_gradients`] (of a [`prompt_end`]) and [`probe`]
 //! are what they are named after. [`memory`] keeps all of them within a budget, [`batches`] groups sequences
 //! of like length.
 
@@ -13,9 +14,11 @@ pub mod decode;
 pub mod device;
 pub mod forward;
 pub mod gradient;
+pub mod greedy;
 pub mod integrated_gradients;
 pub mod memory;
 pub mod probe;
 pub mod prompt_end;
 pub mod replay;
+pub mod tails;
 pub mod trace;

@@ -187,6 +187,12 @@ impl Trace {
         model.head(&model.final_norm(&state)).squeeze_dim(0)
     }
 
+    /// Logits `[n,V]` at the positions `rows` `[n]` of all B·T.
+    pub fn logits_of(&self, model: &dyn CausalLm, rows: &Tensor) -> Tensor {
+        let states = self.last_residual().flatten(0, 1).index_select(0, rows);
+        model.head(&model.final_norm(&states))
+    }
+
     /// Logits `[E,V]` at the ends.
     pub fn logits(&self, model: &dyn CausalLm) -> Tensor {
         let states = self.at_ends_of(model.spec().layers, self.last_residual());

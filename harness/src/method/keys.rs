@@ -75,11 +75,6 @@ impl KeyStatistics {
         Ok(Self { sequences, layers, identity, cache: cache.into(), found })
     }
 
-    /// Sequences of `length` tokens of the text, each the beginning of a longer one.
-    pub(crate) fn sequences(&self, length: usize) -> impl Iterator<Item = &[u32]> {
-        self.sequences.iter().map(move |sequence| &sequence[..length.min(sequence.len())])
-    }
-
     /// The beginnings of sequences of the text, `count` of them: half of 5 tokens, half of 10.
     pub(crate) fn beginnings(&self, count: usize) -> Vec<&[u32]> {
         let length = |index: usize| if index < count / 2 { 5 } else { 10 };
@@ -196,6 +191,14 @@ impl LayerKeys {
             let _ = self.factor.set(factor);
         }
         Ok(keys.cholesky_solve(self.factor.get().expect("just set"), false))
+    }
+
+    /// The second moment `[F,F]`, f64, with `share` of its mean diagonal added to the diagonal.
+    pub(crate) fn with_ridge(&self, share: f64) -> Tensor {
+        let moment = self.second_moment.to_kind(Kind::Double);
+        let size = moment.size()[0];
+        let ridge = moment.trace() * (share / size as f64);
+        moment + Tensor::eye(size, (Kind::Double, self.second_moment.device())) * ridge
     }
 
     /// Directions whose mean square is at least `threshold`, `[F,k]`, orthonormal, f64: those that the text uses.

@@ -44,7 +44,6 @@ use crate::edit::{Edit, Hint, Neuron, Observation, Patched, Phases};
 use crate::engine::trace::Trace;
 use crate::model::{CausalLm, Loaded};
 use anyhow::Result;
-use std::cell::OnceCell;
 use std::rc::Rc;
 use tch::Tensor;
 
@@ -151,8 +150,17 @@ impl WantedToken {
 pub struct Request {
     /// At least one token, after one text or several.
     pub wanted: Vec<WantedToken>,
-    /// Texts after which the prediction should stay.
-    pub keep: Vec<Vec<u32>>,
+    /// Texts in which predictions should stay.
+    pub keep: Vec<HeldText>,
+}
+
+/// A text in which predictions should stay.
+#[derive(Clone, Debug)]
+pub struct HeldText {
+    /// The text.
+    pub ids: Vec<u32>,
+    /// Number of ids, at least one, after which the first prediction should stay; and all after it.
+    pub from: usize,
 }
 
 /// A method that can make the edits of many requests in one go.
@@ -244,8 +252,9 @@ pub fn all(config: &Config, loaded: &Loaded) -> Result<Vec<Box<dyn Method>>> {
                 Box::new(AlphaEdit::new(config, spread))
             }
             MethodConfig::Joint(config) => {
-                let text = statistics(&config.keys, &[])?;
-                Box::new(Joint { config, text, kept: OnceCell::new() })
+                let layer = config.place.of(layers);
+                let statistics = statistics(&config.keys, &[layer])?;
+                Box::new(Joint { config, layer, statistics })
             }
             MethodConfig::Star(settings) => Box::new(ment.make_star(settings)),
             MethodConfig::Ment(settings) => Box::new(ment.make(settings)?),

@@ -4,7 +4,7 @@
 
 use super::layers::{Exit, Linear, Norm};
 use super::past::Past;
-use super::positions::{Positions, Tree};
+use super::positions::{Positions, Tail, Tree};
 use super::rope::Rope;
 use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
@@ -239,6 +239,21 @@ impl SelfAttention {
             key: self.rotate(&Places::all(tree), &key).transpose(1, 2),
             value: part(self.kv_heads).transpose(1, 2),
         }
+    }
+
+    /// The tokens of tails, `[B,Q,D]` to `[B,Q,D]`, over themselves and over the tokens before them, whose keys and values
+    /// are in `past`, that of whole sequences. Returns the keys and values of all of them, too.
+    pub fn tail(&self, past: &KeysValues, tail: &Tail, input: &Tensor) -> (Tensor, KeysValues) {
+        let (query, own) = self.project(input, &Places::At(&tail.depth));
+        let key = Tensor::cat(&[&past.key, &own.key], 2);
+        let value = Tensor::cat(&[&past.value, &own.value], 2);
+        let sees = match self.window {
+            Some(window) => {
+                tail.sees.logical_and(&nearer(&tail.depth, &tail.depth_of_all, window))
+            }
+            None => tail.sees.shallow_clone(),
+        };
+        (self.mix(&query, &key, &value, Some(&sees), false), KeysValues { key, value })
     }
 
     /// Tokens `[N,D]` that each stand alone after one of several sequences: the first `rows.0` of

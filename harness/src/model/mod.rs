@@ -29,7 +29,7 @@ pub use self::layers::Exit;
 pub(crate) use self::layers::{LayerNorm, Linear};
 pub use self::past::Past;
 pub(crate) use self::pickle::Checksums;
-pub use self::positions::{Positions, Sequences, Tree};
+pub use self::positions::{Positions, Sequences, Tail, Tree};
 pub(crate) use self::tensors::Tensors;
 pub(crate) use self::weights::{Checkpoint, Stored, weight_files};
 

@@ -108,6 +108,99 @@ impl Positions {
     }
 }
 
+/// The last tokens of each sequence of a batch, Q of each: those of shorter tails are filled up with their last.
+#[derive(Debug)]
+pub struct Tail {
+    /// Number of tokens before each, `[B,Q]`.
+    pub(super) depth: Tensor,
+    /// The same of all T tokens of the sequences and of the tails after them, `[B,T+Q]`.
+    pub(super) depth_of_all: Tensor,
+    /// Visibility, `[B,1,Q,T+Q]`: the tokens before the tail, and those of the tail up to each.
+    pub(super) sees: Tensor,
+    /// Places of the tokens that are no filling among all B·Q, `[n]`.
+    kept: Tensor,
+    /// Row of `kept` of each of the B·Q tokens, `[B·Q]`.
+    row: Tensor,
+}
+
+impl Tail {
+    /// Tails of sequences that are given by their lengths and by the number of tokens whose last is the first of the tail.
+    pub(crate) fn new(sequences: &[(usize, usize)], device: Device) -> Self {
+        let tokens = sequences.iter().map(|(length, _)| *length).max().unwrap_or(0);
+        let most = sequences.iter().map(|(length, from)| length - from + 1).max().unwrap_or(0);
+        let (mut depth, mut all, mut sees) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut kept, mut row) = (Vec::new(), Vec::new());
+        for (batch, &(length, from)) in sequences.iter().enumerate() {
+            let own = length - from + 1;
+            let start = from - 1;
+            let places: Vec<usize> = (0..most).map(|place| place.min(own - 1)).collect();
+            let first = kept.len();
+            kept.extend((0..own).map(|place| (batch * most + place) as i64));
+            row.extend(places.iter().map(|place| (first + place) as i64));
+            depth.extend(places.iter().map(|place| (start + place) as i64));
+            all.extend((0..tokens).map(|token| token as i64));
+            all.extend(places.iter().map(|place| (start + place) as i64));
+            for &place in &places {
+                sees.extend((0..tokens).map(|token| token < start));
+                sees.extend((0..most).map(|other| other <= place));
+            }
+        }
+        let (batch, most) = (sequences.len() as i64, most as i64);
+        let placed = |values: &[i64]| Tensor::from_slice(values).to_device(device);
+        let sees = Tensor::from_slice(&sees).to_device(device);
+        Self {
+            depth: placed(&depth).view([batch, most]),
+            depth_of_all: placed(&all).view([batch, -1]),
+            sees: sees.view([batch, 1, most, -1]),
+            kept: placed(&kept),
+            row: placed(&row),
+        }
+    }
+
+    /// One more token of each sequence, after `grown` tokens that were added one by one to sequences of these `lengths`,
+    /// which are filled up to `tokens` tokens.
+    pub(crate) fn next(lengths: &[usize], tokens: usize, grown: usize, device: Device) -> Self {
+        let (mut all, mut sees) = (Vec::new(), Vec::new());
+        for &length in lengths {
+            all.extend((0..tokens).chain(length..=length + grown).map(|depth| depth as i64));
+            sees.extend((0..tokens).map(|token| token < length));
+            sees.extend(std::iter::repeat_n(true, grown + 1));
+        }
+        let batch = lengths.len() as i64;
+        let placed = |values: &[i64]| Tensor::from_slice(values).to_device(device);
+        let depth: Vec<i64> = lengths.iter().map(|&length| (length + grown) as i64).collect();
+        let kept: Vec<i64> = (0..batch).collect();
+        Self {
+            depth: placed(&depth).unsqueeze(1),
+            depth_of_all: placed(&all).view([batch, -1]),
+            sees: Tensor::from_slice(&sees).to_device(device).view([batch, 1, 1, -1]),
+            kept: placed(&kept),
+            row: placed(&kept),
+        }
+    }
+
+    /// Number of tokens before each, `[B,Q]`.
+    pub(crate) fn depth(&self) -> &Tensor {
+        &self.depth
+    }
+
+    /// The states of the tails, `[B,T,X]` to `[B,Q,X]`.
+    pub(crate) fn of(&self, states: &Tensor) -> Tensor {
+        let index = self.depth.unsqueeze(-1).expand([-1, -1, states.size()[2]], false);
+        states.gather(1, &index, false)
+    }
+
+    /// The tokens that are no filling, sequence by sequence: `[B,Q,X]` to `[n,X]`.
+    pub(crate) fn rows(&self, states: &Tensor) -> Tensor {
+        states.flatten(0, 1).index_select(0, &self.kept)
+    }
+
+    /// The reverse of [`Tail::rows`]: `[n,X]` to `[B,Q,X]`.
+    pub(crate) fn filled(&self, rows: &Tensor) -> Tensor {
+        rows.index_select(0, &self.row).unflatten(0, self.depth.size().as_slice())
+    }
+}
+
 /// Sequences run together, filled up on the right: attention is causal, so what stands after the
 /// end of a sequence changes nothing in it.
 #[derive(Debug)]

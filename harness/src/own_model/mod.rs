@@ -4,6 +4,8 @@
 #[cfg(feature = "torch")]
 pub mod generate;
 #[cfg(feature = "torch")]
+pub mod kept;
+#[cfg(feature = "torch")]
 pub mod patch;
 #[cfg(feature = "torch")]
 pub mod predict;

@@ -1,11 +1,14 @@
-//! Fine-tuning, LoRA, ROME, MEMIT and AlphaEdit against the same by plain PyTorch, on the checkpoint `tiny`.
+//! Fine-tuning, LoRA, ROME, MEMIT, AlphaEdit and Joint against the same by plain PyTorch, on the checkpoint `tiny`.
 
 use crate::support::{golden, relative};
 use ment::config::{Config, Engine};
 use ment::edit::Edit;
+use ment::engine::forward::logits_with_weights_edited;
 use ment::engine::trace::Trace;
 use ment::method::ment::LocateCache;
-use ment::method::{self, LlmError, NoParallelPrompts, RepairContext};
+use ment::method::{
+    self, HeldText, LlmError, NoParallelPrompts, RepairContext, Request, WantedToken,
+};
 use ment::model::{self, Options, Sequences};
 use serde::Deserialize;
 use serde_json::Value;
@@ -26,6 +29,22 @@ struct Facts {
     span: BTreeMap<String, f64>,
     settings: BTreeMap<String, Value>,
     cases: Vec<Case>,
+    joint: Joint,
+}
+
+/// Requests that are repaired together.
+#[derive(Deserialize)]
+struct Joint {
+    settings: toml::Table,
+    requests: Vec<JointRequest>,
+    /// Prompts of each request after which the model says the target then.
+    said: Vec<Vec<bool>>,
+}
+
+#[derive(Deserialize)]
+struct JointRequest {
+    wanted: Vec<(Vec<u32>, u32)>,
+    keep: Vec<(Vec<u32>, usize)>,
 }
 
 #[derive(Deserialize)]
@@ -141,5 +160,52 @@ fn updates_are_those_of_plain_pytorch() {
             }
         }
     }
-    assert!(compared + 1 >= goldens.len(), "all goldens but one are of a solved error");
+    let single = goldens.keys().filter(|name| !name.starts_with("joint")).count();
+    assert!(compared + 1 >= single, "all goldens but one are of a solved error");
+}
+
+#[test]
+fn requests_are_repaired_together_as_in_plain_pytorch() {
+    let facts: Facts =
+        serde_json::from_str(&fs::read_to_string(golden("editors.json")).unwrap()).unwrap();
+    let goldens = Tensor::read_safetensors(golden("editors.safetensors")).unwrap();
+    let goldens: HashMap<String, Tensor> = goldens.into_iter().collect();
+    let loaded = model::load(&golden("tiny"), Options::default()).unwrap();
+    let model = loaded.model.as_ref();
+    let mut settings = facts.joint.settings;
+    let layer = settings.remove("layer").unwrap();
+    let config = format!(
+        "[model]\nlabel = \"tiny\"\npath = {:?}\ncache = \"\"\n[[dataset]]\nname = \"conala\"\nfrom = \"x\"\n[[joint]]\nplace.layer = {layer}\nkeys = {{ from = {:?}, tokens = {} }}\n{settings}",
+        golden("tiny"),
+        golden("editors.txt"),
+        facts.tokens
+    );
+    let method = method::all(&toml::from_str(&config).unwrap(), &loaded).unwrap().remove(0);
+    let request = |own: &JointRequest| {
+        let wanted = own.wanted.iter().map(|(ids, target)| WantedToken {
+            ids: ids.clone(),
+            target: *target,
+            subject: None,
+        });
+        let keep = own.keep.iter().map(|(ids, from)| HeldText { ids: ids.clone(), from: *from });
+        Request { wanted: wanted.collect(), keep: keep.collect() }
+    };
+    let requests: Vec<Request> = facts.joint.requests.iter().map(request).collect();
+    let edits = method.together().unwrap().edits(model, &Edit::none(), &requests).unwrap();
+    for (number, edit) in edits.iter().enumerate() {
+        let [update] = &edit.updates[..] else { panic!("one wish a request") };
+        let wanted = &goldens[&format!("joint.{number}.{}", update.layer)];
+        let difference = relative(&update.change.matrix(), wanted);
+        assert!(difference < TOLERANCE, "request {number}: {difference:.2e}");
+    }
+    // What the golden says of the prompts is what the edits do, written into the weights.
+    let whole = edits.iter().fold(Edit::none(), |sum, own| sum.and(own));
+    for (request, said) in requests.iter().zip(&facts.joint.said) {
+        for (wanted, &said) in request.wanted.iter().zip(said) {
+            let ids: Vec<i64> = wanted.ids.iter().map(|&id| i64::from(id)).collect();
+            let logits = logits_with_weights_edited(model, &Tensor::from_slice(&ids), &whole);
+            let argmax = i64::try_from(logits.argmax(0, false)).unwrap();
+            assert_eq!(argmax == i64::from(wanted.target), said);
+        }
+    }
 }

@@ -2,7 +2,7 @@
 use crate::support::{CHECKPOINTS, model, relative};
 use ment::config::Quantity;
 use ment::edit::{Applied, ColumnDelta, Edit, MatrixChange, Neuron, Reach, Update};
-use ment::engine::above::logits_changed_at_ends;
+use ment::engine::above::{Added, logits_changed};
 use ment::engine::block::block;
 use ment::engine::forward::{logits, logits_with_weights_edited};
 use ment::engine::gradient::gradients;
@@ -10,6 +10,7 @@ use ment::engine::integrated_gradients::{PathPoint, integrated_gradients};
 use ment::engine::probe::Probes;
 use ment::engine::prompt_end::PromptEnd;
 use ment::engine::replay::Replay;
+use ment::engine::tails::Tails;
 use ment::engine::trace::Trace;
 use ment::model::{CausalLm, Sequences};
 use proptest::prelude::*;
@@ -199,38 +200,54 @@ proptest! {
         }
     }
 
-    /// Changes at the ends of several prompts at once equal weights edited there and a full pass a prompt.
+    /// Changes at the last tokens of several sequences at once equal a run of each sequence up to each of these tokens,
+    /// in which nothing changes before them.
     #[test]
-    fn changed_ends_equal_edited_weights(
-        lengths in prop::collection::vec(1..12_usize, 1..4),
+    fn changed_tails_equal_whole_sequences(
+        shapes in prop::collection::vec((1..12_usize, 0..4_usize), 1..4),
         standing in drawn(),
-        drawn in drawn(),
+        neuron in 0..8_usize,
+        layer in 0..8_usize,
         family in 0..CHECKPOINTS.len(),
     ) {
         let model = model(CHECKPOINTS[family]);
         let model = model.as_ref();
-        let standing = edit(model, &standing);
-        let mut edit = edit(model, &drawn);
-        edit.updates.clear();
-        edit.columns.iter_mut().for_each(|column| column.reach = Reach::End);
-        let first = edit.first_layer().unwrap_or(0);
-        let sequences: Vec<Tensor> =
-            lengths.iter().zip(0..).map(|(&length, seed)| ids(length, seed, model)).collect();
-        let end = |ids: &Tensor| {
-            let trace = Trace::to_ends(model, &Sequences::one(ids), standing.clone());
-            PromptEnd::new(model, &trace, 0, first)
-        };
-        let ends: Vec<PromptEnd> = sequences.iter().map(end).collect();
-        let ends: Vec<&PromptEnd> = ends.iter().collect();
-        let logits = logits_changed_at_ends(model, &ends, first, |layer, active| {
-            let own = edit.columns_of(layer).map(|column| column.contribution(active));
-            own.reduce(|sum, own| sum + own)
-        });
-        for (row, ids) in sequences.iter().enumerate() {
-            let reference = logits_with_weights_edited(model, ids, &standing.and(&edit));
-            let difference = relative(&logits.get(row as i64), &reference);
-            prop_assert!(difference < TOLERANCE, "prompt {row}: {difference:.2e}");
+        let spec = model.spec();
+        let (standing, layer) = (edit(model, &standing), layer % spec.layers);
+        let delta = Tensor::arange(spec.d_model as i64, (spec.kind, spec.device)).sin();
+        let column = ColumnDelta::new(Neuron { layer, index: neuron % spec.d_ff }, delta);
+        let sequences: Vec<(Vec<u32>, usize)> = shapes
+            .iter()
+            .zip(0..)
+            .map(|(&(length, tail), seed)| {
+                let ids = Vec::<i64>::try_from(ids(length, seed, model)).unwrap();
+                let from = length.saturating_sub(tail).max(1);
+                (ids.into_iter().map(|id| id as u32).collect(), from)
+            })
+            .collect();
+        let given: Vec<(&[u32], usize)> =
+            sequences.iter().map(|(ids, from)| (&ids[..], *from)).collect();
+        let tails = Tails::new(model, &given, &standing, layer);
+        let logits = tails.logits(model, &column.contribution(&tails.post_activations()));
+        let mut row = 0;
+        for (ids, from) in &sequences {
+            for end in *from..=ids.len() {
+                let ids: Vec<i64> = ids[..end].iter().map(|&id| i64::from(id)).collect();
+                let sequence = Sequences::one(&Tensor::from_slice(&ids));
+                let trace = Trace::to_ends(model, &sequence, standing.clone());
+                let changes = Tensor::arange(end as i64, (Kind::Int64, spec.device)).ge(*from as i64 - 1);
+                let changes = changes.unsqueeze(-1);
+                let reference = logits_changed(model, &trace, layer, |at, active| {
+                    let positions = active.size()[1];
+                    let changes = changes.narrow(0, end as i64 - positions, positions);
+                    (at == layer).then(|| Added::ToFfn(column.contribution(active) * &changes))
+                });
+                let difference = relative(&logits.get(row), &reference.squeeze_dim(0));
+                prop_assert!(difference < TOLERANCE, "row {row}: {difference:.2e}");
+                row += 1;
+            }
         }
+        prop_assert_eq!(row, logits.size()[0]);
     }
 
     /// Steps × layers × prompts in one pass equal one plain forward pass a step, layer and prompt

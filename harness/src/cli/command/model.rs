@@ -16,7 +16,7 @@ use crate::own_model::patch::advice::{advice, on_side_effects};
 use crate::own_model::patch::checkpoint::{self, Origin, WrittenCheckpoint};
 use crate::own_model::patch::file::{self, Card, Patch, PatchFile};
 use crate::own_model::patch::free::{self, Free};
-use crate::own_model::patch::kept::{self, Drift, KeptReading, KeptTexts};
+use crate::own_model::kept::{self, Drift, KeptReading, KeptTexts};
 use crate::own_model::patch::repair::{self, PatchTest, Task, TaskOutcome};
 use crate::own_model::patch::stack::{Stack, short};
 use crate::own_model::patch::{methods, render};

@@ -59,7 +59,7 @@ fn manifest(written: &StudyConfig, loaded: &Loaded) -> Result<Manifest> {
         Study::Chains(chains) => &chains.keep,
         Study::Sequence(sequence) => &sequence.keep,
     };
-    contents.insert("kept".into(), crate::own_model::patch::kept::sha256(keep.as_deref())?);
+    contents.insert("kept".into(), crate::own_model::kept::sha256(keep.as_deref())?);
     for dataset in check::datasets(config)? {
         let file =
             |file: &SourceFile| (format!("{}/{}", dataset.name, file.name), file.sha256.clone());

@@ -1,96 +1,75 @@
-//! Joint neuron repair, a method of this project: for each request a few neurons that matter after all of its prompts
-//! and hardly fire elsewhere; their columns are solved together for all requests, with the predictions after prompts
-//! to keep and on a text held in place.
+//! Joint neuron repair, a method of this project. For each wanted token a group of neurons of one layer is weighted so
+//! that it recognises the prompts of its request and nothing else ([`groups`]); one vector, times the weighted sum of
+//! the group's post-activations, is added to the FFN output. The vectors of all requests are solved together
+//! ([`solve`]).
 
-mod kept;
-mod locate;
+mod groups;
 mod solve;
+mod wanted;
 
-use self::kept::Kept;
+use self::groups::Keys;
+use self::wanted::{Piece, pieces};
 use super::keys::KeyStatistics;
+use super::preserved::keys_of;
 use super::{LlmError, Method, Repair, RepairContext, Request, Together, WantedToken, outcome};
 use crate::config::{JointConfig, MethodKind};
-use crate::edit::{Edit, Phases};
+use crate::edit::{Edit, Phases, Update};
 use crate::engine::device::Clock;
-use crate::engine::prompt_end::PromptEnd;
-use crate::engine::trace::Trace;
-use crate::model::{CausalLm, Sequences};
-use crate::system::signal;
+use crate::engine::tails::Tails;
+use crate::model::CausalLm;
 use anyhow::Result;
-use std::cell::OnceCell;
-use std::ops::Range;
+use tch::{Kind, Tensor};
+
+/// Times that the requests are solved at most: tokens before the first wanted one may change with the edit, which is
+/// seen when the texts are run again.
+const ROUNDS: usize = 3;
 
 /// Joint neuron repair under one setting.
 pub(super) struct Joint {
     pub(super) config: JointConfig,
-    /// Sequences of the text.
-    pub(super) text: KeyStatistics,
-    /// The text, run through the unedited model when it is first needed.
-    pub(super) kept: OnceCell<Kept>,
-}
-
-/// The wanted tokens of all requests as ends of prompts.
-struct Rows {
-    ends: Vec<PromptEnd>,
-    /// Wanted token of each end.
-    targets: Vec<i64>,
-    /// The ends of each prompt of each request: wanted tokens after the same text, one after the other.
-    prompts: Vec<Vec<Range<usize>>>,
-}
-
-impl Rows {
-    /// Runs the prompts of `requests` under `standing`, once each; layers from `first` on are kept.
-    fn new(
-        (model, standing): (&dyn CausalLm, &Edit),
-        requests: &[Request],
-        first: usize,
-    ) -> Result<Self> {
-        let mut rows = Self { ends: Vec::new(), targets: Vec::new(), prompts: Vec::new() };
-        for Request { wanted, .. } in requests {
-            let mut prompts = Vec::new();
-            for group in by_prompt(wanted) {
-                signal::check()?;
-                let longest = &group[0].ids;
-                let trace = Trace::new(model, &sequence(model, longest), standing.clone());
-                let start = rows.ends.len();
-                for WantedToken { ids, target, .. } in group {
-                    rows.ends.push(PromptEnd::new(model, &trace.prefix(ids.len()), *target, first));
-                    rows.targets.push(i64::from(*target));
-                }
-                prompts.push(start..rows.ends.len());
-            }
-            rows.prompts.push(prompts);
-        }
-        Ok(rows)
-    }
-}
-
-/// The tokens that are wanted after texts of which each begins the one before it, longest text first, in groups.
-fn by_prompt(wanted: &[WantedToken]) -> Vec<Vec<&WantedToken>> {
-    let mut order: Vec<&WantedToken> = wanted.iter().collect();
-    order.sort_by_key(|wanted| std::cmp::Reverse(wanted.ids.len()));
-    let mut groups: Vec<Vec<&WantedToken>> = Vec::new();
-    for wanted in order {
-        match groups.iter_mut().find(|group| group[0].ids.starts_with(&wanted.ids)) {
-            Some(group) => group.push(wanted),
-            None => groups.push(vec![wanted]),
-        }
-    }
-    groups
-}
-
-/// `ids` as a batch of one.
-fn sequence(model: &dyn CausalLm, ids: &[u32]) -> Sequences {
-    Sequences::several(std::iter::once(ids), model.spec().device)
+    /// The layer that is edited.
+    pub(super) layer: usize,
+    pub(super) statistics: KeyStatistics,
 }
 
 impl Joint {
-    /// Layers whose neurons are patched: not the last, whose columns write to the output and nothing else.
-    fn layers(&self, model: &dyn CausalLm) -> Range<usize> {
-        let last = model.spec().layers - 1;
-        let first = (model.spec().layers as f64 * self.config.from.0) as usize;
-        first.min(last.saturating_sub(1))..last.max(1)
+    /// The keys `[k,F]` where predictions should stay: of the texts that `requests` hold, with the request of each, and
+    /// of the edits that stand.
+    fn held(
+        &self,
+        (model, standing): (&dyn CausalLm, &Edit),
+        requests: &[Request],
+    ) -> (Tensor, Vec<Option<usize>>) {
+        let spec = model.spec();
+        let none = Tensor::zeros([0, spec.d_ff as i64], (Kind::Float, spec.device));
+        let (mut keys, mut holders) = (vec![none], Vec::new());
+        for (place, request) in requests.iter().enumerate() {
+            let texts: Vec<_> = request.keep.iter().map(|own| (&own.ids[..], own.from)).collect();
+            if !texts.is_empty() {
+                let tails = Tails::new(model, &texts, standing, self.layer);
+                keys.push(tails.post_activations().to_kind(Kind::Float));
+            }
+            let count: usize = texts.iter().map(|(ids, from)| ids.len() - from + 1).sum();
+            holders.resize(holders.len() + count, Some(place));
+        }
+        if let Some(own) = keys_of(standing, self.layer) {
+            holders.resize(holders.len() + own.size()[1] as usize, None);
+            keys.push(own.tr().to_kind(Kind::Float));
+        }
+        (Tensor::cat(&keys, 0), holders)
     }
+}
+
+/// True of the tokens of `pieces` that are not said.
+fn wrong(model: &dyn CausalLm, pieces: &[Piece]) -> Result<Vec<bool>> {
+    let spec = model.spec();
+    let of = |piece: &Piece| {
+        let rows = piece.tails.post_activations().size()[0];
+        let nothing = Tensor::zeros([rows, spec.d_model as i64], (spec.kind, spec.device));
+        Ok(Vec::<bool>::try_from(piece.wrong(&piece.logits(model, &nothing)))?)
+    };
+    let all: Vec<Vec<bool>> = pieces.iter().map(of).collect::<Result<_>>()?;
+    Ok(all.concat())
 }
 
 impl Together for Joint {
@@ -100,17 +79,36 @@ impl Together for Joint {
         standing: &Edit,
         requests: &[Request],
     ) -> Result<Vec<Edit>> {
-        let layers = self.layers(model);
-        if self.kept.get().is_none() {
-            let kept = Kept::new(model, &self.text, layers.clone())?;
-            let _ = self.kept.set(kept);
+        let run = |edit: &Edit| pieces((model, edit), requests, self.layer);
+        let mut texts = run(standing)?;
+        let first = wrong(model, &texts)?;
+        let held = self.held((model, standing), requests);
+        let keys = Keys::new(&texts, first, held);
+        let groups = keys.groups(&self.config, &*self.statistics.of(self.layer, model)?)?;
+        let mut edits = vec![Edit::none(); requests.len()];
+        if groups.requests.is_empty() {
+            return Ok(edits);
         }
-        let kept = self.kept.get().expect("just set");
-        let rows = Rows::new((model, standing), requests, layers.start)?;
-        let neurons = locate::locate(model, &rows, kept, (&self.config, layers.clone()))?;
-        let near = kept::near((model, standing), requests, layers.start)?;
-        let text = kept.under(model, standing)?;
-        solve::solve((model, &self.config), (&rows, &neurons), [&near, &text], layers.start)
+        let kind = model.spec().kind;
+        let mut vectors: Option<Tensor> = None;
+        for _ in 0..ROUNDS {
+            let more = solve::solve((model, &self.config), &groups, &texts)?;
+            let all = vectors.map_or_else(|| more.shallow_clone(), |own| own + &more);
+            edits.fill(Edit::none());
+            for (row, &request) in (0..).zip(&groups.requests) {
+                let of = |all: &Tensor| all.get(row).to_kind(kind);
+                let mut update = Update::rank_one(self.layer, &of(&all), &of(&groups.weights));
+                update.keys = Some(groups.keys.narrow(0, row, 1));
+                edits[request].updates.push(update);
+            }
+            vectors = Some(all);
+            let whole = edits.iter().fold(standing.clone(), |sum, own| sum.and(own));
+            texts = run(&whole.merged())?;
+            if !wrong(model, &texts)?.contains(&true) {
+                break;
+            }
+        }
+        Ok(edits)
     }
 }
 
@@ -142,27 +140,10 @@ impl Method for Joint {
     fn deviations(&self) -> Vec<String> {
         let JointConfig { neurons, steps, rate, .. } = &self.config;
         vec![format!(
-            "no approach of the paper, but one of this project: the {} neurons whose columns matter most to the target \
-             for how much they fire on the text of keys.from; their columns solved by Adam (rate {}, at most {} steps), \
-             the predictions on that text held in place",
-            neurons.0, rate.0, steps.0
+            "no approach of the paper, but one of this project: for each wanted token a group of {} neurons of layer {}, \
+             weighted so that it responds after the prompt and not on the text of keys.from, and one vector for the group, \
+             solved by Adam (rate {}, at most {} steps)",
+            neurons.0, self.layer, rate.0, steps.0
         )]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::by_prompt;
-    use crate::method::WantedToken;
-
-    #[test]
-    fn tokens_of_one_target_are_one_prompt() {
-        let wanted = |ids: &[u32]| WantedToken { ids: ids.to_vec(), target: 0, subject: None };
-        let wanted = [wanted(&[1, 2]), wanted(&[1, 2, 3]), wanted(&[4, 5]), wanted(&[1, 3])];
-        let lengths: Vec<Vec<usize>> = by_prompt(&wanted)
-            .into_iter()
-            .map(|group| group.into_iter().map(|wanted| wanted.ids.len()).collect())
-            .collect();
-        assert_eq!(lengths, [vec![3, 2], vec![2], vec![2]]);
     }
 }

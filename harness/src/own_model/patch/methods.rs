@@ -1,6 +1,7 @@
 //! The methods that `ment patch` knows.
 
 use crate::config::{Config, MethodKind, SettingKey, check_read};
+use crate::data::model_folder::place;
 use crate::error::InputError;
 use anyhow::Result;
 
@@ -50,7 +51,9 @@ pub fn one(label: &str, set: &[String]) -> Result<Config> {
         }
         crate::config::set(&mut table, line).map_err(wrong)?;
     }
-    let config = Config::of_methods(table).map_err(wrong)?;
+    let mut config = Config::of_methods(table).map_err(wrong)?;
+    // Statistics of a text are measured once for each user.
+    config.model.cache = place().map(|place| place.join("keys")).unwrap_or_default();
     if config.labels().next().is_none_or(|own| own != label) {
         return Err(wrong("`ment patch` names methods by label; leave `label` out".into()));
     }

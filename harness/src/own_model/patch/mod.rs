@@ -2,15 +2,14 @@
 //! as a file; `ment apply` writes a checkpoint that holds such files.
 //!
 //! [`repair`] makes an edit, [`mod@file`] is the edit as a file, [`stack`] is several of them on one
-//! checkpoint, [`checkpoint`] writes them into a copy of its folder, [`free`] asks the model what it says
-//! now, and [`kept`] measures side effects.
+//! checkpoint, [`checkpoint`] writes them into a copy of its folder, and [`free`] asks the model what it says
+//! now.
 
 pub mod advice;
 pub mod checkpoint;
 pub mod columns;
 pub mod file;
 pub mod free;
-pub mod kept;
 pub mod methods;
 pub mod render;
 pub mod repair;

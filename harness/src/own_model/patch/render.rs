@@ -2,7 +2,7 @@
 
 use super::file::PatchFile;
 use super::free::Free;
-use super::kept::Drift;
+use crate::own_model::kept::Drift;
 use super::repair::{Cause, Failed, PatchTest, Shown, Task, TaskOutcome};
 use crate::edit::{Edit, Neuron};
 use crate::model::Loaded;

@@ -193,7 +193,7 @@ impl PatchTest {
 ///
 /// # Errors
 /// If a logit is NaN or infinite.
-pub(super) fn argmaxes(logits: &Tensor) -> Result<Vec<u32>> {
+pub(in crate::own_model) fn argmaxes(logits: &Tensor) -> Result<Vec<u32>> {
     check_finite(logits)?;
     let best = logits.max_dim(-1, true).0;
     let ids = logits.eq_tensor(&best).to_kind(Kind::Int8).argmax(-1, false);

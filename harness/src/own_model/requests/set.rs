@@ -3,13 +3,15 @@
 use super::line::RequestLine;
 use crate::config::Config;
 use crate::edit::Edit;
+use crate::engine::greedy::continuations;
 use crate::error::InputError;
-use crate::method::{Method, Request, WantedToken};
+use crate::method::{HeldText, Method, Request, WantedToken};
 use crate::model::Loaded;
-use crate::own_model::patch::file::{Card, Patch};
+use crate::own_model::patch::file::{Card, Patch, PatchFile};
 use crate::own_model::patch::repair::{Task, TaskOutcome};
+use crate::system::{progress, signal};
 use anyhow::{Context, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A request, its prompts as tasks.
 pub struct RequestTasks {
@@ -19,11 +21,14 @@ pub struct RequestTasks {
     pub prompts: Vec<Task>,
     /// The target after each rephrasing.
     pub rephrasings: Vec<Task>,
-    /// Ids of the prompts to keep.
-    pub keep: Vec<Vec<u32>>,
-    /// Ids of the unrelated prompts.
-    pub unrelated: Vec<Vec<u32>>,
+    /// The prompts to keep, with what the unedited model writes after them.
+    pub keep: Vec<HeldText>,
+    /// The unrelated prompts, likewise.
+    pub unrelated: Vec<HeldText>,
 }
+
+/// Tokens that are written after a prompt to keep, or an unrelated one.
+const WRITTEN: usize = 8;
 
 impl RequestTasks {
     /// `line` as `loaded` reads it.
@@ -32,16 +37,17 @@ impl RequestTasks {
     /// If a prompt is too long, or target and prompt meet where the tokenizer cannot part them.
     pub fn new(line: RequestLine, loaded: &Loaded) -> Result<Self> {
         let task = |prompt: &String| Task::new(loaded, &loaded.tokenizer, prompt, &line.target);
-        let ids = |prompt: &String| {
+        let context = loaded.model.spec().context;
+        let held = |prompt: &String| {
             let ids = loaded.tokenizer.encode(prompt)?;
-            let (tokens, context) = (ids.len(), loaded.model.spec().context);
-            if tokens == 0 || tokens >= context {
+            let from = ids.len();
+            if from == 0 || from >= context {
                 return Err(InputError::new(format!(
-                    "a prompt has {tokens} tokens; 1 to {} can be read",
+                    "a prompt has {from} tokens; 1 to {} can be read",
                     context - 1
                 )));
             }
-            Ok(ids)
+            Ok(HeldText { ids, from })
         };
         let named = |field: &'static str| {
             let name = line.name.clone();
@@ -50,8 +56,8 @@ impl RequestTasks {
         let all = |field: &'static str, prompts: &[String]| -> Result<Vec<Task>> {
             prompts.iter().map(task).collect::<Result<_>>().with_context(named(field))
         };
-        let texts = |field: &'static str, prompts: &[String]| -> Result<Vec<Vec<u32>>> {
-            prompts.iter().map(ids).collect::<Result<_>>().with_context(named(field))
+        let texts = |field: &'static str, prompts: &[String]| -> Result<Vec<HeldText>> {
+            prompts.iter().map(held).collect::<Result<_>>().with_context(named(field))
         };
         Ok(Self {
             prompts: all("prompts", &line.prompts)?,
@@ -60,6 +66,32 @@ impl RequestTasks {
             unrelated: texts("unrelated", &line.unrelated)?,
             line,
         })
+    }
+
+    /// Adds to the prompts to keep and the unrelated ones of `all` what the unedited model writes after them, up to the end
+    /// that it gives itself.
+    ///
+    /// # Errors
+    /// If libtorch fails, or the user stops.
+    pub fn write_on(all: &mut [Self], loaded: &Loaded) -> Result<()> {
+        let mut held: Vec<&mut HeldText> =
+            all.iter_mut().flat_map(|own| own.keep.iter_mut().chain(&mut own.unrelated)).collect();
+        let prompts: Vec<&[u32]> = held.iter().map(|own| &own.ids[..]).collect();
+        let bar = progress::bar("unedited model", prompts.len());
+        let spec = loaded.model.spec();
+        let longest = prompts.iter().map(|prompt| prompt.len()).max().unwrap_or(0);
+        let tokens = WRITTEN.min(spec.context - longest);
+        let texts = continuations(loaded.model.as_ref(), &prompts, &Edit::none(), tokens, |done| {
+            bar.inc(done as u64);
+            signal::check()
+        })?;
+        bar.finish_and_clear();
+        for (own, mut text) in held.iter_mut().zip(texts) {
+            let end = text.iter().position(|id| loaded.ends.contains(id));
+            text.truncate(end.unwrap_or(text.len()));
+            own.ids.extend(text);
+        }
+        Ok(())
     }
 
     /// Request to a method: every token of the target after every prompt, right or wrong.
@@ -75,7 +107,13 @@ impl RequestTasks {
         Request { wanted: wanted.collect(), keep: self.keep.clone() }
     }
 
-    /// Writes `edit`, made for this request by the method of `config`, as a patch below `folder`.
+    /// The file of its patch below `folder`.
+    pub fn patch(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}.safetensors", self.line.name))
+    }
+
+    /// Writes `edit`, made for this request by the method of `config`, as a patch below `folder`; its id. An edit that
+    /// changes nothing is not written.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -84,13 +122,26 @@ impl RequestTasks {
         edit: &Edit,
         (config, loaded): (&Config, &Loaded),
         folder: &Path,
-    ) -> Result<()> {
+    ) -> Result<Option<String>> {
+        if edit.is_none() {
+            return Ok(None);
+        }
         let outcome = TaskOutcome { done: Vec::new(), edit: edit.clone(), failed: None };
         let method = config.methods[0].label();
         let card = Card::new(config, loaded, method, &self.prompts[0], &outcome, Vec::new());
-        let path = folder.join(format!("{}.safetensors", self.line.name));
-        Patch::new(card, edit)?.write_again(&path)?;
-        Ok(())
+        Patch::new(card, edit)?.write_again(&self.patch(folder)).map(Some)
+    }
+
+    /// Reads the edit that [`RequestTasks::write`] wrote below `folder`.
+    ///
+    /// # Errors
+    /// If there is a damaged file.
+    pub fn read(&self, loaded: &Loaded, folder: &Path) -> Result<Edit> {
+        let path = self.patch(folder);
+        if !path.is_file() {
+            return Ok(Edit::none());
+        }
+        Ok(PatchFile::read(&path)?.patch.edit(loaded.model.spec()))
     }
 }
 

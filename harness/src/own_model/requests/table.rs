@@ -1,7 +1,8 @@
 //! Requests as a table.
 
 use super::measured::{Of, RequestMeasured};
-use crate::own_model::patch::kept::Drift;
+use super::page::line;
+use crate::own_model::kept::change::SetChange;
 use crate::table::{Better, Column, Format, Group, Row, Table};
 
 /// A row a request, and one for all.
@@ -9,7 +10,7 @@ pub fn table(
     model: &str,
     method: &str,
     measured: &[RequestMeasured],
-    drift: Option<Drift>,
+    kept: &[SetChange],
 ) -> Table {
     let column = |title, better, format| Column { title, better, format };
     let columns = vec![
@@ -42,16 +43,7 @@ pub fn table(
          describe the edit"
             .to_string(),
     ];
-    notes.extend(drift.map(|drift| {
-        format!(
-            "kept texts: {} of {} predictions changed ({:.1} %), perplexity {:.3} → {:.3}",
-            drift.changed,
-            drift.positions,
-            100.0 * drift.changed as f64 / drift.positions as f64,
-            drift.perplexity_before,
-            drift.perplexity_after
-        )
-    }));
+    notes.extend(kept.iter().map(|set| format!("kept texts, {}", line(set))));
     Table {
         name: "requests",
         title: format!("Requests to {model}, repaired together by {method}"),
@@ -60,6 +52,54 @@ pub fn table(
         rows,
         reference: None,
         notes,
+        deviations: Vec::new(),
+    }
+}
+
+/// A row for each set of kept texts.
+pub fn kept_table(kept: &[SetChange]) -> Table {
+    let column = |title, better, format| Column { title, better, format };
+    let columns = vec![
+        column("positions", Better::Neither, Format::Count),
+        column("changed", Better::Lower, Format::Percent),
+        column("top 5 kept", Better::Higher, Format::Percent),
+        column("KL", Better::Lower, Format::Three),
+        column("perplexity before", Better::Neither, Format::Three),
+        column("after", Better::Lower, Format::Three),
+        column("most by one edit", Better::Lower, Format::Percent),
+        column("one pass", Better::Neither, Format::Seconds),
+        column("a replay", Better::Neither, Format::Seconds),
+    ];
+    let row = |set: &SetChange| {
+        let share = |count: usize| count as f64 / set.positions as f64;
+        let most = set.changed_by_each.iter().map(|&count| share(count)).fold(0.0, f64::max);
+        let cells = vec![
+            Some(set.positions as f64),
+            Some(share(set.whole.top1_changed)),
+            Some(set.whole.top5_kept),
+            Some(set.whole.divergence),
+            Some(set.perplexity),
+            Some(set.whole.perplexity),
+            Some(most),
+            Some(set.seconds[0]),
+            Some(set.seconds[1]),
+        ];
+        Row::new(&set.name, cells)
+    };
+    Table {
+        name: "kept",
+        title: "Texts that should not change, under all edits together".into(),
+        stub: "Texts",
+        groups: vec![Group { title: String::new(), columns }],
+        rows: kept.iter().map(row).collect(),
+        reference: None,
+        notes: vec![
+            "changed: positions at which another token is the most probable one; top 5 kept: mean share of the five most \
+             probable tokens that are among the five again; KL: mean divergence from the unedited distribution, in nats a \
+             position; most by one edit: the largest share that the edit of one request changes alone; one pass, a \
+             replay: seconds of the unedited model on the set, and of one edit"
+                .to_string(),
+        ],
         deviations: Vec::new(),
     }
 }

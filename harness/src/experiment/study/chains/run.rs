@@ -11,7 +11,7 @@ use crate::method::{self, Method};
 use crate::model::Loaded;
 use crate::own_model::generate::{Ended, GenerateSettings, Sampling, Stops, generate};
 use crate::own_model::patch::file::{Card, Patch};
-use crate::own_model::patch::kept::{Drift, KeptReading, KeptTexts};
+use crate::own_model::kept::{Drift, KeptReading, KeptTexts};
 use crate::own_model::patch::repair::{Failed, Shown, Task, TaskOutcome, repair};
 use crate::records::manifest::Manifest;
 use crate::records::store::journal::Journal;

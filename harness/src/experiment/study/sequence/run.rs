@@ -18,7 +18,7 @@ use crate::method::{self, Method, NoParallelPrompts, WantedToken, observe_each};
 use crate::model::Loaded;
 use crate::model::tokenizer::Joint;
 use crate::own_model::patch::file::{Card, Patch, PatchFile};
-use crate::own_model::patch::kept::{self, Drift, KeptTexts};
+use crate::own_model::kept::{self, Drift, KeptTexts};
 use crate::own_model::patch::repair::{Shown, Task, TaskOutcome};
 use crate::own_model::patch::stack::Stack;
 use crate::records::manifest::Manifest;

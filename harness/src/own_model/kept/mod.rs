@@ -1,7 +1,10 @@
-//! Prompts that an edit should leave alone: the perplexity of their texts, and the token that is
-//! predicted at each of their positions, before and after.
+//! Texts that an edit should leave alone: their perplexity, and the token that is predicted at each of their
+//! positions, before and after. [`source`] says where texts come from, [`change`] compares whole distributions.
 
-use super::repair::argmaxes;
+pub mod change;
+pub mod source;
+
+use super::patch::repair::argmaxes;
 use crate::edit::Edit;
 use crate::engine::forward;
 use crate::error::{InputError, NonFinite};
@@ -9,15 +12,15 @@ use crate::model::Loaded;
 use crate::system::signal;
 use anyhow::Result;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
+use self::source::Source;
 use std::path::Path;
 use tch::{Kind, Tensor};
 
-/// Short texts of many kinds, written for this project.
-const DEFAULT: &str = include_str!("kept.txt");
+/// Tokens of a text of a large set that are read at most.
+const LONGEST: usize = 256;
 
-/// A line that parts two texts.
-const RULE: &str = "---";
+/// Tokens of a large set that are read at most, spread evenly over its texts.
+const MOST: usize = 8192;
 
 /// Texts as ids, of at least two tokens each.
 pub struct KeptTexts {
@@ -47,19 +50,26 @@ pub struct Drift {
 }
 
 impl KeptTexts {
-    /// Reads the texts of the file `path`, separated by lines `---`; without a path, those of this project.
+    /// Reads the texts that `named` names (see [`source`]); without a name, those of this project.
     ///
     /// # Errors
-    /// If the file cannot be read, or one of its texts has fewer than two tokens, or more than the
+    /// If they cannot be read, or one of the texts that are read whole has fewer than two tokens, or more than the
     /// model's context.
-    pub fn read(path: Option<&Path>, loaded: &Loaded) -> Result<Self> {
-        let name = path.map_or("the default kept texts".into(), |path| path.display().to_string());
-        let text = text(path)?;
+    pub fn read(named: Option<&Path>, loaded: &Loaded) -> Result<Self> {
+        let source = Source::new(named);
+        let name = source.name();
         let wrong = |what: String| InputError::new(format!("{name}: {what}"));
+        let context = loaded.model.spec().context;
         let mut texts = Vec::new();
-        for (place, text) in split(&text).into_iter().enumerate() {
-            let ids = loaded.tokenizer.encode(&text)?;
-            let (tokens, context) = (ids.len(), loaded.model.spec().context);
+        for (place, text) in source.texts()?.into_iter().enumerate() {
+            let mut ids = loaded.tokenizer.encode(&text)?;
+            if source.is_cut() {
+                ids.truncate(LONGEST.min(context));
+                if ids.len() < 2 {
+                    continue;
+                }
+            }
+            let tokens = ids.len();
             if !(2..=context).contains(&tokens) {
                 return Err(wrong(format!(
                     "text {} has {tokens} tokens; 2 to {context} can be read",
@@ -70,6 +80,9 @@ impl KeptTexts {
         }
         if texts.is_empty() {
             return Err(wrong("no text in it; texts are parted by lines `---`".into()));
+        }
+        if source.is_cut() {
+            texts = spread(texts, MOST);
         }
         Ok(Self { texts })
     }
@@ -109,10 +122,15 @@ impl KeptTexts {
     }
 }
 
+/// exp of the mean negative log-probability `nll`; that of a model whose logits are not finite is e^700.
+fn perplexity(nll: f64) -> f64 {
+    if nll.is_nan() { 700.0_f64.exp() } else { nll.min(700.0).exp() }
+}
+
 impl KeptReading {
     /// exp of the mean, at most e^700, which is what a model has whose logits are not finite.
     fn perplexity(&self) -> f64 {
-        self.nll.min(700.0).exp()
+        perplexity(self.nll)
     }
 }
 
@@ -129,57 +147,62 @@ impl Drift {
     }
 }
 
-fn text(path: Option<&Path>) -> Result<String> {
-    path.map_or_else(|| Ok(DEFAULT.to_string()), super::read)
+/// Texts of `texts`, evenly spread, of `most` tokens in all at most (or one).
+fn spread(texts: Vec<Vec<u32>>, most: usize) -> Vec<Vec<u32>> {
+    let tokens: usize = texts.iter().map(Vec::len).sum();
+    let count = if tokens <= most { texts.len() } else { texts.len() * most / tokens };
+    let (all, count) = (texts.len(), count.max(1));
+    let mut left = most;
+    let chosen = (0..count).map(|index| index * all / count);
+    let mut texts: Vec<Option<Vec<u32>>> = texts.into_iter().map(Some).collect();
+    let mut spread = Vec::new();
+    for index in chosen {
+        let Some(text) = texts[index].take() else { continue };
+        if text.len() > left && !spread.is_empty() {
+            continue;
+        }
+        left = left.saturating_sub(text.len());
+        spread.push(text);
+    }
+    spread
 }
 
-/// Finds out whether the texts of the file `path` can be read: before a model is loaded.
+/// Finds out whether the texts that `named` names can be read: before a model is loaded.
 ///
 /// # Errors
 /// If they cannot.
-pub fn check(path: Option<&Path>) -> Result<()> {
-    text(path).map(drop)
+pub fn check(named: Option<&Path>) -> Result<()> {
+    Source::new(named).texts().map(drop)
 }
 
-/// SHA-256 of the texts of the file `path`, or of those of this project, 64 hex digits.
+/// SHA-256 of the texts that `named` names, 64 hex digits.
 ///
 /// # Errors
-/// If the file cannot be read.
-pub fn sha256(path: Option<&Path>) -> Result<String> {
-    Ok(format!("{:x}", Sha256::digest(text(path)?)))
-}
-
-/// The texts between lines `---`, without line ends around them; none that is empty.
-fn split(text: &str) -> Vec<String> {
-    let mut texts = vec![Vec::new()];
-    for line in text.lines() {
-        if line.trim_end() == RULE {
-            texts.push(Vec::new());
-        } else {
-            texts.last_mut().expect("there is one").push(line);
-        }
-    }
-    let texts = texts.into_iter().map(|lines| lines.join("\n").trim_matches('\n').to_string());
-    texts.filter(|text| !text.trim().is_empty()).collect()
+/// If they cannot be read.
+pub fn sha256(named: Option<&Path>) -> Result<String> {
+    Source::new(named).sha256()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{DEFAULT, split};
+    use super::spread;
+    use proptest::prelude::*;
 
-    #[test]
-    fn texts_are_parted_by_rules() {
-        assert_eq!(split("\na\n\nb\n---\n---  \n\n  c\n"), ["a\n\nb", "  c"]);
-        assert!(split("---\n\n").is_empty());
-    }
-
-    #[test]
-    fn there_are_default_texts_and_none_twice() {
-        let mut texts = split(DEFAULT);
-        assert!(texts.len() >= 20);
-        texts.sort();
-        let count = texts.len();
-        texts.dedup();
-        assert_eq!(texts.len(), count);
+    proptest! {
+        #[test]
+        fn spread_texts_are_some_of_all_in_order(
+            lengths in prop::collection::vec(2_usize..20, 1..30),
+            most in 1_usize..200,
+        ) {
+            let texts: Vec<Vec<u32>> =
+                lengths.iter().zip(0..).map(|(&length, id)| vec![id; length]).collect();
+            let found = spread(texts.clone(), most);
+            let tokens: usize = found.iter().map(Vec::len).sum();
+            prop_assert!(tokens <= most || found.len() == 1);
+            prop_assert!(found.is_sorted_by(|a, b| a[0] < b[0]));
+            prop_assert!(found.iter().all(|text| texts.contains(text)));
+            let all: usize = lengths.iter().sum();
+            prop_assert!(all > most || found.len() == texts.len());
+        }
     }
 }

@@ -1,0 +1,74 @@
+//! The last tokens of several sequences, run again above a layer, many times and with other FFN outputs of that
+//! layer. The tokens before them stay as they were: keys and values.
+
+use super::block::{block, change_of_residual, feed_forward};
+use super::forward::positions;
+use crate::edit::Edit;
+use crate::model::{CausalLm, KeysValues, Sequences, Tail};
+use tch::Tensor;
+
+/// Tails of sequences under one edit, a batch of B sequences and Q tokens each, shorter ones filled up.
+pub struct Tails {
+    layer: usize,
+    tail: Tail,
+    /// Keys and values of all tokens in the layers above, `[B, kv heads, T, head_dim]` each.
+    pasts: Vec<KeysValues>,
+    /// Post-activations of the layer, `[B,Q,F]`.
+    post_activation: Tensor,
+    /// The residual leaving it, `[B,Q,D]`.
+    leaving: Tensor,
+    edit: Edit,
+}
+
+impl Tails {
+    /// Runs `sequences` under `edit`. Each is its ids and the number of them, at least one, whose last is the first of
+    /// the tail.
+    pub fn new(
+        model: &dyn CausalLm,
+        sequences: &[(&[u32], usize)],
+        edit: &Edit,
+        layer: usize,
+    ) -> Self {
+        let device = model.spec().device;
+        let Sequences { ids, .. } =
+            Sequences::several(sequences.iter().map(|(ids, _)| *ids), device);
+        let lengths = sequences.iter().map(|(ids, from)| (ids.len(), *from));
+        let tail = Tail::new(&lengths.collect::<Vec<_>>(), device);
+        let mut residual = model.embed(&ids, &positions(&ids, None));
+        let mut pasts = Vec::new();
+        let mut at_layer = None;
+        for below in 0..model.spec().layers {
+            if below > layer {
+                let input = model.attention_input(below, &residual);
+                pasts.push(model.attention(below).keys_values(&input, None));
+            }
+            let run = block(model, below, &residual, None, edit);
+            if below == layer {
+                at_layer = Some((tail.of(&run.post_activation), tail.of(&run.output)));
+            }
+            residual = run.output;
+        }
+        let (post_activation, leaving) = at_layer.expect("a layer of the model");
+        Self { layer, tail, pasts, post_activation, leaving, edit: edit.clone() }
+    }
+
+    /// Post-activations `[n,F]` of the layer at the n tokens of all tails, sequence by sequence.
+    pub fn post_activations(&self) -> Tensor {
+        self.tail.rows(&self.post_activation)
+    }
+
+    /// Logits `[n,V]` after the n tokens of all tails, sequence by sequence, where `added` `[n,D]` is added to the FFN
+    /// outputs of the layer at them. The tokens of a tail see each other as they change.
+    pub fn logits(&self, model: &dyn CausalLm, added: &Tensor) -> Tensor {
+        let (layer, edit) = (self.layer, &self.edit);
+        let added = self.tail.filled(added);
+        let change = change_of_residual(model, layer, &self.post_activation, edit, added);
+        let mut residual = &self.leaving + change;
+        for (above, past) in (layer + 1..).zip(&self.pasts) {
+            let input = model.attention_input(above, &residual);
+            let (attention, _) = model.attention(above).tail(past, &self.tail, &input);
+            residual = feed_forward(model, above, &residual, &input, &attention, edit).output;
+        }
+        model.head(&model.final_norm(&self.tail.rows(&residual)))
+    }
+}

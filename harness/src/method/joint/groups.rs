@@ -1,0 +1,157 @@
+//! Groups of neurons, one for each wanted token of each request, which together recognise the prompts of the request.
+
+use super::wanted::{Piece, Token};
+use crate::config::JointConfig;
+use crate::method::keys::LayerKeys;
+use crate::error::InputError;
+use anyhow::Result;
+use tch::{Kind, Tensor};
+
+/// Post-activations of a layer, `[F]` each, f64, from which groups are made.
+pub(super) struct Keys {
+    /// At the wanted tokens, `[n,F]`.
+    wanted: Tensor,
+    tokens: Vec<Token>,
+    /// True of the tokens that the model does not say.
+    wrong: Vec<bool>,
+    /// Where predictions should stay, `[k,F]`, with the request that says so; those of edits that stand, with none.
+    held: Tensor,
+    holders: Vec<Option<usize>>,
+}
+
+/// A group and what it is for.
+pub(super) struct Groups {
+    /// Request of each.
+    pub(super) requests: Vec<usize>,
+    /// Weights of the neurons, `[U,F]`, f32; zero beside the group. The weighted sum of the post-activations is 1 in the mean
+    /// at the tokens that the group is for.
+    pub(super) weights: Tensor,
+    /// Mean post-activations at those tokens, `[U,F]`, f32.
+    pub(super) keys: Tensor,
+    /// Mean products of the groups' responses on the text, `[U,U]`, f32.
+    pub(super) on_text: Tensor,
+    /// True of the wanted tokens that have a group.
+    pub(super) covers: Vec<bool>,
+}
+
+impl Keys {
+    /// The keys at the tokens of `pieces`, and `held`, with the requests that they are of.
+    pub(super) fn new(
+        pieces: &[Piece],
+        wrong: Vec<bool>,
+        (held, holders): (Tensor, Vec<Option<usize>>),
+    ) -> Self {
+        let wanted: Vec<Tensor> = pieces.iter().map(Piece::active).collect();
+        let tokens = pieces.iter().flat_map(|piece| piece.tokens.iter().copied()).collect();
+        let wanted = Tensor::cat(&wanted, 0).to_kind(Kind::Double);
+        Self { wanted, tokens, wrong, held: held.to_kind(Kind::Double), holders }
+    }
+
+    /// The wishes with a token that the model does not say: the tokens of each.
+    fn wishes(&self) -> Vec<Vec<i64>> {
+        let mut wishes: Vec<(Token, Vec<i64>)> = Vec::new();
+        let is = |own: &Token, token: &Token| {
+            (own.request, own.place, own.target) == (token.request, token.place, token.target)
+        };
+        for (row, token) in (0..).zip(&self.tokens) {
+            match wishes.iter_mut().find(|(own, _)| is(own, token)) {
+                Some((_, rows)) => rows.push(row),
+                None => wishes.push((*token, vec![row])),
+            }
+        }
+        wishes.sort_by_key(|(token, _)| (token.request, token.place, token.target));
+        let rows = wishes.into_iter().map(|(_, rows)| rows);
+        rows.filter(|rows| rows.iter().any(|&row| self.wrong[row as usize])).collect()
+    }
+
+    /// A group for each wish. Its weights w solve
+    ///
+    /// min  g · mean (w·a − 1)²  +  wᵀ C w  +  keep · mean (w·h)²  +  others · mean (w·o)²,
+    ///
+    /// a the keys of the wish, C the second moment of the keys of a text with a ridge, h the keys where predictions should
+    /// stay by its request, o those of all other wishes and of the edits that stand. First over all neurons; then again
+    /// over those that contribute most.
+    ///
+    /// # Errors
+    /// If the second moment has no inverse.
+    pub(super) fn groups(&self, config: &JointConfig, text: &LayerKeys) -> Result<Groups> {
+        let moment = text.with_ridge(config.ridge.0);
+        let (factor, info) = moment.linalg_cholesky_ex(false, false);
+        if i64::try_from(info)? != 0 {
+            return Err(InputError::new(format!(
+                "`{}`: the second moment of the keys has no inverse; raise ridge",
+                config.label
+            )));
+        }
+        let all = Tensor::cat(&[&self.wanted, &self.held], 0);
+        let inverse = all.tr().cholesky_solve(&factor, false); // C⁻¹ X, [F,n]
+        let products = all.matmul(&inverse);
+        let count = (config.neurons.0 as i64).min(all.size()[1]);
+        let mut groups = (Vec::new(), Vec::new(), Vec::new());
+        let mut covers = vec![false; self.tokens.len()];
+        for wish in self.wishes() {
+            wish.iter().for_each(|&row| covers[row as usize] = true);
+            let request = self.tokens[wish[0] as usize].request;
+            let factors = self.factors(config, request, &wish);
+            let own = |all: &Tensor| all.index_select(0, &index(&wish, all));
+            let key = own(&all).mean_dim([0_i64].as_slice(), false, Kind::Double);
+            // The system over all neurons by Woodbury, as C is factored once.
+            let used: Vec<i64> = (0..).zip(&factors).filter(|(_, f)| **f > 0.0).map(|(r, _)| r).collect();
+            let used_factors: Vec<f64> = used.iter().map(|&row| factors[row as usize]).collect();
+            let used = index(&used, &all);
+            let used_factors = Tensor::from_slice(&used_factors).to_device(all.device());
+            let mean = |of: &Tensor, dim| {
+                of.index_select(dim, &index(&wish, of)).mean_dim([dim].as_slice(), false, Kind::Double)
+            };
+            let inner = products.index_select(0, &used).index_select(1, &used)
+                + used_factors.reciprocal().diag(0);
+            let right = mean(&products.index_select(0, &used), 1);
+            let solved = Tensor::linalg_solve(&inner, &right.unsqueeze(1), true);
+            let whole = mean(&inverse, 1) - inverse.index_select(1, &used).matmul(&solved).squeeze_dim(1);
+            let (_, group) = (&whole * &key).abs().topk(count, 0, true, false);
+            let keys = all.index_select(0, &used).index_select(1, &group);
+            let system = moment.index_select(0, &group).index_select(1, &group)
+                + keys.tr().matmul(&(&keys * used_factors.unsqueeze(1)));
+            let within = key.index_select(0, &group);
+            let weights = Tensor::linalg_solve(&system, &within.unsqueeze(1), true).squeeze_dim(1);
+            let weights = &weights / weights.dot(&within);
+            groups.0.push(request);
+            groups.1.push(key.zeros_like().index_add(0, &group, &weights));
+            groups.2.push(key);
+        }
+        let stacked = |rows: &[Tensor]| match rows {
+            [] => self.wanted.narrow(0, 0, 0),
+            rows => Tensor::stack(rows, 0),
+        };
+        let (weights, keys) = (stacked(&groups.1), stacked(&groups.2));
+        let on_text = weights.matmul(&text.with_ridge(0.0)).matmul(&weights.tr());
+        Ok(Groups {
+            on_text: on_text.to_kind(Kind::Float),
+            requests: groups.0,
+            weights: weights.to_kind(Kind::Float),
+            keys: keys.to_kind(Kind::Float),
+            covers,
+        })
+    }
+
+    /// Factor of each key in the system of `wish`: of its own, of those to hold, of the others.
+    fn factors(&self, config: &JointConfig, request: usize, wish: &[i64]) -> Vec<f64> {
+        let own = wish.len() as f64;
+        let kept = self.holders.iter().filter(|holder| **holder == Some(request)).count();
+        let standing = self.holders.iter().filter(|holder| holder.is_none()).count();
+        let others = (self.tokens.len() - wish.len() + standing) as f64;
+        let wanted = (0..self.tokens.len() as i64).map(|row| {
+            if wish.contains(&row) { config.pull.0 / own } else { config.others / others }
+        });
+        let held = self.holders.iter().map(|holder| match holder {
+            Some(of) if *of == request => config.keep / kept as f64,
+            Some(_) => 0.0,
+            None => config.others / others,
+        });
+        wanted.chain(held).collect()
+    }
+}
+
+fn index(rows: &[i64], like: &Tensor) -> Tensor {
+    Tensor::from_slice(rows).to_device(like.device())
+}
