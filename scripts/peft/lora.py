@@ -1,6 +1,6 @@
 """Low-rank adaptation of all linear matrices of a model by the `peft` library, as a baseline for model editing.
 
-Run: python lora.py MODEL_DIR REQUESTS.jsonl --mode one|together|sequence --out RESULT.json
+Run: python lora.py MODEL_DIR REQUESTS.jsonl --mode one|together|sequence|hint --out RESULT.json
 README.md says what is trained and what is measured.
 """
 
@@ -29,7 +29,7 @@ from torch import Tensor, nn
 Json = dict[str, Any]
 Ids = list[int]
 
-KEPT = Path(__file__).parents[2] / "harness/src/own_model/patch/kept.txt"
+KEPT = Path(__file__).parents[2] / "harness/src/own_model/kept/kept.txt"
 BEYOND = 8  # tokens that may be written beyond the length of a target
 UNRELATED = 8  # tokens that are to stay as they were after another prompt
 
@@ -156,26 +156,27 @@ class Measure:
         others = [prompt for request in requests for prompt in request.keep + request.unrelated]
         self.others = {tuple(prompt): written(base, prompt, UNRELATED) for prompt in others}
         self.before = read(base, kept)
+        self.hint: Ids = []  # stands before each prompt of the edited model
 
     def begins(self, model: nn.Module, prompt: Ids, target: Ids) -> Json:
-        """Whether what is written after a prompt alone begins with the target."""
+        """Whether what is written after a prompt alone, or after hint and prompt, begins with the target."""
         wanted = self.text.continuation(prompt, target)
 
         def open_yet(ids: Ids) -> bool:
             text = self.text.continuation(prompt, ids)
             return wanted.startswith(text) and text != wanted
 
-        ids = written(model, prompt, len(target) + BEYOND, open_yet)
+        ids = written(model, self.hint + prompt, len(target) + BEYOND, open_yet)
         text = self.text.continuation(prompt, ids)
         return {"right": text.startswith(wanted), "text": text}
 
     def unchanged(self, model: nn.Module, prompt: Ids) -> bool:
         """Whether the first tokens after a prompt are those of the unedited model."""
-        return all(says(model, prompt, self.others[tuple(prompt)]))
+        return all(says(model, self.hint + prompt, self.others[tuple(prompt)]))
 
     def request(self, model: nn.Module, request: Request) -> Json:
         """All that is measured of one request."""
-        forced = [says(model, prompt, request.target) for prompt in request.prompts]
+        forced = [says(model, self.hint + prompt, request.target) for prompt in request.prompts]
         free = [self.begins(model, prompt, request.target) for prompt in request.prompts]
         rephrasings = [self.begins(model, prompt, request.target) for prompt in request.rephrasings]
         return {
@@ -247,8 +248,17 @@ class Lora:
 
     @contextmanager
     def adapted(self) -> Iterator[nn.Module]:
-        """The model with a fresh adapter, which is dropped again."""
+        """The model with a fresh adapter, which is dropped again; with --tune, a matrix of the model itself."""
         torch.manual_seed(self.options.seed)
+        if self.options.tune is not None:
+            matrix = self.base.model.layers[self.options.tune].mlp.down_proj.weight
+            before = matrix.detach().clone()
+            matrix.requires_grad_(True)
+            try:
+                yield self.base
+            finally:
+                matrix.requires_grad_(False).copy_(before)
+            return
         model = peft.get_peft_model(self.base, self.config)
         try:
             yield model
@@ -299,6 +309,9 @@ class Lora:
 
 def size_of(model: nn.Module) -> Json:
     """Matrices that an adapter changes, their entries, and the numbers that describe the change."""
+    tuned = [own.numel() for name, own in model.named_parameters() if own.requires_grad and "lora" not in name]
+    if tuned:
+        return {"matrices": len(tuned), "entries": sum(tuned), "parameters": sum(tuned)}
     layers = [module for module in model.modules() if isinstance(module, peft.tuners.lora.LoraLayer)]
     changed = [layer for layer in layers if layer.get_delta_weight("default").any()]
     parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
@@ -330,6 +343,18 @@ def at_once(lora: Lora, requests: list[Request], measure: Measure) -> tuple[list
     for own in figures:
         say(own)
     return figures, [adapter | ({"trained": trained} if trained else {})]
+
+
+def hinted(lora: Lora, requests: list[Request], measure: Measure) -> tuple[list[Json], list[Json]]:
+    """No training: the first prompt of a request and its target stand before each of its prompts."""
+    figures = []
+    for request in requests:
+        measure.hint = request.prompts[0] + request.target + measure.text.target("\n\n")
+        figures.append(measure.request(lora.base, request))
+        say(figures[-1])
+    measure.hint = []
+    size = {"matrices": 0, "entries": 0, "parameters": 0}
+    return figures, [{"size": size, "kept": measure.drift(lora.base)}]
 
 
 def say(figures: Json) -> None:
@@ -390,7 +415,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path, metavar="MODEL_DIR")
     parser.add_argument("requests", type=Path, metavar="REQUESTS.jsonl")
-    parser.add_argument("--mode", choices=["one", "together", "sequence"], required=True)
+    parser.add_argument("--mode", choices=["one", "together", "sequence", "hint"], required=True)
+    parser.add_argument("--tune", type=int, metavar="LAYER", help="train its FFN output matrix, and no adapter")
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--alpha", type=float, default=32)
     parser.add_argument("--rate", type=float, default=5e-4)
@@ -433,7 +459,7 @@ def main() -> None:
         raise SystemExit(f"there are {len(replayed)} texts to replay; --replay {options.replay} wants more")
     replay = Replay(base, replayed, options.replay, random.Random(options.seed))
     replay.prepare()
-    run = one_by_one if options.mode == "one" else at_once
+    run = {"one": one_by_one, "hint": hinted}.get(options.mode, at_once)
     figures, adapters = run(Lora(base, replay, options), requests, measure)
     left = measure.drift(base)
     if read(base, kept) != measure.before:

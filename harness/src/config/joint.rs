@@ -31,7 +31,8 @@ pub struct JointConfig {
     pub rate: Coefficient,
     /// Probability of a wanted token from which it is not pushed further.
     pub enough: Share,
-    /// Weight of the mean square that the edit adds to the FFN output on the text, beside 1 of the wanted tokens.
+    /// Weight of the mean square of what the edit adds to the FFN output on the text, as a share of that of the FFN output
+    /// itself, beside 1 of the mean negative log-probability of the wanted tokens.
     pub hold: f64,
     /// The text on which groups should not respond.
     pub keys: KeysConfig,

@@ -5,6 +5,7 @@ use crate::config::JointConfig;
 use crate::method::keys::LayerKeys;
 use crate::error::InputError;
 use anyhow::Result;
+use std::collections::BTreeMap;
 use tch::{Kind, Tensor};
 
 /// Post-activations of a layer, `[F]` each, f64, from which groups are made.
@@ -19,19 +20,16 @@ pub(super) struct Keys {
     holders: Vec<Option<usize>>,
 }
 
-/// A group and what it is for.
+/// Groups and what they are for.
+#[derive(Default)]
 pub(super) struct Groups {
-    /// Request of each.
-    pub(super) requests: Vec<usize>,
-    /// Weights of the neurons, `[U,F]`, f32; zero beside the group. The weighted sum of the post-activations is 1 in the mean
-    /// at the tokens that the group is for.
-    pub(super) weights: Tensor,
-    /// Mean post-activations at those tokens, `[U,F]`, f32.
-    pub(super) keys: Tensor,
-    /// Mean products of the groups' responses on the text, `[U,U]`, f32.
-    pub(super) on_text: Tensor,
-    /// True of the wanted tokens that have a group.
-    pub(super) covers: Vec<bool>,
+    /// The wish that each is for: any of its tokens.
+    pub(super) wishes: Vec<Token>,
+    /// Weights of the neurons, `[F]` each, f32; zero beside the group. The weighted sum of the post-activations is 1 in the
+    /// mean at the tokens that the group is for.
+    pub(super) weights: Vec<Tensor>,
+    /// Mean post-activations at those tokens, `[F]` each, f32.
+    pub(super) keys: Vec<Tensor>,
 }
 
 impl Keys {
@@ -39,32 +37,31 @@ impl Keys {
     pub(super) fn new(
         pieces: &[Piece],
         wrong: Vec<bool>,
-        (held, holders): (Tensor, Vec<Option<usize>>),
+        (held, holders): &(Tensor, Vec<Option<usize>>),
     ) -> Self {
         let wanted: Vec<Tensor> = pieces.iter().map(Piece::active).collect();
         let tokens = pieces.iter().flat_map(|piece| piece.tokens.iter().copied()).collect();
         let wanted = Tensor::cat(&wanted, 0).to_kind(Kind::Double);
-        Self { wanted, tokens, wrong, held: held.to_kind(Kind::Double), holders }
+        Self { wanted, tokens, wrong, held: held.to_kind(Kind::Double), holders: holders.clone() }
     }
 
-    /// The wishes with a token that the model does not say: the tokens of each.
-    fn wishes(&self) -> Vec<Vec<i64>> {
-        let mut wishes: Vec<(Token, Vec<i64>)> = Vec::new();
-        let is = |own: &Token, token: &Token| {
-            (own.request, own.place, own.target) == (token.request, token.place, token.target)
-        };
+    /// The wishes that need a group, with their tokens: those that the model does not say after half of their texts or
+    /// more; if there is none, after some of them. Those of `groups` have one.
+    fn wishes(&self, groups: &[Token]) -> Vec<(Token, Vec<i64>)> {
+        let mut wishes: BTreeMap<Token, Vec<i64>> = BTreeMap::new();
         for (row, token) in (0..).zip(&self.tokens) {
-            match wishes.iter_mut().find(|(own, _)| is(own, token)) {
-                Some((_, rows)) => rows.push(row),
-                None => wishes.push((*token, vec![row])),
-            }
+            wishes.entry(*token).or_default().push(row);
         }
-        wishes.sort_by_key(|(token, _)| (token.request, token.place, token.target));
-        let rows = wishes.into_iter().map(|(_, rows)| rows);
-        rows.filter(|rows| rows.iter().any(|&row| self.wrong[row as usize])).collect()
+        wishes.retain(|token, _| !groups.contains(token));
+        let wrong = |rows: &[i64]| rows.iter().filter(|&&row| self.wrong[row as usize]).count();
+        let some: Vec<(Token, Vec<i64>)> =
+            wishes.into_iter().filter(|(_, rows)| wrong(rows) > 0).collect();
+        let half: Vec<_> =
+            some.iter().filter(|(_, rows)| 2 * wrong(rows) >= rows.len()).cloned().collect();
+        if half.is_empty() { some } else { half }
     }
 
-    /// A group for each wish. Its weights w solve
+    /// A group for each wish that needs one and is not among those of `groups`, after these. Its weights w solve
     ///
     /// min  g · mean (w·a − 1)²  +  wᵀ C w  +  keep · mean (w·h)²  +  others · mean (w·o)²,
     ///
@@ -74,7 +71,12 @@ impl Keys {
     ///
     /// # Errors
     /// If the second moment has no inverse.
-    pub(super) fn groups(&self, config: &JointConfig, text: &LayerKeys) -> Result<Groups> {
+    pub(super) fn groups(
+        &self,
+        config: &JointConfig,
+        text: &LayerKeys,
+        mut groups: Groups,
+    ) -> Result<Groups> {
         let moment = text.with_ridge(config.ridge.0);
         let (factor, info) = moment.linalg_cholesky_ex(false, false);
         if i64::try_from(info)? != 0 {
@@ -87,12 +89,8 @@ impl Keys {
         let inverse = all.tr().cholesky_solve(&factor, false); // C⁻¹ X, [F,n]
         let products = all.matmul(&inverse);
         let count = (config.neurons.0 as i64).min(all.size()[1]);
-        let mut groups = (Vec::new(), Vec::new(), Vec::new());
-        let mut covers = vec![false; self.tokens.len()];
-        for wish in self.wishes() {
-            wish.iter().for_each(|&row| covers[row as usize] = true);
-            let request = self.tokens[wish[0] as usize].request;
-            let factors = self.factors(config, request, &wish);
+        for (token, wish) in self.wishes(&groups.wishes) {
+            let factors = self.factors(config, token.request, &wish);
             let own = |all: &Tensor| all.index_select(0, &index(&wish, all));
             let key = own(&all).mean_dim([0_i64].as_slice(), false, Kind::Double);
             // The system over all neurons by Woodbury, as C is factored once.
@@ -115,23 +113,12 @@ impl Keys {
             let within = key.index_select(0, &group);
             let weights = Tensor::linalg_solve(&system, &within.unsqueeze(1), true).squeeze_dim(1);
             let weights = &weights / weights.dot(&within);
-            groups.0.push(request);
-            groups.1.push(key.zeros_like().index_add(0, &group, &weights));
-            groups.2.push(key);
+            groups.wishes.push(token);
+            let whole = key.zeros_like().index_add(0, &group, &weights);
+            groups.weights.push(whole.to_kind(Kind::Float));
+            groups.keys.push(key.to_kind(Kind::Float));
         }
-        let stacked = |rows: &[Tensor]| match rows {
-            [] => self.wanted.narrow(0, 0, 0),
-            rows => Tensor::stack(rows, 0),
-        };
-        let (weights, keys) = (stacked(&groups.1), stacked(&groups.2));
-        let on_text = weights.matmul(&text.with_ridge(0.0)).matmul(&weights.tr());
-        Ok(Groups {
-            on_text: on_text.to_kind(Kind::Float),
-            requests: groups.0,
-            weights: weights.to_kind(Kind::Float),
-            keys: keys.to_kind(Kind::Float),
-            covers,
-        })
+        Ok(groups)
     }
 
     /// Factor of each key in the system of `wish`: of its own, of those to hold, of the others.

@@ -7,7 +7,7 @@ mod groups;
 mod solve;
 mod wanted;
 
-use self::groups::Keys;
+use self::groups::{Groups, Keys};
 use self::wanted::{Piece, pieces};
 use super::keys::KeyStatistics;
 use super::preserved::keys_of;
@@ -58,6 +58,25 @@ impl Joint {
         }
         (Tensor::cat(&keys, 0), holders)
     }
+
+    /// The edit of each of `requests`: an update of rank one for each of its groups.
+    fn edits_of(
+        &self,
+        groups: &Groups,
+        vectors: &Tensor,
+        kind: Kind,
+        requests: usize,
+    ) -> Vec<Edit> {
+        let mut edits = vec![Edit::none(); requests];
+        for (row, wish) in groups.wishes.iter().enumerate() {
+            let (weights, key) = (&groups.weights[row], &groups.keys[row]);
+            let vector = vectors.get(row as i64).to_kind(kind);
+            let mut update = Update::rank_one(self.layer, &vector, &weights.to_kind(kind));
+            update.keys = Some(key.unsqueeze(0));
+            edits[wish.request].updates.push(update);
+        }
+        edits
+    }
 }
 
 /// True of the tokens of `pieces` that are not said.
@@ -81,32 +100,27 @@ impl Together for Joint {
     ) -> Result<Vec<Edit>> {
         let run = |edit: &Edit| pieces((model, edit), requests, self.layer);
         let mut texts = run(standing)?;
-        let first = wrong(model, &texts)?;
         let held = self.held((model, standing), requests);
-        let keys = Keys::new(&texts, first, held);
-        let groups = keys.groups(&self.config, &*self.statistics.of(self.layer, model)?)?;
+        let text = self.statistics.of(self.layer, model)?;
+        let moment = text.with_ridge(0.0).to_kind(Kind::Float);
+        let (spec, mut groups) = (model.spec(), Groups::default());
+        let zeros = |rows| Tensor::zeros([rows, spec.d_model as i64], (Kind::Float, spec.device));
+        let mut vectors = zeros(0);
         let mut edits = vec![Edit::none(); requests.len()];
-        if groups.requests.is_empty() {
-            return Ok(edits);
-        }
-        let kind = model.spec().kind;
-        let mut vectors: Option<Tensor> = None;
         for _ in 0..ROUNDS {
-            let more = solve::solve((model, &self.config), &groups, &texts)?;
-            let all = vectors.map_or_else(|| more.shallow_clone(), |own| own + &more);
-            edits.fill(Edit::none());
-            for (row, &request) in (0..).zip(&groups.requests) {
-                let of = |all: &Tensor| all.get(row).to_kind(kind);
-                let mut update = Update::rank_one(self.layer, &of(&all), &of(&groups.weights));
-                update.keys = Some(groups.keys.narrow(0, row, 1));
-                edits[request].updates.push(update);
-            }
-            vectors = Some(all);
-            let whole = edits.iter().fold(standing.clone(), |sum, own| sum.and(own));
-            texts = run(&whole.merged())?;
-            if !wrong(model, &texts)?.contains(&true) {
+            let wrong = wrong(model, &texts)?;
+            if !wrong.contains(&true) {
                 break;
             }
+            let keys = Keys::new(&texts, wrong, &held);
+            groups = keys.groups(&self.config, &text, groups)?;
+            let new = groups.wishes.len() as i64 - vectors.size()[0];
+            let before = Tensor::cat(&[vectors, zeros(new)], 0);
+            let setting = (model, &self.config);
+            vectors = &before + solve::solve(setting, (&groups, &before), &texts, (self.layer, &moment))?;
+            edits = self.edits_of(&groups, &vectors, spec.kind, requests.len());
+            let whole = edits.iter().fold(standing.clone(), |sum, own| sum.and(own));
+            texts = run(&whole.merged())?;
         }
         Ok(edits)
     }

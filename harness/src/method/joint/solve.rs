@@ -9,33 +9,34 @@ use crate::system::{progress, signal};
 use anyhow::Result;
 use tch::{Kind, Tensor};
 
-/// Vectors `[U,D]`, f32, to add to those of `groups`, so that the wanted tokens of `pieces` are sure enough, or the steps
-/// are spent.
+/// Vectors `[U,D]`, f32, to add to those of `groups` `before`, so that the wanted tokens of `pieces`, which were run under
+/// these, are sure enough, or the steps are spent. `moment` `[F,F]` is that of the
+/// post-activations of `layer` on the text.
 pub(super) fn solve(
     (model, config): (&dyn CausalLm, &JointConfig),
-    groups: &Groups,
+    (groups, before): (&Groups, &Tensor),
     pieces: &[Piece],
+    (layer, moment): (usize, &Tensor),
 ) -> Result<Tensor> {
     let spec = model.spec();
-    let size = [groups.requests.len() as i64, spec.d_model as i64];
+    let size = [groups.wishes.len() as i64, spec.d_model as i64];
     let vectors = Tensor::zeros(size, (Kind::Float, spec.device)).set_requires_grad(true);
-    let responses: Vec<Tensor> = pieces
-        .iter()
-        .map(|piece| {
-            let active = piece.tails.post_activations().to_kind(Kind::Float);
-            active.matmul(&groups.weights.tr())
-        })
-        .collect();
-    let mut covers = groups.covers.as_slice();
-    let covered: Vec<Tensor> = pieces
-        .iter()
-        .map(|piece| {
-            let (own, rest) = covers.split_at(piece.tokens.len());
-            covers = rest;
-            Tensor::from_slice(own).to_device(spec.device)
-        })
-        .collect();
-    let tokens = groups.covers.len() as f64;
+    let weights = Tensor::stack(&groups.weights, 0);
+    let response = |piece: &Piece| {
+        let active = piece.tails.post_activations().to_kind(Kind::Float);
+        active.matmul(&weights.tr())
+    };
+    let responses: Vec<Tensor> = pieces.iter().map(response).collect();
+    let covered = |piece: &Piece| {
+        let has = piece.tokens.iter().map(|token| groups.wishes.contains(token));
+        Tensor::from_slice(&has.collect::<Vec<bool>>()).to_device(spec.device)
+    };
+    let covered: Vec<Tensor> = pieces.iter().map(covered).collect();
+    let tokens = pieces.iter().map(|piece| piece.tokens.len()).sum::<usize>() as f64;
+    // Beside the mean square of the FFN output itself.
+    let matrix = model.ffn_output_matrix(layer).detach().to_kind(Kind::Float);
+    let usual = (matrix.matmul(moment) * &matrix).sum(Kind::Float);
+    let on_text = weights.matmul(moment).matmul(&weights.tr()) * (2.0 * config.hold) / usual;
     let mut adam = Adam::new(config.rate.0, &[&vectors]);
     let bar = progress::bar("vectors", config.steps.0);
     for _ in 0..config.steps.0 {
@@ -60,7 +61,7 @@ pub(super) fn solve(
         }
         if config.hold > 0.0 {
             // The gradient of the mean of ‖Σ response · vector‖².
-            sum += groups.on_text.matmul(&vectors.detach()) * (2.0 * config.hold);
+            sum += on_text.matmul(&(before + vectors.detach()));
         }
         adam.step(&[&vectors], &[sum]);
         bar.inc(1);

@@ -11,12 +11,11 @@ use tch::{Kind, Tensor};
 /// Texts that are run at once.
 const AT_ONCE: usize = 24;
 
-/// A wanted token.
-#[derive(Clone, Copy, Debug)]
+/// A wanted token. The same token at the same place after several prompts of a request is one wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Token {
     pub(super) request: usize,
-    /// Place after the first wanted token of its text: the same token at the same place after several prompts is one
-    /// wish.
+    /// Place after the first wanted token of its text.
     pub(super) place: usize,
     /// The token.
     pub(super) target: i64,
