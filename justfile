@@ -30,6 +30,10 @@ case-study *args: build
 sequential *args: build
     cargo run --quiet -- study configs/studies/sequential.toml "$@"
 
+# Half of the API habits repaired by every method: `just habits develop|report --out DIR`.
+habits half *args: build
+    python3 scripts/habits/compare.py "$@"
+
 # A model of your own made to say something: `just patch --prompt … --target … --out FILE`.
 patch *args: build
     @cargo run --quiet -- patch "$@"

@@ -43,7 +43,7 @@ impl Default for JointConfig {
         Self {
             label: "Joint".into(),
             place: LayerPlace::at(0.75),
-            neurons: Positive(128),
+            neurons: Positive(160),
             pull: Coefficient(20.0),
             keep: 1.0,
             others: 1.5,
@@ -51,8 +51,8 @@ impl Default for JointConfig {
             steps: Positive(40),
             rate: Coefficient(0.1),
             enough: Share(0.9),
-            hold: 0.0,
-            keys: KeysConfig::default(),
+            hold: 0.2,
+            keys: KeysConfig { tokens: Positive(65_536), ..KeysConfig::default() },
         }
     }
 }

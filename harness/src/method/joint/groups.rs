@@ -142,3 +142,25 @@ impl Keys {
 fn index(rows: &[i64], like: &Tensor) -> Tensor {
     Tensor::from_slice(rows).to_device(like.device())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Keys, Token};
+    use tch::{Device, Kind, Tensor};
+
+    #[test]
+    fn a_token_that_is_wrong_after_half_of_its_texts_comes_first() {
+        let token = |place, target| Token { request: 0, place, target };
+        // Two tokens of a target after three texts: the first wrong after all, the second after one.
+        let tokens = [token(0, 5), token(1, 6)].repeat(3);
+        let wrong = vec![true, false, true, true, true, false];
+        let nothing = || Tensor::zeros([0, 4], (Kind::Double, Device::Cpu));
+        let mut keys =
+            Keys { wanted: nothing(), tokens, wrong, held: nothing(), holders: Vec::new() };
+        assert_eq!(keys.wishes(&[]), [(token(0, 5), vec![0, 2, 4])]);
+        // If that one has a group, the other gets one too, as long as it is wrong.
+        assert_eq!(keys.wishes(&[token(0, 5)]), [(token(1, 6), vec![1, 3, 5])]);
+        keys.wrong.fill(false);
+        assert!(keys.wishes(&[]).is_empty());
+    }
+}
