@@ -126,11 +126,9 @@ impl MethodConfig {
             Self::Joint(config) => config.place.layer.into_iter().collect(),
             Self::Memit(config) => config.layers.named(),
             Self::AlphaEdit(config) => config.layers.named(),
-            Self::NoEdit(_)
-            | Self::Kn(_)
-            | Self::InContext(_)
-            | Self::Lora(_)
-            | Self::Star(_) => Vec::new(),
+            Self::NoEdit(_) | Self::Kn(_) | Self::InContext(_) | Self::Lora(_) | Self::Star(_) => {
+                Vec::new()
+            }
         };
         match named.into_iter().find(|&layer| layer >= layers) {
             Some(layer) => Err(format!(

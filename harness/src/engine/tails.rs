@@ -29,26 +29,15 @@ impl Tails {
         edit: &Edit,
         layer: usize,
     ) -> Self {
-        let device = model.spec().device;
-        let Sequences { ids, .. } =
-            Sequences::several(sequences.iter().map(|(ids, _)| *ids), device);
-        let lengths = sequences.iter().map(|(ids, from)| (ids.len(), *from));
-        let tail = Tail::new(&lengths.collect::<Vec<_>>(), device);
-        let mut residual = model.embed(&ids, &positions(&ids, None));
+        let (ids, tail) = filled_up(model, sequences);
+        let (mut residual, at_layer) = up_to(model, &ids, edit, layer);
+        let (post_activation, leaving) = (tail.of(&at_layer), tail.of(&residual));
         let mut pasts = Vec::new();
-        let mut at_layer = None;
-        for below in 0..model.spec().layers {
-            if below > layer {
-                let input = model.attention_input(below, &residual);
-                pasts.push(model.attention(below).keys_values(&input, None));
-            }
-            let run = block(model, below, &residual, None, edit);
-            if below == layer {
-                at_layer = Some((tail.of(&run.post_activation), tail.of(&run.output)));
-            }
-            residual = run.output;
+        for above in layer + 1..model.spec().layers {
+            let input = model.attention_input(above, &residual);
+            pasts.push(model.attention(above).keys_values(&input, None));
+            residual = block(model, above, &residual, None, edit).output;
         }
-        let (post_activation, leaving) = at_layer.expect("a layer of the model");
         Self { layer, tail, pasts, post_activation, leaving, edit: edit.clone() }
     }
 
@@ -71,4 +60,30 @@ impl Tails {
         }
         model.head(&model.final_norm(&self.tail.rows(&residual)))
     }
+}
+
+/// Post-activations `[n,F]` of `layer` at the n tokens of all tails of `sequences`, given as to [`Tails::new`].
+pub fn post_activations(
+    model: &dyn CausalLm,
+    sequences: &[(&[u32], usize)],
+    edit: &Edit,
+    layer: usize,
+) -> Tensor {
+    let (ids, tail) = filled_up(model, sequences);
+    tail.rows(&tail.of(&up_to(model, &ids, edit, layer).1))
+}
+
+/// The ids `[B,T]` of `sequences`, and their tails.
+fn filled_up(model: &dyn CausalLm, sequences: &[(&[u32], usize)]) -> (Tensor, Tail) {
+    let device = model.spec().device;
+    let ids = Sequences::several(sequences.iter().map(|(ids, _)| *ids), device).ids;
+    let lengths: Vec<_> = sequences.iter().map(|(ids, from)| (ids.len(), *from)).collect();
+    (ids, Tail::new(&lengths, device))
+}
+
+/// The residual `[B,T,D]` that leaves `layer`, and the post-activations `[B,T,F]` there.
+fn up_to(model: &dyn CausalLm, ids: &Tensor, edit: &Edit, layer: usize) -> (Tensor, Tensor) {
+    let first = block(model, 0, &model.embed(ids, &positions(ids, None)), None, edit);
+    let last = (1..=layer).fold(first, |below, own| block(model, own, &below.output, None, edit));
+    (last.output, last.post_activation)
 }

@@ -248,9 +248,7 @@ impl SelfAttention {
         let key = Tensor::cat(&[&past.key, &own.key], 2);
         let value = Tensor::cat(&[&past.value, &own.value], 2);
         let sees = match self.window {
-            Some(window) => {
-                tail.sees.logical_and(&nearer(&tail.depth, &tail.depth_of_all, window))
-            }
+            Some(window) => tail.sees.logical_and(&nearer(&tail.depth, &tail.depth_of_all, window)),
             None => tail.sees.shallow_clone(),
         };
         (self.mix(&query, &key, &value, Some(&sees), false), KeysValues { key, value })

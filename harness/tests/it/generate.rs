@@ -3,8 +3,8 @@
 use crate::support::{CHECKPOINTS, golden, ment, model, relative};
 use ment::edit::{ColumnDelta, Edit, Neuron};
 use ment::engine::decode::Decoder;
-use ment::engine::greedy::continuations;
 use ment::engine::forward::logits;
+use ment::engine::greedy::continuations;
 use proptest::prelude::*;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -66,6 +66,31 @@ proptest! {
             let reference = reference.get((prompt.len() + place) as i64);
             let difference = relative(decoder.logits(), &reference);
             prop_assert!(difference < 1e-4, "token {place}: {difference:.2e}");
+        }
+    }
+
+    /// Each id that is written side by side with others is the most probable one of a full pass of its own prompt.
+    #[test]
+    fn continuations_side_by_side_are_those_of_each_alone(
+        prompts in prop::collection::vec(prop::collection::vec(0_u32..59, 1..14), 1..6),
+        tokens in 1_usize..5,
+        family in 0..CHECKPOINTS.len(),
+    ) {
+        let model = model(CHECKPOINTS[family]);
+        let model = model.as_ref();
+        let given: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+        let written = continuations(model, &given, &Edit::none(), tokens, |_| Ok(())).unwrap();
+        for (prompt, written) in prompts.iter().zip(&written) {
+            prop_assert_eq!(written.len(), tokens);
+            let all: Vec<i64> = prompt.iter().chain(written).map(|&id| i64::from(id)).collect();
+            let ids = Tensor::from_slice(&all).unsqueeze(0);
+            let reference = logits(model, &ids, &Edit::none()).squeeze_dim(0);
+            for (place, &id) in (prompt.len() - 1..).zip(written) {
+                let row = Vec::<f64>::try_from(reference.get(place as i64).to_kind(Kind::Double)).unwrap();
+                let most = row.iter().copied().fold(f64::MIN, f64::max);
+                // Of two that are equal but for rounding, either may be taken.
+                prop_assert!(most - row[id as usize] < 1e-3, "token {place}");
+            }
         }
     }
 }
@@ -145,29 +170,4 @@ fn what_means_nothing_is_refused() {
     let assert = generate(&["--prompt", ""]).code(2).stdout("");
     let stderr = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
     assert!(stderr.contains("the prompt is empty"), "{stderr}");
-
-    /// Each id that is written side by side with others is the most probable one of a full pass of its own prompt.
-    #[test]
-    fn continuations_side_by_side_are_those_of_each_alone(
-        prompts in prop::collection::vec(prop::collection::vec(0_u32..59, 1..14), 1..6),
-        tokens in 1_usize..5,
-        family in 0..CHECKPOINTS.len(),
-    ) {
-        let model = model(CHECKPOINTS[family]);
-        let model = model.as_ref();
-        let given: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
-        let written = continuations(model, &given, &Edit::none(), tokens, |_| Ok(())).unwrap();
-        for (prompt, written) in prompts.iter().zip(&written) {
-            prop_assert_eq!(written.len(), tokens);
-            let all: Vec<i64> = prompt.iter().chain(written).map(|&id| i64::from(id)).collect();
-            let ids = Tensor::from_slice(&all).unsqueeze(0);
-            let reference = logits(model, &ids, &Edit::none()).squeeze_dim(0);
-            for (place, &id) in (prompt.len() - 1..).zip(written) {
-                let row = Vec::<f64>::try_from(reference.get(place as i64).to_kind(Kind::Double)).unwrap();
-                let most = row.iter().copied().fold(f64::MIN, f64::max);
-                // Of two that are equal but for rounding, either may be taken.
-                prop_assert!(most - row[id as usize] < 1e-3, "token {place}");
-            }
-        }
-    }
 }

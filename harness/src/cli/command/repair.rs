@@ -88,8 +88,7 @@ pub fn repair(args: &RepairArgs) -> Result<()> {
         kept,
         patches: requests.iter().map(id).collect::<Result<_>>()?,
     };
-    let mut tables =
-        vec![table(&report.asked.model, &args.method, &report.requests, &report.kept)];
+    let mut tables = vec![table(&report.asked.model, &args.method, &report.requests, &report.kept)];
     if !report.kept.is_empty() {
         tables.push(kept_table(&report.kept));
     }
@@ -208,6 +207,8 @@ fn say(report: &Report, out: &Path) {
         println!("conflict {name}: {count} of its prompts bring their target without {other} only");
     }
     let out = out.display();
-    println!("patches  {out}/patches (one a request; `ment apply --patch {out}/patches/*` puts them into a copy)");
+    println!(
+        "patches  {out}/patches (one a request; `ment apply --patch {out}/patches/*` puts them into a copy)"
+    );
     println!("page     {out}/report.html");
 }

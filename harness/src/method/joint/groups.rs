@@ -2,8 +2,8 @@
 
 use super::wanted::{Piece, Token};
 use crate::config::JointConfig;
-use crate::method::keys::LayerKeys;
 use crate::error::InputError;
+use crate::method::keys::LayerKeys;
 use anyhow::Result;
 use std::collections::BTreeMap;
 use tch::{Kind, Tensor};
@@ -94,18 +94,24 @@ impl Keys {
             let own = |all: &Tensor| all.index_select(0, &index(&wish, all));
             let key = own(&all).mean_dim([0_i64].as_slice(), false, Kind::Double);
             // The system over all neurons by Woodbury, as C is factored once.
-            let used: Vec<i64> = (0..).zip(&factors).filter(|(_, f)| **f > 0.0).map(|(r, _)| r).collect();
+            let used: Vec<i64> =
+                (0..).zip(&factors).filter(|(_, f)| **f > 0.0).map(|(r, _)| r).collect();
             let used_factors: Vec<f64> = used.iter().map(|&row| factors[row as usize]).collect();
             let used = index(&used, &all);
             let used_factors = Tensor::from_slice(&used_factors).to_device(all.device());
             let mean = |of: &Tensor, dim| {
-                of.index_select(dim, &index(&wish, of)).mean_dim([dim].as_slice(), false, Kind::Double)
+                of.index_select(dim, &index(&wish, of)).mean_dim(
+                    [dim].as_slice(),
+                    false,
+                    Kind::Double,
+                )
             };
             let inner = products.index_select(0, &used).index_select(1, &used)
                 + used_factors.reciprocal().diag(0);
             let right = mean(&products.index_select(0, &used), 1);
             let solved = Tensor::linalg_solve(&inner, &right.unsqueeze(1), true);
-            let whole = mean(&inverse, 1) - inverse.index_select(1, &used).matmul(&solved).squeeze_dim(1);
+            let whole =
+                mean(&inverse, 1) - inverse.index_select(1, &used).matmul(&solved).squeeze_dim(1);
             let (_, group) = (&whole * &key).abs().topk(count, 0, true, false);
             let keys = all.index_select(0, &used).index_select(1, &group);
             let system = moment.index_select(0, &group).index_select(1, &group)

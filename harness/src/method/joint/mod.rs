@@ -15,7 +15,7 @@ use super::{LlmError, Method, Repair, RepairContext, Request, Together, WantedTo
 use crate::config::{JointConfig, MethodKind};
 use crate::edit::{Edit, Phases, Update};
 use crate::engine::device::Clock;
-use crate::engine::tails::Tails;
+use crate::engine::tails::post_activations;
 use crate::model::CausalLm;
 use anyhow::Result;
 use tch::{Kind, Tensor};
@@ -46,8 +46,8 @@ impl Joint {
         for (place, request) in requests.iter().enumerate() {
             let texts: Vec<_> = request.keep.iter().map(|own| (&own.ids[..], own.from)).collect();
             if !texts.is_empty() {
-                let tails = Tails::new(model, &texts, standing, self.layer);
-                keys.push(tails.post_activations().to_kind(Kind::Float));
+                let own = post_activations(model, &texts, standing, self.layer);
+                keys.push(own.to_kind(Kind::Float));
             }
             let count: usize = texts.iter().map(|(ids, from)| ids.len() - from + 1).sum();
             holders.resize(holders.len() + count, Some(place));
@@ -117,7 +117,8 @@ impl Together for Joint {
             let new = groups.wishes.len() as i64 - vectors.size()[0];
             let before = Tensor::cat(&[vectors, zeros(new)], 0);
             let setting = (model, &self.config);
-            vectors = &before + solve::solve(setting, (&groups, &before), &texts, (self.layer, &moment))?;
+            vectors =
+                &before + solve::solve(setting, (&groups, &before), &texts, (self.layer, &moment))?;
             edits = self.edits_of(&groups, &vectors, spec.kind, requests.len());
             let whole = edits.iter().fold(standing.clone(), |sum, own| sum.and(own));
             texts = run(&whole.merged())?;

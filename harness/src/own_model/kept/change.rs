@@ -199,7 +199,8 @@ fn shown(
     loaded: &Loaded,
 ) -> Result<Vec<Position>> {
     let (values, places) = divergence.topk(SHOWN.min(ids.len()) as i64, 0, true, true);
-    let (values, places) = (Vec::<f64>::try_from(values.to_kind(Kind::Double))?, Vec::<i64>::try_from(places)?);
+    let (values, places) =
+        (Vec::<f64>::try_from(values.to_kind(Kind::Double))?, Vec::<i64>::try_from(places)?);
     let token = |reading: &Reading, at: i64| {
         let id = reading.argmax.int64_value(&[at]) as u32;
         loaded.tokenizer.continuation(&ids[..=at as usize], &[id])

@@ -4,6 +4,7 @@
 pub mod change;
 pub mod source;
 
+use self::source::Source;
 use super::patch::repair::argmaxes;
 use crate::edit::Edit;
 use crate::engine::forward;
@@ -12,7 +13,6 @@ use crate::model::Loaded;
 use crate::system::signal;
 use anyhow::Result;
 use serde::Serialize;
-use self::source::Source;
 use std::path::Path;
 use tch::{Kind, Tensor};
 

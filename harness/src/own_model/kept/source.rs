@@ -180,8 +180,8 @@ fn modules(folder: &Path) -> Result<Vec<String>> {
     let mut open = vec![folder.to_path_buf()];
     let mut files = Vec::new();
     while let Some(folder) = open.pop() {
-        let entries =
-            std::fs::read_dir(&folder).map_err(|error| wrong(format!("cannot be read ({error})")))?;
+        let entries = std::fs::read_dir(&folder)
+            .map_err(|error| wrong(format!("cannot be read ({error})")))?;
         for entry in entries.flatten() {
             let (path, name) = (entry.path(), entry.file_name());
             let name = name.to_string_lossy();
@@ -243,7 +243,10 @@ mod tests {
         write("code/b.py", "b = 2\n");
         write("code/a.py", "a = 1\n");
         write("code/a.txt", "no module");
-        write("eval.jsonl", "{\"prompt\": \"def f():\\n\", \"canonical_solution\": \"    pass\"}\n\n");
+        write(
+            "eval.jsonl",
+            "{\"prompt\": \"def f():\\n\", \"canonical_solution\": \"    pass\"}\n\n",
+        );
         write("mbpp.jsonl", "{\"text\": \"x\", \"code\": \"y\"}");
         write("conala.json", "[{\"intent\": \"do\", \"snippet\": \"f()\"}]");
         write("prose.txt", "One.\n\nTwo\nlines.\n");
@@ -259,7 +262,9 @@ mod tests {
             assert_eq!(Source::new(Some(Path::new(&named))).texts().unwrap(), texts, "{name}");
         }
         let wrong = |named: String| {
-            let Err(error) = Source::new(Some(Path::new(&named))).texts() else { panic!("{named}") };
+            let Err(error) = Source::new(Some(Path::new(&named))).texts() else {
+                panic!("{named}")
+            };
             error.to_string()
         };
         let at = |name: &str| folder.path().join(name).display().to_string();

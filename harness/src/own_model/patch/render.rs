@@ -2,11 +2,11 @@
 
 use super::file::PatchFile;
 use super::free::Free;
-use crate::own_model::kept::Drift;
 use super::repair::{Cause, Failed, PatchTest, Shown, Task, TaskOutcome};
 use crate::edit::{Edit, Neuron};
 use crate::model::Loaded;
 use crate::model::tokenizer::{Border, quoted};
+use crate::own_model::kept::Drift;
 use crate::own_model::predict::NextToken;
 use anyhow::Result;
 use std::collections::BTreeSet;

@@ -115,10 +115,12 @@ fn texts(requests: &[RequestTasks]) -> Vec<Text<'_>> {
         for (kind, tasks) in
             [(Kind::Prompt, &request.prompts), (Kind::Rephrasing, &request.rephrasings)]
         {
-            texts.extend(tasks.iter().map(|Task { prompt, ids: Joint { prompt: ids, gold }, .. }| {
-                let from = ids.len();
-                Text { request: place, kind, prompt, ids: [&ids[..], gold].concat(), from }
-            }));
+            texts.extend(tasks.iter().map(
+                |Task { prompt, ids: Joint { prompt: ids, gold }, .. }| {
+                    let from = ids.len();
+                    Text { request: place, kind, prompt, ids: [&ids[..], gold].concat(), from }
+                },
+            ));
         }
         let line = &request.line;
         for (kind, prompts, held) in [
@@ -126,8 +128,12 @@ fn texts(requests: &[RequestTasks]) -> Vec<Text<'_>> {
             (Kind::Unrelated, &line.unrelated, &request.unrelated),
         ] {
             let written = prompts.iter().zip(held).filter(|(_, own)| own.ids.len() > own.from);
-            texts.extend(written.map(|(prompt, HeldText { ids, from })| {
-                Text { request: place, kind, prompt, ids: ids.clone(), from: *from }
+            texts.extend(written.map(|(prompt, HeldText { ids, from })| Text {
+                request: place,
+                kind,
+                prompt,
+                ids: ids.clone(),
+                from: *from,
             }));
         }
     }

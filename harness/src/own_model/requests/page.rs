@@ -40,7 +40,9 @@ pub fn write(report: &Report, tables: &[Table], folder: &Path) -> Result<()> {
         format!("{}: changes {changed:.1} % of the predictions on {} alone", own.name, own.set)
     });
     let conflicts = report.conflicts().into_iter().map(|(name, other, count)| {
-        format!("{name}: {count} of its prompts bring their target without {other}, and not with it")
+        format!(
+            "{name}: {count} of its prompts bring their target without {other}, and not with it"
+        )
     });
     let parts = [
         Section {
@@ -49,7 +51,12 @@ pub fn write(report: &Report, tables: &[Table], folder: &Path) -> Result<()> {
             content: tables.iter().map(table).collect(),
             open: true,
         },
-        Section { id: "refused", title: "Refused", content: list(&refused.collect::<Vec<_>>()), open: true },
+        Section {
+            id: "refused",
+            title: "Refused",
+            content: list(&refused.collect::<Vec<_>>()),
+            open: true,
+        },
         Section {
             id: "conflicts",
             title: "Conflicts",
@@ -84,7 +91,10 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     };
     let parameters: usize = report.requests.iter().map(|own| own.parameters).sum();
     let mut facts = vec![
-        ("Model", format!("{} (weights {}…)", asked.model, &asked.base[..12.min(asked.base.len())])),
+        (
+            "Model",
+            format!("{} (weights {}…)", asked.model, &asked.base[..12.min(asked.base.len())]),
+        ),
         ("Method", asked.method["label"].as_str().unwrap_or_default().to_string()),
         ("Requests", format!("SHA-256 {}", asked.requests_sha256)),
         ("Prompts that bring the target", share(|own| own.prompts)),
@@ -180,7 +190,8 @@ fn card(report: &Report, title: &str) -> String {
     }
     out += "\n| request | prompts | rephrasings | keep | unrelated | patch |\n|---|---:|---:|---:|---:|---|\n";
     for (request, patch) in report.requests.iter().zip(&report.patches) {
-        let of = |Of { count, of }: Of| if of == 0 { "–".into() } else { format!("{count}/{of}") };
+        let of =
+            |Of { count, of }: Of| if of == 0 { "–".into() } else { format!("{count}/{of}") };
         let _ = writeln!(
             out,
             "| {} | {} | {} | {} | {} | {patch} |",

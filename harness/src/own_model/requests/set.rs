@@ -81,10 +81,11 @@ impl RequestTasks {
         let spec = loaded.model.spec();
         let longest = prompts.iter().map(|prompt| prompt.len()).max().unwrap_or(0);
         let tokens = WRITTEN.min(spec.context - longest);
-        let texts = continuations(loaded.model.as_ref(), &prompts, &Edit::none(), tokens, |done| {
-            bar.inc(done as u64);
-            signal::check()
-        })?;
+        let texts =
+            continuations(loaded.model.as_ref(), &prompts, &Edit::none(), tokens, |done| {
+                bar.inc(done as u64);
+                signal::check()
+            })?;
         bar.finish_and_clear();
         for (own, mut text) in held.iter_mut().zip(texts) {
             let end = text.iter().position(|id| loaded.ends.contains(id));

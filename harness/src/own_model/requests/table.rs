@@ -6,12 +6,7 @@ use crate::own_model::kept::change::SetChange;
 use crate::table::{Better, Column, Format, Group, Row, Table};
 
 /// A row a request, and one for all.
-pub fn table(
-    model: &str,
-    method: &str,
-    measured: &[RequestMeasured],
-    kept: &[SetChange],
-) -> Table {
+pub fn table(model: &str, method: &str, measured: &[RequestMeasured], kept: &[SetChange]) -> Table {
     let column = |title, better, format| Column { title, better, format };
     let columns = vec![
         column("before", Better::Neither, Format::Percent),
