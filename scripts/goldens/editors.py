@@ -36,7 +36,7 @@ SETTINGS = {
                    "clamp": 4.0, "divergence": 0.0625},
 }
 JOINT = {"layer": 0, "neurons": 24, "pull": 20.0, "keep": 1.0, "others": 1.5, "ridge": 0.01, "steps": 40, "rate": 0.1,
-         "enough": 0.9}
+         "enough": 0.9, "hold": 0.2}
 # Two requests of two prompts each, for one token; the first holds what follows a text from its third token on.
 SET = [
     (["def largest(values):\n    return", "def add(a, b):\n    return"], "print(values)\nfor"),

@@ -61,12 +61,12 @@ def edited(name: str, half: str, out: Path) -> dict | None:
         "kept changed": f"{kept['whole']['top1_changed'] / kept['positions']:.1%}",
         "perplexity": f"{kept['perplexity']:.3f} → {kept['whole']['perplexity']:.3f}",
         "parameters": f"{sum(request['parameters'] for request in found['requests']):,}",
-        "seconds": f"{found['seconds']:.0f}" if found["seconds"] else "–",
+        "processor time": f"{float((folder / 'cpu_seconds').read_text()):.0f} s, all",
     }
 
 
 def tuned(name: str, half: str, out: Path) -> dict | None:
-    """A row by the scripts of `peft`."""
+    """A row by the scripts of `peft`. A rephrasing counts if the text that is written begins with the target."""
     file = out / f"{name}.json"
     if not file.is_file():
         if not PEFT.is_file():
@@ -78,9 +78,9 @@ def tuned(name: str, half: str, out: Path) -> dict | None:
             print(f"{name}: failed, see {out / name}.log", file=sys.stderr)
             return None
     total = json.loads(file.read_text())
-    right = [one["right"] for own in total["requests"] for one in own["written"]]
+    right = [all(one) for own in total["requests"] for one in own["forced"]]
     total = total["after"]
-    return {
+    row = {
         "prompts": f"{sum(right)}/{len(right)}",
         "rephrasings": f"{total['rephrasings_right']}/{total['rephrasings']}",
         "near unchanged": f"{total['keep_unchanged']}/{total['keep']}",
@@ -88,8 +88,11 @@ def tuned(name: str, half: str, out: Path) -> dict | None:
         "kept changed": f"{total['kept_share']:.1%}",
         "perplexity": f"{total['perplexity_before']:.3f} → {total['perplexity_after']:.3f}",
         "parameters": f"{total['parameters']:,}",
-        "seconds": f"{total['cpu_seconds']:.0f} CPU",
+        "processor time": f"{total['cpu_seconds']:.0f} s, training",
     }
+    if name == "In-context hint":  # kept texts are read without it
+        row |= {"kept changed": "–", "perplexity": "–"}
+    return row
 
 
 def main() -> None:

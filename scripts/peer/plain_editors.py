@@ -238,11 +238,13 @@ def joint_groups(editor, requests, moment, layer, neurons, pull, keep, others, r
     return torch.stack(weights).float()
 
 
-def joint(editor, requests, moments, layer, steps, rate, enough, **groups):
+def joint(editor, requests, moments, layer, steps, rate, enough, hold, **groups):
     """The update of each request: the vector of its group, solved for all requests together."""
     weights = joint_groups(editor, requests, moments[layer], layer, **groups)
     vectors = torch.zeros(len(requests), editor.matrices[0].shape[0])
     wanted = [pair for request in requests for pair in request["wanted"]]
+    moment, matrix = moments[layer].float(), editor.matrices[layer].detach()
+    on_text, usual = weights @ moment @ weights.T, (matrix @ moment * matrix).sum()
     for _ in range(3):
         more = torch.zeros_like(vectors).requires_grad_()
         optimiser = torch.optim.Adam([more], lr=rate)
@@ -263,7 +265,9 @@ def joint(editor, requests, moments, layer, steps, rate, enough, **groups):
             if not pushes.any():
                 break
             optimiser.zero_grad()
-            (loss * pushes).sum().div(len(wanted)).backward()
+            all_vectors = vectors + more
+            added = (all_vectors * (on_text @ all_vectors)).sum() / usual
+            ((loss * pushes).sum() / len(wanted) + hold * added).backward()
             optimiser.step()
         vectors = (vectors + more).detach()
         editor.changes = {layer: lambda keys: keys @ weights.T @ vectors}

@@ -3,7 +3,8 @@
 use super::layers::LayerPlace;
 use super::memory::KeysConfig;
 use super::value::{Coefficient, Positive, Share};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::path::PathBuf;
 
 /// `[[joint]]`: for each wanted token a group of neurons that together recognise the prompts of a request, and a vector
 /// for the group; the vectors of all requests are solved together. A method of this project.
@@ -35,7 +36,23 @@ pub struct JointConfig {
     /// itself, beside 1 of the mean negative log-probability of the wanted tokens.
     pub hold: f64,
     /// The text on which groups should not respond.
+    #[serde(deserialize_with = "of_joint")]
     pub keys: KeysConfig,
+}
+
+/// Tokens of the text, unless others are given.
+const TOKENS: Positive = Positive(65_536);
+
+/// Reads `keys`: what is left out is as in [`JointConfig::default`].
+fn of_joint<'de, D: Deserializer<'de>>(from: D) -> Result<KeysConfig, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Written {
+        from: Option<PathBuf>,
+        tokens: Option<Positive>,
+    }
+    let Written { from, tokens } = Written::deserialize(from)?;
+    Ok(KeysConfig { from, tokens: tokens.unwrap_or(TOKENS) })
 }
 
 impl Default for JointConfig {
@@ -52,7 +69,7 @@ impl Default for JointConfig {
             rate: Coefficient(0.1),
             enough: Share(0.9),
             hold: 0.2,
-            keys: KeysConfig { tokens: Positive(65_536), ..KeysConfig::default() },
+            keys: KeysConfig { tokens: TOKENS, ..KeysConfig::default() },
         }
     }
 }

@@ -54,3 +54,9 @@ pub fn logits_with_weights_edited(model: &dyn CausalLm, ids: &Tensor, edit: &Edi
     decoder.push(*last);
     decoder.logits().shallow_clone()
 }
+
+/// Index of the largest of each row of `logits` `[n,V]`, the first of equals: `[n]`.
+pub(crate) fn argmax(logits: &Tensor) -> Tensor {
+    let best = logits.max_dim(-1, true).0;
+    logits.eq_tensor(&best).to_kind(Kind::Int8).argmax(-1, false)
+}

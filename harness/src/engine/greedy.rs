@@ -2,10 +2,10 @@
 
 use super::batches::batches;
 use super::block::feed_forward;
-use super::forward::positions;
+use super::forward::{argmax, positions};
 use crate::edit::Edit;
 use crate::model::{CausalLm, KeysValues, Sequences, Tail};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 /// Tokens that are run at once.
 const AT_ONCE: usize = 1024;
@@ -75,8 +75,7 @@ impl<'m> Growing<'m> {
     /// The most probable next token of each.
     fn argmax(&self) -> anyhow::Result<Vec<i64>> {
         let logits = self.model.head(&self.model.final_norm(&self.last));
-        let best = logits.max_dim(-1, true).0;
-        Ok(Vec::try_from(logits.eq_tensor(&best).to_kind(Kind::Int8).argmax(-1, false))?)
+        Ok(Vec::try_from(argmax(&logits))?)
     }
 
     fn push(&mut self, next: &[i64]) {

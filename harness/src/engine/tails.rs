@@ -33,10 +33,16 @@ impl Tails {
         let (mut residual, at_layer) = up_to(model, &ids, edit, layer);
         let (post_activation, leaving) = (tail.of(&at_layer), tail.of(&residual));
         let mut pasts = Vec::new();
-        for above in layer + 1..model.spec().layers {
+        let last = model.spec().layers - 1;
+        for above in layer + 1..=last {
             let input = model.attention_input(above, &residual);
-            pasts.push(model.attention(above).keys_values(&input, None));
-            residual = block(model, above, &residual, None, edit).output;
+            if above == last {
+                pasts.push(model.attention(above).keys_values(&input, None));
+                break;
+            }
+            let (attention, kept) = model.attention(above).causal_keeping(&input);
+            residual = feed_forward(model, above, &residual, &input, &attention, edit).output;
+            pasts.push(kept);
         }
         Self { layer, tail, pasts, post_activation, leaving, edit: edit.clone() }
     }

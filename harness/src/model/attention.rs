@@ -349,7 +349,8 @@ fn in_sequence(tokens: i64, device: Device) -> Tensor {
     Tensor::arange(tokens, (Kind::Int64, device)).unsqueeze(0)
 }
 
-/// Mask of tokens at depth `column` `[1,T]` that are less than `window` tokens before one at depth `row` `[B,Q]`:
+/// Mask of tokens at depth `column` `[1,T]`, or `[B,T]`, that are less than `window` tokens before one at depth `row`
+/// `[B,Q]`:
 /// `[B,1,Q,T]`.
 fn nearer(row: &Tensor, column: &Tensor, window: i64) -> Tensor {
     (row.unsqueeze(-1) - column.unsqueeze(1)).lt(window).unsqueeze(1)

@@ -10,8 +10,9 @@ use crate::error::InputError;
 use crate::method;
 use crate::model::Loaded;
 use crate::own_model::kept;
+use crate::own_model::patch::file::PatchFile;
 use crate::own_model::patch::{methods, read};
-use crate::own_model::requests::held::hold;
+use crate::own_model::requests::held::{NamedTexts, hold};
 use crate::own_model::requests::line::RequestLine;
 use crate::own_model::requests::measured::{Of, measure};
 use crate::own_model::requests::page;
@@ -24,10 +25,10 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
-/// What is measured in the end; its absence marks a set that was not finished.
+/// Measures of the whole set, written last; its absence marks a set that was not finished.
 const REPORT: &str = "repair.json";
 
-/// The set as it was asked for, written first.
+/// Description of the set as it was asked for, written first.
 const ASKED: &str = "asked.json";
 
 /// `ment repair`
@@ -57,28 +58,22 @@ pub fn repair(args: &RepairArgs) -> Result<()> {
     if goes_on {
         check_same(&args.out, &asked)?;
     }
+    let kept = if args.no_keep { Vec::new() } else { NamedTexts::read(&args.keep, loaded)? };
     let requests = requests(args, lines, loaded)?;
     let (mut edits, seconds) = edits(args, (&config, loaded), &requests, &asked)?;
     let names: Vec<&str> = requests.iter().map(|own| own.line.name.as_str()).collect();
-    let (kept, refused) = if args.no_keep {
-        (Vec::new(), Vec::new())
-    } else {
-        hold(loaded, &args.keep, (&names, &mut edits), args.bound)?
-    };
+    let (kept, refused) = hold(loaded, &kept, (&names, &mut edits), args.bound)?;
     let patches = args.out.join("patches");
-    for request in requests.iter().filter(|own| refused.iter().any(|of| of.name == own.line.name)) {
-        let path = request.patch(&patches);
-        std::fs::remove_file(&path).with_context(|| path.display().to_string())?;
-    }
     let measured = measure(loaded, &requests, &edits)?;
     let id = |request: &RequestTasks| -> Result<String> {
         let path = request.patch(&patches);
-        if !path.is_file() {
+        let is_refused = refused.iter().any(|own| own.name == request.line.name);
+        if is_refused || !path.is_file() {
             return Ok("none".into());
         }
-        let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
-        Ok(format!("{:x}", Sha256::digest(bytes))[..12].to_string())
+        Ok(PatchFile::read(&path)?.id[..12].to_string())
     };
+    let ids = requests.iter().map(id).collect::<Result<_>>()?;
     let report = Report {
         harness: format!("ment {}, commit {}", env!("CARGO_PKG_VERSION"), env!("MENT_COMMIT")),
         asked,
@@ -86,7 +81,7 @@ pub fn repair(args: &RepairArgs) -> Result<()> {
         requests: measured,
         refused,
         kept,
-        patches: requests.iter().map(id).collect::<Result<_>>()?,
+        patches: ids,
     };
     let mut tables = vec![table(&report.asked.model, &args.method, &report.requests, &report.kept)];
     if !report.kept.is_empty() {
@@ -94,6 +89,13 @@ pub fn repair(args: &RepairArgs) -> Result<()> {
     }
     tables.iter().try_for_each(|table| export::write(table, &args.out).map(drop))?;
     page::write(&report, &tables, &args.out)?;
+    // Last, so that a set that is interrupted before goes on with all of its patches.
+    for request in requests.iter().filter(|own| report.is_refused(&own.line.name)) {
+        let path = request.patch(&patches);
+        if path.is_file() {
+            std::fs::remove_file(&path).with_context(|| path.display().to_string())?;
+        }
+    }
     files::write(&args.out.join(REPORT), serde_json::to_string_pretty(&report)? + "\n")?;
     print!("{}", tables[0].terminal(super::terminal_width(), false));
     say(&report, &args.out);
@@ -204,11 +206,15 @@ fn say(report: &Report, out: &Path) {
         );
     }
     for (name, other, count) in report.conflicts() {
-        println!("conflict {name}: {count} of its prompts bring their target without {other} only");
+        println!(
+            "conflict {name}: {count} of its prompts bring their target without {other}, and not with it"
+        );
     }
     let out = out.display();
-    println!(
-        "patches  {out}/patches (one a request; `ment apply --patch {out}/patches/*` puts them into a copy)"
-    );
+    if report.patches.iter().any(|id| id != "none") {
+        println!(
+            "patches  {out}/patches (one a request; `ment apply --patch {out}/patches/*` puts them into a copy)"
+        );
+    }
     println!("page     {out}/report.html");
 }

@@ -10,12 +10,12 @@ use tch::{Kind, Tensor};
 
 /// Post-activations of a layer, `[F]` each, f64, from which groups are made.
 pub(super) struct Keys {
-    /// At the wanted tokens, `[n,F]`.
+    /// Those at the wanted tokens, `[n,F]`.
     wanted: Tensor,
     tokens: Vec<Token>,
     /// True of the tokens that the model does not say.
     wrong: Vec<bool>,
-    /// Where predictions should stay, `[k,F]`, with the request that says so; those of edits that stand, with none.
+    /// Those where predictions should stay, `[k,F]`, with the request that says so; those of edits that stand, with none.
     held: Tensor,
     holders: Vec<Option<usize>>,
 }
@@ -66,7 +66,7 @@ impl Keys {
     /// min  g · mean (w·a − 1)²  +  wᵀ C w  +  keep · mean (w·h)²  +  others · mean (w·o)²,
     ///
     /// a the keys of the wish, C the second moment of the keys of a text with a ridge, h the keys where predictions should
-    /// stay by its request, o those of all other wishes and of the edits that stand. First over all neurons; then again
+    /// stay by its request, o those at all other wanted tokens and of the edits that stand. First over all neurons; then again
     /// over those that contribute most.
     ///
     /// # Errors
@@ -77,6 +77,10 @@ impl Keys {
         text: &LayerKeys,
         mut groups: Groups,
     ) -> Result<Groups> {
+        let wishes = self.wishes(&groups.wishes);
+        if wishes.is_empty() {
+            return Ok(groups);
+        }
         let moment = text.with_ridge(config.ridge.0);
         let (factor, info) = moment.linalg_cholesky_ex(false, false);
         if i64::try_from(info)? != 0 {
@@ -89,7 +93,7 @@ impl Keys {
         let inverse = all.tr().cholesky_solve(&factor, false); // C⁻¹ X, [F,n]
         let products = all.matmul(&inverse);
         let count = (config.neurons.0 as i64).min(all.size()[1]);
-        for (token, wish) in self.wishes(&groups.wishes) {
+        for (token, wish) in wishes {
             let factors = self.factors(config, token.request, &wish);
             let own = |all: &Tensor| all.index_select(0, &index(&wish, all));
             let key = own(&all).mean_dim([0_i64].as_slice(), false, Kind::Double);

@@ -8,7 +8,7 @@ mod solve;
 mod wanted;
 
 use self::groups::{Groups, Keys};
-use self::wanted::{Piece, pieces};
+use self::wanted::{AT_ONCE, Piece, pieces};
 use super::keys::KeyStatistics;
 use super::preserved::keys_of;
 use super::{LlmError, Method, Repair, RepairContext, Request, Together, WantedToken, outcome};
@@ -16,7 +16,9 @@ use crate::config::{JointConfig, MethodKind};
 use crate::edit::{Edit, Phases, Update};
 use crate::engine::device::Clock;
 use crate::engine::tails::post_activations;
+use crate::error::InputError;
 use crate::model::CausalLm;
+use crate::system::signal;
 use anyhow::Result;
 use tch::{Kind, Tensor};
 
@@ -39,14 +41,15 @@ impl Joint {
         &self,
         (model, standing): (&dyn CausalLm, &Edit),
         requests: &[Request],
-    ) -> (Tensor, Vec<Option<usize>>) {
+    ) -> Result<(Tensor, Vec<Option<usize>>)> {
         let spec = model.spec();
         let none = Tensor::zeros([0, spec.d_ff as i64], (Kind::Float, spec.device));
         let (mut keys, mut holders) = (vec![none], Vec::new());
         for (place, request) in requests.iter().enumerate() {
             let texts: Vec<_> = request.keep.iter().map(|own| (&own.ids[..], own.from)).collect();
-            if !texts.is_empty() {
-                let own = post_activations(model, &texts, standing, self.layer);
+            for texts in texts.chunks(AT_ONCE) {
+                signal::check()?;
+                let own = post_activations(model, texts, standing, self.layer);
                 keys.push(own.to_kind(Kind::Float));
             }
             let count: usize = texts.iter().map(|(ids, from)| ids.len() - from + 1).sum();
@@ -56,7 +59,7 @@ impl Joint {
             holders.resize(holders.len() + own.size()[1] as usize, None);
             keys.push(own.tr().to_kind(Kind::Float));
         }
-        (Tensor::cat(&keys, 0), holders)
+        Ok((Tensor::cat(&keys, 0), holders))
     }
 
     /// The edit of each of `requests`: an update of rank one for each of its groups.
@@ -100,14 +103,14 @@ impl Together for Joint {
     ) -> Result<Vec<Edit>> {
         let run = |edit: &Edit| pieces((model, edit), requests, self.layer);
         let mut texts = run(standing)?;
-        let held = self.held((model, standing), requests);
+        let held = self.held((model, standing), requests)?;
         let text = self.statistics.of(self.layer, model)?;
         let moment = text.with_ridge(0.0).to_kind(Kind::Float);
         let (spec, mut groups) = (model.spec(), Groups::default());
         let zeros = |rows| Tensor::zeros([rows, spec.d_model as i64], (Kind::Float, spec.device));
         let mut vectors = zeros(0);
         let mut edits = vec![Edit::none(); requests.len()];
-        for _ in 0..ROUNDS {
+        for round in 1..=ROUNDS {
             let wrong = wrong(model, &texts)?;
             if !wrong.contains(&true) {
                 break;
@@ -119,7 +122,16 @@ impl Together for Joint {
             let setting = (model, &self.config);
             vectors =
                 &before + solve::solve(setting, (&groups, &before), &texts, (self.layer, &moment))?;
+            if !bool::try_from(vectors.isfinite().all())? {
+                return Err(InputError::new(format!(
+                    "`{}`: the vectors are no finite numbers; lower rate",
+                    self.config.label
+                )));
+            }
             edits = self.edits_of(&groups, &vectors, spec.kind, requests.len());
+            if round == ROUNDS {
+                break;
+            }
             let whole = edits.iter().fold(standing.clone(), |sum, own| sum.and(own));
             texts = run(&whole.merged())?;
         }

@@ -1,6 +1,7 @@
 //! The wanted tokens of all requests: the texts that they follow, and the groups that are to bring them about.
 
 use crate::edit::Edit;
+use crate::engine::forward::argmax;
 use crate::engine::tails::Tails;
 use crate::method::{Request, WantedToken};
 use crate::model::CausalLm;
@@ -9,7 +10,7 @@ use anyhow::Result;
 use tch::{Kind, Tensor};
 
 /// Texts that are run at once.
-const AT_ONCE: usize = 24;
+pub(super) const AT_ONCE: usize = 24;
 
 /// A wanted token. The same token at the same place after several prompts of a request is one wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,7 +69,7 @@ pub(super) fn pieces(
     texts.chunks(AT_ONCE).map(piece).collect()
 }
 
-/// The texts of a request. Of texts of which each begins the next one, the longest stands for all.
+/// The texts of a request. Of texts of which each is the next one without its last id, the longest stands for all.
 fn by_text(request: usize, wanted: &[WantedToken]) -> Vec<Text<'_>> {
     let mut order: Vec<&WantedToken> = wanted.iter().collect();
     order.sort_by_key(|wanted| std::cmp::Reverse(wanted.ids.len()));
@@ -76,7 +77,12 @@ fn by_text(request: usize, wanted: &[WantedToken]) -> Vec<Text<'_>> {
     for wanted in order {
         let (before, target) = (wanted.ids.len(), i64::from(wanted.target));
         let token = (before, Token { request, place: 0, target });
-        match texts.iter_mut().find(|text| text.ids.starts_with(&wanted.ids)) {
+        // Of one target the tokens follow one another; a text that only begins like another one stands alone.
+        let goes_on = |text: &&mut Text<'_>| {
+            let next = text.wanted.last().is_some_and(|(last, _)| *last == before + 1);
+            next && text.ids.starts_with(&wanted.ids)
+        };
+        match texts.iter_mut().find(goes_on) {
             Some(text) => text.wanted.push(token),
             None => texts.push(Text { ids: &wanted.ids, wanted: vec![token] }),
         }
@@ -102,7 +108,7 @@ impl Piece {
 
     /// Marks the tokens that `logits` `[n,V]` do not put first, `[n]`.
     pub(super) fn wrong(&self, logits: &Tensor) -> Tensor {
-        logits.argmax(-1, false).ne_tensor(&self.targets)
+        argmax(logits).ne_tensor(&self.targets)
     }
 }
 
@@ -123,5 +129,16 @@ mod tests {
             })
             .collect();
         assert_eq!(found, [(3, vec![(2, 0), (3, 1)]), (2, vec![(2, 0)]), (2, vec![(2, 0)])]);
+        // A prompt that begins another one is a text of its own.
+        let wanted = [&[1][..], &[1, 2], &[1, 9, 9], &[1, 9, 9, 2]].map(|ids| WantedToken {
+            ids: ids.to_vec(),
+            target: 0,
+            subject: None,
+        });
+        let places = |text: &super::Text<'_>| -> Vec<usize> {
+            text.wanted.iter().map(|(_, token)| token.place).collect()
+        };
+        let found = by_text(0, &wanted);
+        assert_eq!(found.iter().map(places).collect::<Vec<_>>(), [[0, 1], [0, 1]]);
     }
 }

@@ -28,7 +28,7 @@ pub struct Change {
     pub top5_kept: f64,
     /// Mean divergence KL(before ‖ after) of a position, in nats.
     pub divergence: f64,
-    /// exp of the mean negative log-probability of a token, after; infinite where a logit is not finite.
+    /// exp of the mean negative log-probability of a token, after; e^700 where a logit is not finite.
     pub perplexity: f64,
 }
 
@@ -51,7 +51,7 @@ pub struct SetChange {
     pub changed_by_each: Vec<usize>,
     /// Positions whose distributions all edits together change most, largest first.
     pub worst: Vec<Position>,
-    /// Seconds of the pass without edits, and of one replay, in the mean.
+    /// Seconds of the pass without edits, and of one replay to its most probable tokens, in the mean.
     pub seconds: [f64; 2],
 }
 
@@ -64,7 +64,7 @@ pub struct Position {
     pub before: String,
     /// The most probable next token without edits.
     pub was: String,
-    /// And with them.
+    /// The same with them.
     pub is: String,
     /// Divergence there, in nats.
     pub divergence: f64,
@@ -99,7 +99,9 @@ impl Reading {
     /// Divergence of each position from `before`, `[T]`.
     fn divergence(&self, before: &Self) -> Tensor {
         let each = before.log.exp() * (&before.log - &self.log);
-        each.sum_dim_intlist([-1_i64].as_slice(), false, Kind::Float).clamp_min(0.0)
+        let each = each.sum_dim_intlist([-1_i64].as_slice(), false, Kind::Float);
+        // A distribution that is no more is as far as can be.
+        each.nan_to_num(f64::INFINITY, f64::INFINITY, 0.0).clamp_min(0.0)
     }
 
     fn add_to(&self, sums: &mut Sums, before: &Self, divergence: &Tensor) -> Result<()> {
@@ -130,7 +132,7 @@ impl SetChange {
     /// # Errors
     /// If libtorch fails, or the user stops.
     pub fn new(
-        (name, sha256): (&str, String),
+        (name, sha256): (&str, &str),
         texts: &KeptTexts,
         loaded: &Loaded,
         edits: &[Edit],
@@ -151,7 +153,6 @@ impl SetChange {
             let trace = Trace::new(model, &Sequences::one(&tensor), Edit::none());
             let before = Reading::new(&trace.logits_from(model, 0), &next)?;
             seconds[0] += clock.elapsed().as_secs_f64();
-            let clock = Instant::now();
             nll += before.nll;
             positions += ids.len();
             let under = |edit: &Edit| {
@@ -163,6 +164,7 @@ impl SetChange {
             let divergence = after.divergence(&before);
             after.add_to(&mut sums, &before, &divergence)?;
             worst.extend(shown((place, ids), (&before, &after), &divergence, loaded)?);
+            let clock = Instant::now();
             for (edit, changed) in edits.iter().zip(&mut changed_by_each) {
                 if !edit.is_none() {
                     let argmax = under(edit).argmax(-1, false);
@@ -170,7 +172,8 @@ impl SetChange {
                     *changed += i64::try_from(count)? as usize;
                 }
             }
-            seconds[1] += clock.elapsed().as_secs_f64() / (1 + edits.len()) as f64;
+            let replays = edits.iter().filter(|edit| !edit.is_none()).count().max(1);
+            seconds[1] += clock.elapsed().as_secs_f64() / replays as f64;
             bar.inc(1);
         }
         bar.finish_and_clear();
@@ -179,7 +182,7 @@ impl SetChange {
         let tokens = positions - texts.texts.len();
         Ok(Self {
             name: name.into(),
-            sha256,
+            sha256: sha256.into(),
             texts: texts.texts.len(),
             positions,
             perplexity: super::perplexity(nll / tokens as f64),

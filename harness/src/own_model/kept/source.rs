@@ -100,7 +100,9 @@ impl Source {
             (form, None) => unreachable!("{form:?} has a place"),
         };
         if texts.is_empty() {
-            return Err(InputError::new(format!("{}: no text in it", self.name)));
+            let ruled = self.form == Form::Ruled;
+            let how = if ruled { "; texts are parted by lines `---`" } else { "" };
+            return Err(InputError::new(format!("{}: no text in it{how}", self.name)));
         }
         Ok(texts)
     }
@@ -135,8 +137,9 @@ fn ruled(text: &str) -> Vec<String> {
 
 /// The paragraphs of `text`.
 fn paragraphs(text: &str) -> Vec<String> {
-    let parts = text.split("\n\n").map(|part| part.trim_matches('\n').to_string());
-    parts.filter(|part| !part.trim().is_empty()).collect()
+    let lines: Vec<&str> = text.lines().collect();
+    let parts = lines.split(|line| line.trim().is_empty()).map(|part| part.join("\n"));
+    parts.filter(|part| !part.is_empty()).collect()
 }
 
 /// The text of each object of a JSON list or of JSON Lines, gzipped or not.
@@ -249,7 +252,7 @@ mod tests {
         );
         write("mbpp.jsonl", "{\"text\": \"x\", \"code\": \"y\"}");
         write("conala.json", "[{\"intent\": \"do\", \"snippet\": \"f()\"}]");
-        write("prose.txt", "One.\n\nTwo\nlines.\n");
+        write("prose.txt", "One.\r\n \r\nTwo\r\nlines.\n");
         for (name, texts) in [
             ("humaneval=eval.jsonl", &["def f():\n    pass"][..]),
             ("mbpp=mbpp.jsonl", &["y"]),

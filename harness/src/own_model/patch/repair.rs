@@ -5,6 +5,7 @@ use super::free::{self, Free};
 use crate::config::Config;
 use crate::edit::{Edit, Outcome};
 use crate::engine::device::Clock;
+use crate::engine::forward::argmax;
 use crate::error::InputError;
 use crate::method::attempt::{Attempt, Traces, Workbench, attempt};
 use crate::method::{Method, NoParallelPrompts, RepairContext, check_finite};
@@ -14,7 +15,7 @@ use crate::own_model::predict::{self, NextToken};
 use crate::system::signal;
 use anyhow::Result;
 use serde::Serialize;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 /// Tokens shown before and after.
 pub const TOP: usize = 5;
@@ -195,9 +196,7 @@ impl PatchTest {
 /// If a logit is NaN or infinite.
 pub(in crate::own_model) fn argmaxes(logits: &Tensor) -> Result<Vec<u32>> {
     check_finite(logits)?;
-    let best = logits.max_dim(-1, true).0;
-    let ids = logits.eq_tensor(&best).to_kind(Kind::Int8).argmax(-1, false);
-    Ok(Vec::<i64>::try_from(ids)?.into_iter().map(|id| id as u32).collect())
+    Ok(Vec::<i64>::try_from(argmax(logits))?.into_iter().map(|id| id as u32).collect())
 }
 
 /// A repair as people look at it.

@@ -7,7 +7,7 @@ use crate::own_model::kept::change::SetChange;
 use crate::own_model::kept::source::Source;
 use anyhow::Result;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// An edit that was not made, as it changes too much alone.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -20,27 +20,46 @@ pub struct Refused {
     pub changed: f64,
 }
 
-/// Measures `edits`, with the names of their requests, on the sets that `named` name (on the texts of this project if there
-/// is none), and puts none in the place of those that change more than `bound` of the predictions of a set alone.
+/// A set of kept texts, with its name and the SHA-256 of the texts.
+pub struct NamedTexts {
+    name: String,
+    sha256: String,
+    texts: KeptTexts,
+}
+
+impl NamedTexts {
+    /// Reads the sets that `named` name, or the texts of this project if there is none.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn read(named: &[PathBuf], loaded: &Loaded) -> Result<Vec<Self>> {
+        let one = |named: Option<&Path>| {
+            let source = Source::new(named);
+            let (name, sha256) = (source.name().to_string(), source.sha256()?);
+            Ok(Self { name, sha256, texts: KeptTexts::read(named, loaded)? })
+        };
+        if named.is_empty() {
+            return Ok(vec![one(None)?]);
+        }
+        named.iter().map(|named| one(Some(named))).collect()
+    }
+}
+
+/// Measures `edits`, with the names of their requests, on `sets`, and puts none in the place of those that change more than
+/// `bound` of the predictions of a set alone.
 ///
 /// # Errors
-/// If the sets cannot be read, libtorch fails, or the user stops.
+/// If libtorch fails, or the user stops.
 pub fn hold(
     loaded: &Loaded,
-    named: &[PathBuf],
+    sets: &[NamedTexts],
     (names, edits): (&[&str], &mut [Edit]),
     bound: f64,
 ) -> Result<(Vec<SetChange>, Vec<Refused>)> {
-    let named: Vec<Option<&PathBuf>> =
-        if named.is_empty() { vec![None] } else { named.iter().map(Some).collect() };
     let measure = |edits: &[Edit]| -> Result<Vec<SetChange>> {
-        let one = |named: &Option<&PathBuf>| {
-            let named = named.map(PathBuf::as_path);
-            let source = Source::new(named);
-            let texts = KeptTexts::read(named, loaded)?;
-            SetChange::new((source.name(), source.sha256()?), &texts, loaded, edits)
-        };
-        named.iter().map(one).collect()
+        let one =
+            |set: &NamedTexts| SetChange::new((&set.name, &set.sha256), &set.texts, loaded, edits);
+        sets.iter().map(one).collect()
     };
     let sets = measure(edits)?;
     let mut refused = Vec::new();

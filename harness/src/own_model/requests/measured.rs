@@ -108,7 +108,7 @@ struct Text<'r> {
     from: usize,
 }
 
-/// All texts of `requests`. Where the unedited model writes nothing there is nothing to compare.
+/// All texts of `requests`.
 fn texts(requests: &[RequestTasks]) -> Vec<Text<'_>> {
     let mut texts = Vec::new();
     for (place, request) in requests.iter().enumerate() {
@@ -127,8 +127,7 @@ fn texts(requests: &[RequestTasks]) -> Vec<Text<'_>> {
             (Kind::Keep, &line.keep, &request.keep),
             (Kind::Unrelated, &line.unrelated, &request.unrelated),
         ] {
-            let written = prompts.iter().zip(held).filter(|(_, own)| own.ids.len() > own.from);
-            texts.extend(written.map(|(prompt, HeldText { ids, from })| Text {
+            texts.extend(prompts.iter().zip(held).map(|(prompt, HeldText { ids, from })| Text {
                 request: place,
                 kind,
                 prompt,
@@ -164,7 +163,10 @@ pub fn measure(
     let all: Vec<(&[u32], usize)> = texts.iter().map(|own| (&own.ids[..], own.from)).collect();
     let mut both = said(loaded, &[&Edit::none(), &whole], &all)?;
     let (after, before) = (both.remove(1), both.remove(0));
-    for (own, (before, said)) in texts.iter().zip(before.into_iter().zip(after)) {
+    let mut failing = Vec::new();
+    for (place, (own, (before, said))) in
+        texts.iter().zip(before.into_iter().zip(after)).enumerate()
+    {
         if own.kind == Kind::Prompt {
             measured[own.request].before += Of { count: usize::from(before), of: 1 };
         }
@@ -185,6 +187,7 @@ pub fn measure(
             let (prompt, wanted) = own.ids.split_at(own.from);
             let writes = generate(loaded, prompt, &whole, &settings, |_| {})?.ids;
             let tokenizer = &loaded.tokenizer;
+            failing.push((place, request.failing.len()));
             request.failing.push(Failing {
                 kind: own.kind,
                 prompt: own.prompt.into(),
@@ -194,35 +197,36 @@ pub fn measure(
             });
         }
     }
-    explain(loaded, (&texts, edits), &mut measured)?;
+    explain(loaded, (&texts, edits), &failing, &mut measured)?;
     Ok(measured)
 }
 
-/// Names, for each failing prompt, the requests whose edits cause it.
+/// Edits without one that are replayed at once.
+const AT_ONCE: usize = 8;
+
+/// Names, for each of the texts that fail, given by its place and its place among the failing ones of its request, the
+/// requests whose edits cause it.
 fn explain(
     loaded: &Loaded,
     (texts, edits): (&[Text<'_>], &[Edit]),
+    failing: &[(usize, usize)],
     measured: &mut [RequestMeasured],
 ) -> Result<()> {
-    let names: Vec<String> = measured.iter().map(|own| own.name.clone()).collect();
-    let failing: Vec<&Text<'_>> = texts
-        .iter()
-        .filter(|text| {
-            let of = &measured[text.request].failing;
-            of.iter().any(|own| own.kind == text.kind && own.prompt == text.prompt)
-        })
-        .collect();
     if failing.is_empty() || edits.len() < 2 {
         return Ok(());
     }
-    let all: Vec<(&[u32], usize)> = failing.iter().map(|own| (&own.ids[..], own.from)).collect();
-    let without: Vec<Edit> = (0..edits.len()).map(|place| together(edits, Some(place))).collect();
-    let said = said(loaded, &without.iter().collect::<Vec<_>>(), &all)?;
-    for (name, said) in names.iter().zip(said) {
-        for (text, _) in failing.iter().zip(said).filter(|(_, said)| *said) {
-            let of = &mut measured[text.request].failing;
-            let own = of.iter_mut().find(|own| own.kind == text.kind && own.prompt == text.prompt);
-            own.expect("it fails").because_of.push(name.clone());
+    let text = |place: usize| (&texts[place].ids[..], texts[place].from);
+    let all: Vec<(&[u32], usize)> = failing.iter().map(|(place, _)| text(*place)).collect();
+    let with_edit: Vec<usize> = (0..edits.len()).filter(|&place| !edits[place].is_none()).collect();
+    for places in with_edit.chunks(AT_ONCE) {
+        let without: Vec<Edit> = places.iter().map(|&own| together(edits, Some(own))).collect();
+        let said = said(loaded, &without.iter().collect::<Vec<_>>(), &all)?;
+        for (&left_out, said) in places.iter().zip(said) {
+            let name = measured[left_out].name.clone();
+            for (&(place, own), _) in failing.iter().zip(said).filter(|(_, said)| *said) {
+                let request = &mut measured[texts[place].request];
+                request.failing[own].because_of.push(name.clone());
+            }
         }
     }
     Ok(())

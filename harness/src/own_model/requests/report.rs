@@ -34,11 +34,16 @@ pub struct Report {
     pub refused: Vec<Refused>,
     /// Changes on kept texts.
     pub kept: Vec<SetChange>,
-    /// Id of the patch of each request: the beginning of its SHA-256.
+    /// Id of the patch of each request: the beginning of its SHA-256; `none` where there is none.
     pub patches: Vec<String>,
 }
 
 impl Report {
+    /// True if the edit of the request `name` was refused.
+    pub fn is_refused(&self, name: &str) -> bool {
+        self.refused.iter().any(|own| own.name == name)
+    }
+
     /// Pairs of requests of which the second keeps the first from its target after some prompts, and the number of these.
     pub fn conflicts(&self) -> Vec<(&str, &str, usize)> {
         let mut pairs: Vec<(&str, &str, usize)> = Vec::new();

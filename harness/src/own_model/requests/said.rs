@@ -3,6 +3,7 @@
 use crate::edit::Edit;
 use crate::engine::batches::batches;
 use crate::engine::trace::Trace;
+use crate::error::NonFinite;
 use crate::model::{Loaded, Sequences};
 use crate::own_model::patch::repair::argmaxes;
 use crate::system::{progress, signal};
@@ -17,7 +18,7 @@ const AT_ONCE: usize = 1024;
 /// text is run once, and the edits are replayed on it. A list for each edit.
 ///
 /// # Errors
-/// If a logit is not finite, or the user stops.
+/// If libtorch fails, or the user stops.
 pub(super) fn said(
     loaded: &Loaded,
     edits: &[&Edit],
@@ -44,9 +45,17 @@ pub(super) fn said(
             signal::check()?;
             let mut trace = unedited.shallow_clone();
             trace.commit(model, edit);
-            let argmaxes = argmaxes(&trace.logits_of(model, &rows))?;
-            for (argmax, &(place, id)) in argmaxes.into_iter().zip(&wanted) {
-                found[place] &= argmax == id;
+            match argmaxes(&trace.logits_of(model, &rows)) {
+                Ok(argmaxes) => {
+                    for (argmax, &(place, id)) in argmaxes.into_iter().zip(&wanted) {
+                        found[place] &= argmax == id;
+                    }
+                }
+                // A model that is broken says nothing.
+                Err(error) if error.is::<NonFinite>() => {
+                    batch.iter().for_each(|&place| found[place] = false);
+                }
+                Err(error) => return Err(error),
             }
         }
         bar.inc(batch.len() as u64);

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// A request, its prompts as tasks.
 pub struct RequestTasks {
-    /// As it is written.
+    /// Line of the file.
     pub line: RequestLine,
     /// The target after each prompt.
     pub prompts: Vec<Task>,
@@ -68,8 +68,8 @@ impl RequestTasks {
         })
     }
 
-    /// Adds to the prompts to keep and the unrelated ones of `all` what the unedited model writes after them, up to the end
-    /// that it gives itself.
+    /// Adds to the prompts to keep and the unrelated ones of `all` what the unedited model writes after them, up to and
+    /// with the end that it gives itself.
     ///
     /// # Errors
     /// If libtorch fails, or the user stops.
@@ -78,18 +78,24 @@ impl RequestTasks {
             all.iter_mut().flat_map(|own| own.keep.iter_mut().chain(&mut own.unrelated)).collect();
         let prompts: Vec<&[u32]> = held.iter().map(|own| &own.ids[..]).collect();
         let bar = progress::bar("unedited model", prompts.len());
-        let spec = loaded.model.spec();
-        let longest = prompts.iter().map(|prompt| prompt.len()).max().unwrap_or(0);
-        let tokens = WRITTEN.min(spec.context - longest);
-        let texts =
-            continuations(loaded.model.as_ref(), &prompts, &Edit::none(), tokens, |done| {
+        let context = loaded.model.spec().context;
+        let mut texts = vec![Vec::new(); prompts.len()];
+        for tokens in 1..=WRITTEN {
+            // A prompt near the end of the context leaves room for fewer.
+            let own = |place: &usize| WRITTEN.min(context - prompts[*place].len()) == tokens;
+            let places: Vec<usize> = (0..prompts.len()).filter(own).collect();
+            let own: Vec<&[u32]> = places.iter().map(|&place| prompts[place]).collect();
+            let model = loaded.model.as_ref();
+            let written = continuations(model, &own, &Edit::none(), tokens, |done| {
                 bar.inc(done as u64);
                 signal::check()
             })?;
+            places.into_iter().zip(written).for_each(|(place, text)| texts[place] = text);
+        }
         bar.finish_and_clear();
         for (own, mut text) in held.iter_mut().zip(texts) {
             let end = text.iter().position(|id| loaded.ends.contains(id));
-            text.truncate(end.unwrap_or(text.len()));
+            text.truncate(end.map_or(text.len(), |end| end + 1));
             own.ids.extend(text);
         }
         Ok(())
@@ -113,8 +119,8 @@ impl RequestTasks {
         folder.join(format!("{}.safetensors", self.line.name))
     }
 
-    /// Writes `edit`, made for this request by the method of `config`, as a patch below `folder`; its id. An edit that
-    /// changes nothing is not written.
+    /// Writes `edit`, made for this request by the method of `config`, as a patch below `folder`. An edit that changes
+    /// nothing is not written.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -123,14 +129,14 @@ impl RequestTasks {
         edit: &Edit,
         (config, loaded): (&Config, &Loaded),
         folder: &Path,
-    ) -> Result<Option<String>> {
+    ) -> Result<()> {
         if edit.is_none() {
-            return Ok(None);
+            return Ok(());
         }
         let outcome = TaskOutcome { done: Vec::new(), edit: edit.clone(), failed: None };
         let method = config.methods[0].label();
         let card = Card::new(config, loaded, method, &self.prompts[0], &outcome, Vec::new());
-        Patch::new(card, edit)?.write_again(&self.patch(folder)).map(Some)
+        Patch::new(card, edit)?.write_again(&self.patch(folder)).map(drop)
     }
 
     /// Reads the edit that [`RequestTasks::write`] wrote below `folder`.
