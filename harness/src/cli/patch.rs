@@ -99,8 +99,8 @@ pub struct RepairArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Texts that should not change: a file of texts between lines `---`; humaneval=, mbpp=, conala=, python= or prose=
-    /// and a file or folder; or stdlib. Can be given several times
-    /// [default: two dozen short ones of many kinds].
+    /// and a file or folder; stdlib; or built-in, two dozen short ones of many kinds. Can be given several times
+    /// [default: built-in].
     #[arg(long, value_name = "TEXTS")]
     pub keep: Vec<PathBuf>,
     /// Refuse an edit that alone changes more than this share of the predictions on kept texts.

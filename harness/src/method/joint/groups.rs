@@ -10,12 +10,13 @@ use tch::{Kind, Tensor};
 
 /// Post-activations of a layer, `[F]` each, f64, from which groups are made.
 pub(super) struct Keys {
-    /// Those at the wanted tokens, `[n,F]`.
+    /// Post-activations at the wanted tokens, `[n,F]`.
     wanted: Tensor,
     tokens: Vec<Token>,
     /// True of the tokens that the model does not say.
     wrong: Vec<bool>,
-    /// Those where predictions should stay, `[k,F]`, with the request that says so; those of edits that stand, with none.
+    /// Post-activations where predictions should stay, `[k,F]`, with the request that says so; those of edits that stand,
+    /// with none.
     held: Tensor,
     holders: Vec<Option<usize>>,
 }

@@ -33,7 +33,7 @@ pub(super) struct Piece {
     pub(super) tails: Tails,
     /// Rows of the tails after which a token is wanted, `[n]`.
     pub(super) rows: Tensor,
-    /// Those tokens.
+    /// Wanted tokens, in the order of the rows.
     pub(super) tokens: Vec<Token>,
     /// Their ids, `[n]`.
     pub(super) targets: Tensor,

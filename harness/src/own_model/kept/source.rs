@@ -48,7 +48,10 @@ const FORMS: [(&str, Form); 5] = [
 /// Name of the source code of the standard library of the `python3` at hand.
 const LIBRARY: &str = "stdlib";
 
-/// A source of kept texts. It is written as a file, `NAME=PATH`, or `stdlib`.
+/// Name of the texts of this project.
+const BUILT_IN: &str = "built-in";
+
+/// A source of kept texts. It is written as a file, `NAME=PATH`, `built-in` or `stdlib`.
 pub struct Source {
     name: String,
     form: Form,
@@ -64,6 +67,9 @@ impl Source {
             return Self { name, form: Form::Ruled, place: None };
         };
         let name = named.display().to_string();
+        if name == BUILT_IN {
+            return Self { name, form: Form::Ruled, place: None };
+        }
         if name == LIBRARY {
             return Self { name, form: Form::Python, place: None };
         }

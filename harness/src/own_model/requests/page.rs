@@ -27,14 +27,11 @@ table.texts pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; max
 pub fn write(report: &Report, tables: &[Table], folder: &Path) -> Result<()> {
     let asked = &report.asked;
     let title = format!("{} requests to {}", report.requests.len(), asked.model);
-    let mut head = format!(
-        "<h1>{}</h1>\n<div class=\"overview\" id=\"overview\"><div>\n<dl>\n",
-        escape(&title)
-    );
+    let mut head = format!("<h1>{}</h1>\n<div id=\"overview\">\n<dl>\n", escape(&title));
     for (name, fact) in facts(report) {
         let _ = writeln!(head, "<dt>{name}</dt><dd>{}</dd>", escape(&fact));
     }
-    head += "</dl></div></div>\n";
+    head += "</dl></div>\n";
     let refused = report.refused.iter().map(|own| {
         let changed = 100.0 * own.changed;
         format!("{}: changes {changed:.1} % of the predictions on {} alone", own.name, own.set)
