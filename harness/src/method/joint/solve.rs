@@ -10,8 +10,8 @@ use anyhow::Result;
 use tch::{Kind, Tensor};
 
 /// Vectors `[U,D]`, f32, to add to those of `groups` `before`, so that the wanted tokens of `pieces`, which were run under
-/// these, are sure enough, or the steps are spent. `moment` `[F,F]` is that of the
-/// post-activations of `layer` on the text.
+/// these, are sure enough, or the steps are spent. `moment` `[F,F]` is that of the post-activations of `layer` on the
+/// text.
 pub(super) fn solve(
     (model, config): (&dyn CausalLm, &JointConfig),
     (groups, before): (&Groups, &Tensor),

@@ -2,6 +2,7 @@
 
 use super::KeptTexts;
 use crate::edit::Edit;
+use crate::engine::forward::argmax;
 use crate::engine::trace::Trace;
 use crate::model::{Loaded, Sequences};
 use crate::system::{progress, signal};
@@ -93,7 +94,7 @@ impl Reading {
         let (_, best) = log.topk(BEST.min(log.size()[1]), -1, true, true);
         let own = log.narrow(0, 0, next.size()[0]).gather(1, &next.unsqueeze(1), false);
         let nll = -f64::try_from(own.sum(Kind::Double))?;
-        Ok(Self { argmax: best.select(1, 0), best, nll, log })
+        Ok(Self { argmax: argmax(logits), best, nll, log })
     }
 
     /// Divergence of each position from `before`, `[T]`.
@@ -167,8 +168,8 @@ impl SetChange {
             let clock = Instant::now();
             for (edit, changed) in edits.iter().zip(&mut changed_by_each) {
                 if !edit.is_none() {
-                    let argmax = under(edit).argmax(-1, false);
-                    let count = argmax.ne_tensor(&before.argmax).sum(Kind::Int64);
+                    let now = argmax(&under(edit));
+                    let count = now.ne_tensor(&before.argmax).sum(Kind::Int64);
                     *changed += i64::try_from(count)? as usize;
                 }
             }

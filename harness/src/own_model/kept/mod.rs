@@ -79,7 +79,7 @@ impl KeptTexts {
             texts.push(ids);
         }
         if texts.is_empty() {
-            return Err(wrong("no text in it; texts are parted by lines `---`".into()));
+            return Err(wrong("no text of two tokens or more in it".into()));
         }
         if source.is_cut() {
             texts = spread(texts, MOST);

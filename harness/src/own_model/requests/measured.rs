@@ -3,6 +3,7 @@
 use super::said::said;
 use super::set::RequestTasks;
 use crate::edit::Edit;
+use crate::error::NonFinite;
 use crate::method::HeldText;
 use crate::model::Loaded;
 use crate::model::tokenizer::Joint;
@@ -185,7 +186,12 @@ pub fn measure(
                 stops: Stops::default(),
             };
             let (prompt, wanted) = own.ids.split_at(own.from);
-            let writes = generate(loaded, prompt, &whole, &settings, |_| {})?.ids;
+            let writes = match generate(loaded, prompt, &whole, &settings, |_| {}) {
+                Ok(written) => written.ids,
+                // A model that is broken writes nothing.
+                Err(error) if error.is::<NonFinite>() => Vec::new(),
+                Err(error) => return Err(error),
+            };
             let tokenizer = &loaded.tokenizer;
             failing.push((place, request.failing.len()));
             request.failing.push(Failing {
