@@ -2,7 +2,7 @@
 
 Everything is written as the papers have it: whole forward passes with the change in a hook, autograd, dense inverses.
 `editors.json` holds the prompts, targets and settings; `editors.safetensors` the change of each layer's FFN output
-matrix, by method, prompt and layer; `editors.txt` is the text that keys are estimated on.
+matrix, by method, prompt and layer, and what Joint changes of a neuron, by request; `editors.txt` is the text that keys are estimated on.
 
 Regenerate, after models.py: python editors.py
 """
@@ -35,8 +35,8 @@ SETTINGS = {
     "alpha_edit": {"layers": [0, 1], "threshold": 0.02, "ridge": 1e-3, "steps": 25, "rate": 0.5, "decay": 0.5,
                    "clamp": 4.0, "divergence": 0.0625},
 }
-JOINT = {"layer": 0, "neurons": 24, "pull": 20.0, "keep": 1.0, "others": 1.5, "ridge": 0.01, "steps": 40, "rate": 0.1,
-         "enough": 0.9, "hold": 0.2}
+JOINT = {"layer": 0, "threshold": 0.3, "slope": 16.0, "margin": 0.7, "pull": 20.0, "keep": 1.0, "others": 1.5, "ridge": 0.01,
+         "steps": 40, "rate": 0.1, "enough": 0.9}
 # Two requests of two prompts each, for one token; the first holds what follows a text from its third token on.
 SET = [
     (["def largest(values):\n    return", "def add(a, b):\n    return"], "print(values)\nfor"),
@@ -91,15 +91,13 @@ def main() -> None:
         target = int(editor.logits(own[0]).topk(4).indices[3])
         keep = [(tokenizer.encode(held).ids, 3)] if held else []
         requests.append({"wanted": [(ids, target) for ids in own], "keep": keep})
-    updates = plain_editors.joint(editor, requests, moments, **JOINT)
-    whole = sum(update[JOINT["layer"]] for update in updates)
-    editor.changes = {JOINT["layer"]: lambda keys: keys @ whole.T}
+    changes, flat = plain_editors.joint(editor, requests, ids, **JOINT)
+    neurons = [change.pop("neuron") for change in changes]
     for number, request in enumerate(requests):
-        said.append([int(editor.logits(ids).argmax()) == target for ids, target in request["wanted"]])
-        print("joint", number, said[-1], float(updates[number][JOINT["layer"]].norm()))
-        tensors[f"joint.{number}.{JOINT['layer']}"] = updates[number][JOINT["layer"]].contiguous()
-    editor.changes = {}
-    joint = {"settings": JOINT, "requests": requests, "said": said}
+        said.append([flat.pop(0) for _ in request["wanted"]])
+        print("joint", number, neurons[number], said[-1], float(changes[number]["column"].norm()))
+        tensors |= {f"joint.{number}.{name}": own.contiguous() for name, own in changes[number].items()}
+    joint = {"settings": JOINT, "requests": requests, "neurons": neurons, "said": said}
     facts = {"joint": joint, "tokens": len(ids), "prefixes": PREFIXES, "back": BACK, "span": SPAN, "settings": SETTINGS, "cases": cases}
     (HERE / "editors.json").write_text(json.dumps(facts, indent=1) + "\n")
     save_file(tensors, HERE / "editors.safetensors")

@@ -1,7 +1,7 @@
 """Editors of whole matrices in plain PyTorch, as the papers have them, and this project's joint neuron repair.
 
 Fine-tuning, LoRA, ROME, MEMIT, AlphaEdit and Joint: whole forward passes with the change in a hook, autograd, dense inverses.
-Each returns the change of each layer's FFN output matrix that makes `target` follow `ids`. The goldens of
+Each returns the change of each layer's FFN output matrix that makes `target` follow `ids`; Joint that of one neuron a request. The goldens of
 `scripts/goldens/editors.py` are theirs, and `peer.py` times them.
 """
 
@@ -211,67 +211,96 @@ def alpha_edit(editor, ids, target, beginnings, moments, layers, threshold, ridg
     return spread(editor, ids, target, beginnings, layers, right, back, value)
 
 
-def joint_groups(editor, requests, moment, layer, neurons, pull, keep, others, ridge):
-    """A group of neurons for each request: weights [U,F] that respond with 1, in the mean, to its own prompts."""
+class Reading:
+    """Captures what the FFN of a layer reads, and adds to what it gives."""
 
-    def keys(ids, first):
-        editor.logits(ids)
-        return editor.keys[layer][first:].double()
+    def __init__(self, editor, layer):
+        self.change, self.read = None, None
+        self.handle = editor.layers[layer].mlp.register_forward_hook(self.hook)
 
-    own = [torch.cat([keys(ids, -1) for ids, _ in request["wanted"]]) for request in requests]
-    held = [[keys(ids, start - 1) for ids, start in request["keep"]] for request in requests]
+    def hook(self, _, args, output):
+        self.read = args[0][0]
+        return output if self.change is None else output + self.change(args[0])
+
+
+def joint_directions(wanted, held, moment, pull, keep, others, ridge):
+    """A direction of the FFN input for each request, [U,D]: its product is 1, in the mean, at its own prompts."""
     size = moment.shape[0]
     text = moment + ridge * moment.trace() / size * torch.eye(size, dtype=torch.float64)
-    weights = []
-    for place, wanted in enumerate(own):
-        rest = [other for index, other in enumerate(own) if index != place]
-        parts = [(pull, wanted)]
+    directions = []
+    for place, own in enumerate(wanted):
+        rest = [other for index, other in enumerate(wanted) if index != place]
+        parts = [(pull, own)]
         parts += [(keep, torch.cat(held[place]))] if held[place] else []
         parts += [(others, torch.cat(rest))] if rest else []
         system = text + sum(factor * part.T @ part / len(part) for factor, part in parts)
-        mean = wanted.mean(0)
-        group = (torch.linalg.solve(system, mean) * mean).abs().topk(min(neurons, size)).indices
-        own_weights = torch.linalg.solve(system[group][:, group], mean[group])
-        whole = torch.zeros(size, dtype=torch.float64)
-        whole[group] = own_weights / (own_weights @ mean[group])
-        weights.append(whole)
-    return torch.stack(weights).float()
+        direction = torch.linalg.solve(system, own.mean(0))
+        directions.append(direction / (direction @ own.mean(0)))
+    return torch.stack(directions)
 
 
-def joint(editor, requests, moments, layer, steps, rate, enough, hold, **groups):
-    """The update of each request: the vector of its group, solved for all requests together."""
-    weights = joint_groups(editor, requests, moments[layer], layer, **groups)
-    vectors = torch.zeros(len(requests), editor.matrices[0].shape[0])
-    wanted = [pair for request in requests for pair in request["wanted"]]
-    moment, matrix = moments[layer].float(), editor.matrices[layer].detach()
-    on_text, usual = weights @ moment @ weights.T, (matrix @ moment * matrix).sum()
-    for _ in range(3):
-        more = torch.zeros_like(vectors).requires_grad_()
-        optimiser = torch.optim.Adam([more], lr=rate)
+def joint(editor, requests, text, layer, steps, rate, enough, margin, threshold, slope, **directions):
+    """What each request changes: the rows and the column of one neuron, whose vectors are solved for all together."""
+    reading, mlp = Reading(editor, layer), editor.layers[layer].mlp
 
-        def change(keys):
-            # What is solved acts on the last token; what was solved before acts on all.
-            last = torch.zeros(1, keys.shape[1], 1)
+    def read(ids, first):
+        editor.logits(ids)
+        return reading.read[first:].double()
+
+    inputs = torch.cat([read(text[start : start + SEQUENCE], 0) for start in range(0, len(text), SEQUENCE)])
+    moment, mean, size = inputs.T @ inputs / len(inputs), inputs.mean(0), inputs.shape[1]
+    one = torch.linalg.solve(moment + 1e-4 * moment.trace() / size * torch.eye(size, dtype=torch.float64), mean)
+    one = one / (one @ mean)
+    wanted = [torch.cat([read(ids, -1) for ids, _ in request["wanted"]]) for request in requests]
+    held = [[read(ids, start - 1) for ids, start in request["keep"]] for request in requests]
+    found = joint_directions(wanted, held, moment, **directions)
+    gate = (slope * (found - threshold * one)).float()
+    up = (((2 - threshold) * one - found) / (slope * (1 - threshold) ** 2)).float()
+    activity = editor.second_moments(text)[layer].diagonal()
+    weights = [mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight]
+    neurons = (activity * weights[2].double().square().sum(0)).argsort()[: len(requests)]
+    was = [weights[0][neurons].clone(), weights[1][neurons].clone(), weights[2][:, neurons].T.clone()]
+
+    def write(rows_gate, rows_up, columns):
+        weights[0][neurons], weights[1][neurons], weights[2][:, neurons] = rows_gate, rows_up, columns.T
+
+    def response(read, rows_gate=gate, rows_up=up):
+        return torch.nn.functional.silu(read @ rows_gate.T) * (read @ rows_up.T)
+
+    vectors = torch.zeros(len(requests), size)
+    pairs = [pair for request in requests for pair in request["wanted"]]
+    targets = torch.tensor([target for _, target in pairs])
+    for turn in range(3):
+        before = vectors.clone()
+        vectors.requires_grad_()
+        optimiser = torch.optim.Adam([vectors], lr=rate)
+
+        def change(read, turn=turn, before=before, vectors=vectors):
+            # What is solved acts on the last token; what was solved before is in the weights.
+            last = torch.zeros(1, read.shape[1], 1)
             last[0, -1] = 1
-            response = keys @ weights.T
-            return response @ vectors + last * (response @ more)
+            has = response(read, *was[:2]) @ was[2] if turn == 0 else response(read) @ before
+            return last * (margin * response(read) @ vectors - has)
 
-        editor.changes = {layer: change}
+        reading.change = change
         for _ in range(steps):
-            logits = torch.stack([editor.logits(ids) for ids, _ in wanted])
-            targets = torch.tensor([target for _, target in wanted])
+            logits = torch.stack([editor.logits(ids) for ids, _ in pairs])
             loss = -logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
             pushes = (logits.argmax(-1) != targets) | (loss.detach() > -torch.tensor(enough).log())
             if not pushes.any():
                 break
             optimiser.zero_grad()
-            all_vectors = vectors + more
-            added = (all_vectors * (on_text @ all_vectors)).sum() / usual
-            ((loss * pushes).sum() / len(wanted) + hold * added).backward()
+            ((loss * pushes).sum() / len(pairs)).backward()
             optimiser.step()
-        vectors = (vectors + more).detach()
-        editor.changes = {layer: lambda keys: keys @ weights.T @ vectors}
-        if all(int(editor.logits(ids).argmax()) == target for ids, target in wanted):
+        vectors, reading.change = vectors.detach(), None
+        write(gate, up, vectors)
+        said = [int(editor.logits(ids).argmax()) == target for ids, target in pairs]
+        if all(said):
             break
-    editor.changes = {}
-    return [{layer: torch.outer(vector, own)} for vector, own in zip(vectors, weights)]
+    write(*was)
+    reading.handle.remove()
+    changes = [
+        {"neuron": int(neuron), "gate": gate[row] - was[0][row], "up": up[row] - was[1][row], "column": vectors[row] - was[2][row]}
+        for row, neuron in enumerate(neurons)
+    ]
+    return changes, said

@@ -6,8 +6,8 @@ use super::value::{Coefficient, Positive, Share};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::path::PathBuf;
 
-/// `[[joint]]`: for each wanted token a group of neurons that together recognise the prompts of a request, and a vector
-/// for the group; the vectors of all requests are solved together. A method of this project.
+/// `[[joint]]`: for each wanted token a neuron that hardly does anything reads a direction that recognises the prompts of a
+/// request from then on, and has a vector; the vectors of all requests are solved together. A method of this project.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct JointConfig {
@@ -15,16 +15,19 @@ pub struct JointConfig {
     pub label: String,
     /// The layer that is edited.
     pub place: LayerPlace,
-    /// Neurons of a group.
-    pub neurons: Positive,
-    /// Weight of the prompts of a request in its group, beside 1 of the text.
+    /// Response, as a share of that after the prompts, below which a neuron is silent.
+    pub threshold: Share,
+    /// Slope of the projection before the activation function: the larger it is, the sharper the threshold.
+    pub slope: Coefficient,
+    /// Share of its response that a neuron gives while the vectors are solved: below 1 a weaker response is enough.
+    pub margin: Share,
+    /// Weight of the prompts of a request in its direction, beside 1 of the text.
     pub pull: Coefficient,
     /// Weight of the predictions that a request wants to stay, after its prompts in `keep`.
     pub keep: f64,
     /// Weight of the prompts of all other requests.
     pub others: f64,
-    /// Share of the mean square of a neuron on the text that is added to that of each neuron, so that neurons that never
-    /// fire there do not win by that alone.
+    /// Share of the mean square of an entry of the FFN input on the text that is added to that of each entry.
     pub ridge: Coefficient,
     /// Steps of Adam at most.
     pub steps: Positive,
@@ -32,10 +35,7 @@ pub struct JointConfig {
     pub rate: Coefficient,
     /// Probability of a wanted token from which it is not pushed further.
     pub enough: Share,
-    /// Weight of the mean square of what the edit adds to the FFN output on the text, as a share of that of the FFN output
-    /// itself, beside 1 of the mean negative log-probability of the wanted tokens.
-    pub hold: f64,
-    /// The text on which groups should not respond.
+    /// The text on which neurons should not respond.
     #[serde(deserialize_with = "of_joint")]
     pub keys: KeysConfig,
 }
@@ -60,7 +60,9 @@ impl Default for JointConfig {
         Self {
             label: "Joint".into(),
             place: LayerPlace::at(0.75),
-            neurons: Positive(160),
+            threshold: Share(0.3),
+            slope: Coefficient(16.0),
+            margin: Share(0.7),
             pull: Coefficient(20.0),
             keep: 1.0,
             others: 1.5,
@@ -68,7 +70,6 @@ impl Default for JointConfig {
             steps: Positive(40),
             rate: Coefficient(0.1),
             enough: Share(0.9),
-            hold: 0.2,
             keys: KeysConfig { tokens: TOKENS, ..KeysConfig::default() },
         }
     }
@@ -77,8 +78,14 @@ impl Default for JointConfig {
 impl JointConfig {
     pub(super) fn check(&self) -> Result<(), String> {
         let wrong = |value: f64| !value.is_finite() || value < 0.0;
-        if [self.keep, self.others, self.hold].into_iter().any(wrong) {
-            return Err(format!("`{}`: keep, others and hold must be 0 or above", self.label));
+        if [self.keep, self.others].into_iter().any(wrong) {
+            return Err(format!("`{}`: keep and others must be 0 or above", self.label));
+        }
+        if self.threshold.0 >= 1.0 {
+            return Err(format!(
+                "`{}`: threshold must be below 1, the response after the prompts",
+                self.label
+            ));
         }
         Ok(())
     }

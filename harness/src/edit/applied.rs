@@ -16,6 +16,10 @@ pub struct Applied<'m> {
 enum Place {
     Column(Neuron),
     Matrix(usize),
+    /// A row of the FFN input matrix of a layer.
+    InputRow(usize, usize),
+    /// An entry of its bias.
+    InputBias(usize, usize),
 }
 
 impl<'m> Applied<'m> {
@@ -28,6 +32,16 @@ impl<'m> Applied<'m> {
         let mut applied = Self { model, saved: Vec::with_capacity(edit.columns.len()) };
         for column in &edit.columns {
             applied.add(Place::Column(column.neuron), &column.delta);
+        }
+        for input in &edit.inputs {
+            let Neuron { layer, index } = input.neuron;
+            for projection in 0..input.rows.size()[0] {
+                let row = projection as usize * model.spec().d_ff + index;
+                applied.add(Place::InputRow(layer, row), &input.rows.get(projection));
+                if let Some(bias) = &input.bias {
+                    applied.add(Place::InputBias(layer, row), &bias.narrow(0, projection, 1));
+                }
+            }
         }
         for update in &edit.updates {
             applied.add(Place::Matrix(update.layer), &update.change.matrix());
@@ -49,6 +63,13 @@ impl<'m> Applied<'m> {
                 self.model.ffn_output_matrix(layer).data().select(1, index as i64)
             }
             Place::Matrix(layer) => self.model.ffn_output_matrix(layer).data(),
+            Place::InputRow(layer, row) => {
+                self.model.ffn_input_matrix(layer).0.data().select(0, row as i64)
+            }
+            Place::InputBias(layer, row) => {
+                let bias = self.model.ffn_input_matrix(layer).1.expect("a bias that changes");
+                bias.data().narrow(0, row as i64, 1)
+            }
         }
     }
 }

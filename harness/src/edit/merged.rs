@@ -28,6 +28,7 @@ impl Edit {
         Self {
             columns: columns.into_values().collect(),
             updates: updates.collect(),
+            inputs: self.inputs.clone(),
             hint: self.hint.clone(),
         }
     }

@@ -1,10 +1,12 @@
-//! An edit is data: vectors added to columns of FFN output matrices, and matrices added to them. The weights
-//! stay untouched while methods simulate; [`Applied`] writes an edit into the weights for the reference path.
+//! An edit is data: vectors added to columns of FFN output matrices, matrices added to them, and vectors added to the rows
+//! that neurons read their input with. The weights stay untouched while methods simulate; [`Applied`] writes an edit into the weights for the reference path.
 
 #[cfg(feature = "torch")]
 mod applied;
 #[cfg(feature = "torch")]
 mod column;
+#[cfg(feature = "torch")]
+mod input;
 #[cfg(feature = "torch")]
 mod merged;
 mod outcome;
@@ -19,6 +21,8 @@ mod whole;
 pub use self::applied::Applied;
 #[cfg(feature = "torch")]
 pub use self::column::{ColumnDelta, Reach};
+#[cfg(feature = "torch")]
+pub use self::input::InputDelta;
 pub use self::outcome::{EditSize, Observation, Outcome, Patched, Phases};
 #[cfg(feature = "torch")]
 pub use self::update::{MatrixChange, Update};

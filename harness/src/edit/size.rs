@@ -1,6 +1,6 @@
 //! Size of an edit beside the matrices that it changes.
 
-use super::{Edit, EditSize, MatrixChange, Neuron, Update};
+use super::{Edit, EditSize, InputDelta, MatrixChange, Neuron, Update};
 use crate::model::CausalLm;
 use std::collections::{BTreeMap, BTreeSet};
 use tch::{Kind, Tensor};
@@ -12,18 +12,48 @@ impl Edit {
         let columns = self.columns.iter().map(|column| column.neuron.layer);
         let layers: BTreeSet<usize> =
             columns.chain(self.updates.iter().map(|update| update.layer)).collect();
+        let read: BTreeSet<usize> = self.inputs.iter().map(|input| input.neuron.layer).collect();
         let neurons: BTreeSet<Neuron> = self.columns.iter().map(|column| column.neuron).collect();
         let of_updates = self.updates.iter().map(|update| update.change.parameters());
-        let parameters = neurons.len() * model.spec().d_model + of_updates.sum::<usize>();
+        let inputs = self.inputs_by_neuron();
+        let of_inputs = inputs
+            .values()
+            .map(|(rows, bias)| rows.numel() + bias.as_ref().map_or(0, Tensor::numel));
+        let parameters = neurons.len() * model.spec().d_model
+            + of_updates.sum::<usize>()
+            + of_inputs.sum::<usize>();
         let square = |value: f64| value * value;
         let changed: f64 = layers.iter().map(|&layer| self.square_of(layer)).sum();
+        let changed_inputs: f64 = inputs.values().map(|(rows, _)| square(norm(rows))).sum();
         let whole = |&layer: &usize| square(norm(model.ffn_output_matrix(layer)));
-        let whole: f64 = layers.iter().map(whole).sum();
+        let whole_inputs = |&layer: &usize| square(norm(model.ffn_input_matrix(layer).0));
+        let (changed, whole) = (
+            changed + changed_inputs,
+            layers.iter().map(whole).chain(read.iter().map(whole_inputs)).sum::<f64>(),
+        );
         let norm = changed.sqrt();
         Some(EditSize { parameters, norm, relative: norm / whole.sqrt() })
     }
 
-    /// Number of neurons whose columns it changes.
+    /// Rows and biases that are added to the input weights of each neuron.
+    pub fn inputs_by_neuron(&self) -> BTreeMap<Neuron, (Tensor, Option<Tensor>)> {
+        let mut sums: BTreeMap<Neuron, (Tensor, Option<Tensor>)> = BTreeMap::new();
+        for InputDelta { neuron, rows, bias, .. } in &self.inputs {
+            let (rows, bias) = (rows.shallow_clone(), bias.as_ref().map(Tensor::shallow_clone));
+            let sum = match sums.remove(neuron) {
+                None => (rows, bias),
+                Some((before, None)) => (before + rows, bias),
+                Some((before, Some(other))) => {
+                    let bias = bias.map_or_else(|| other.shallow_clone(), |own| own + &other);
+                    (before + rows, Some(bias))
+                }
+            };
+            sums.insert(*neuron, sum);
+        }
+        sums
+    }
+
+    /// Number of neurons whose columns or input weights it changes.
     pub fn neurons(&self) -> usize {
         let columns = self.columns.iter().map(|column| column.neuron);
         let of_updates = self.updates.iter().flat_map(|Update { layer, change, .. }| {
@@ -35,7 +65,8 @@ impl Edit {
             let indices = Vec::<i64>::try_from(changed).unwrap_or_default();
             indices.into_iter().map(|index| Neuron { layer: *layer, index: index as usize })
         });
-        columns.chain(of_updates).collect::<BTreeSet<Neuron>>().len()
+        let inputs = self.inputs.iter().map(|input| input.neuron);
+        columns.chain(inputs).chain(of_updates).collect::<BTreeSet<Neuron>>().len()
     }
 
     /// Squared Frobenius norm of the change in `layer`.

@@ -1,6 +1,6 @@
 //! An edit: everything that one repair changes.
 
-use super::{ColumnDelta, Neuron, Reach, Update};
+use super::{ColumnDelta, InputDelta, Neuron, Reach, Update};
 use std::rc::Rc;
 use tch::Tensor;
 
@@ -11,6 +11,8 @@ pub struct Edit {
     pub columns: Vec<ColumnDelta>,
     /// Matrices added to FFN output matrices.
     pub updates: Vec<Update>,
+    /// Rows added to the input weights of neurons: with them the post-activations change.
+    pub inputs: Vec<InputDelta>,
     /// Text before every prompt, which changes no weight.
     pub hint: Option<Hint>,
 }
@@ -53,6 +55,7 @@ impl Edit {
         Self {
             columns: [&self.columns[..], &more.columns].concat(),
             updates: [&self.updates[..], &more.updates].concat(),
+            inputs: [&self.inputs[..], &more.inputs].concat(),
             hint: more.hint.as_ref().or(self.hint.as_ref()).cloned(),
         }
     }
@@ -72,7 +75,17 @@ impl Edit {
         self.updates.iter().filter(move |update| update.layer == layer)
     }
 
-    /// Contribution `[..,D]` to the FFN output of `layer` where the post-activations are `active` `[..,F]`;
+    /// Changes of input weights in one layer.
+    pub fn inputs_of(&self, layer: usize) -> impl Iterator<Item = &InputDelta> {
+        self.inputs.iter().filter(move |input| input.neuron.layer == layer)
+    }
+
+    /// True if the post-activations of `layer` are others under it, whatever enters the layer.
+    pub fn changes_inputs(&self, layer: usize) -> bool {
+        self.inputs_of(layer).next().is_some()
+    }
+
+    /// Contribution `[..,D]` to the FFN output of `layer` where the post-activations, under it, are `active` `[..,F]`;
     /// `None` if it changes nothing there.
     ///
     /// # Panics
@@ -110,6 +123,7 @@ impl Edit {
     /// The lowest layer edited; `None` if no weight is.
     pub fn first_layer(&self) -> Option<usize> {
         let columns = self.columns.iter().map(|column| column.neuron.layer);
-        columns.chain(self.updates.iter().map(|update| update.layer)).min()
+        let inputs = self.inputs.iter().map(|input| input.neuron.layer);
+        columns.chain(inputs).chain(self.updates.iter().map(|update| update.layer)).min()
     }
 }

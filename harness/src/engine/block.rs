@@ -1,5 +1,6 @@
 //! One block of a model, at all positions or at some of each sequence.
 
+use super::inputs;
 use crate::edit::Edit;
 use crate::model::{CausalLm, Positions, Tree};
 use tch::Tensor;
@@ -7,6 +8,8 @@ use tch::Tensor;
 /// Result of a block that was run at positions Q of each sequence.
 #[derive(Debug)]
 pub struct Block {
+    /// Input of the FFN, `[B,Q,D]`.
+    pub ffn_input: Tensor,
     /// One activation a neuron, `[B,Q,F]`.
     pub post_activation: Tensor,
     /// FFN output, `[B,Q,D]`, edit included, before it is added to the residual stream.
@@ -52,11 +55,12 @@ pub(super) fn feed_forward(
     attention: &Tensor,
     edit: &Edit,
 ) -> Block {
-    let post_activation = model.post_activation(layer, residual, input, attention);
+    let ffn_input = model.ffn_input(layer, residual, input, attention);
+    let post_activation = inputs::post_activation(model, layer, &ffn_input, edit);
     let ffn_output = ffn_output(model, layer, &post_activation, edit);
     let mut output = residual + attention;
     output += model.ffn_exit(layer).apply(ffn_output.shallow_clone());
-    Block { post_activation, ffn_output, output }
+    Block { ffn_input, post_activation, ffn_output, output }
 }
 
 /// The FFN output `[..,D]` of `layer` from the post-activations `[..,F]`, under `edit`.

@@ -71,7 +71,7 @@ pub fn gradients(
                 &rebuilt
             }
         };
-        let Graph { residual, block: Block { post_activation, ffn_output, output } } = graph;
+        let Graph { residual, block: Block { post_activation, ffn_output, output, .. } } = graph;
         let covered = gradient.size()[1]; // tokens after `at` have no gradient
         let product = output.narrow(1, 0, covered) * &gradient;
         let inputs = [post_activation, ffn_output, residual];

@@ -134,7 +134,9 @@ impl<'m> Replay<'m> {
             for (index, &row) in rows[..joined].iter().enumerate() {
                 let own = |t: &Tensor| t.narrow(0, (index * sequences) as i64, sequences as i64);
                 let active = own(&run.post_activation);
-                if let Some(change) = self.change(row, layer, &active, layer == last) {
+                if self.candidates[row].changes_inputs(layer) {
+                    own(&run.output).copy_(&self.run_again(row, layer, &own(&residual)));
+                } else if let Some(change) = self.change(row, layer, &active, layer == last) {
                     let mut output = own(&run.output);
                     output += change;
                 }
@@ -152,6 +154,9 @@ impl<'m> Replay<'m> {
             return state.shallow_clone();
         }
         let own = self.own_layer(candidate);
+        if self.candidates[candidate].changes_inputs(own) {
+            return self.run_again(candidate, own, &self.trace.residual[own]);
+        }
         let at_ends = layer == self.model.spec().layers;
         let of_trace = |states: &Tensor| match at_ends {
             true => self.trace.at_ends_of(layer, states),
@@ -160,6 +165,25 @@ impl<'m> Replay<'m> {
         let active = of_trace(&self.trace.post_activation[own]);
         let change = self.change(candidate, own, &active, at_ends);
         of_trace(&self.trace.residual[own + 1]) + change.expect("a change of its own layer")
+    }
+
+    /// The residual leaving `layer`, which `residual` `[B,T,D]` enters, where `candidate` changes what its neurons read, so
+    /// that the post-activations are others; in the last layer at the ends only.
+    fn run_again(&self, candidate: usize, layer: usize, residual: &Tensor) -> Tensor {
+        let (everywhere, end) = self.candidates[candidate].by_reach();
+        let edit = self.trace.edit.and(&everywhere);
+        let at_ends = layer + 1 == self.model.spec().layers;
+        let run = if at_ends {
+            block_at(self.model, layer, residual, &self.trace.ends, &edit)
+        } else {
+            block(self.model, layer, residual, self.trace.ends.tree(), &edit)
+        };
+        let active = &run.post_activation;
+        let columns = end.columns_of(layer).map(|own| self.contribution(active, own, at_ends));
+        match columns.reduce(|sum, own| sum + own) {
+            None => run.output,
+            Some(more) => run.output + change_of_residual(self.model, layer, active, &edit, more),
+        }
     }
 
     /// Change of the residual leaving `layer` by what `candidate` changes in it, where the post-activations

@@ -1,7 +1,7 @@
 //! The last tokens of several sequences, run again above a layer, many times and with other FFN outputs of that
 //! layer. The tokens before them stay as they were: keys and values.
 
-use super::block::{block, change_of_residual, feed_forward};
+use super::block::{Block, block, change_of_residual, feed_forward};
 use super::forward::positions;
 use crate::edit::Edit;
 use crate::model::{CausalLm, KeysValues, Sequences, Tail};
@@ -13,6 +13,8 @@ pub struct Tails {
     tail: Tail,
     /// Keys and values of all tokens in the layers above, `[B, kv heads, T, head_dim]` each.
     pasts: Vec<KeysValues>,
+    /// FFN input of the layer, `[B,Q,D]`.
+    ffn_input: Tensor,
     /// Post-activations of the layer, `[B,Q,F]`.
     post_activation: Tensor,
     /// The residual leaving it, `[B,Q,D]`.
@@ -30,8 +32,11 @@ impl Tails {
         layer: usize,
     ) -> Self {
         let (ids, tail) = filled_up(model, sequences);
-        let (mut residual, at_layer) = up_to(model, &ids, edit, layer);
-        let (post_activation, leaving) = (tail.of(&at_layer), tail.of(&residual));
+        let at_layer = up_to(model, &ids, edit, layer);
+        let [ffn_input, post_activation, leaving] =
+            [&at_layer.ffn_input, &at_layer.post_activation, &at_layer.output]
+                .map(|all| tail.of(all));
+        let mut residual = at_layer.output;
         let mut pasts = Vec::new();
         let last = model.spec().layers - 1;
         for above in layer + 1..=last {
@@ -44,7 +49,13 @@ impl Tails {
             residual = feed_forward(model, above, &residual, &input, &attention, edit).output;
             pasts.push(kept);
         }
-        Self { layer, tail, pasts, post_activation, leaving, edit: edit.clone() }
+        let edit = edit.clone();
+        Self { layer, tail, pasts, ffn_input, post_activation, leaving, edit }
+    }
+
+    /// FFN inputs `[n,D]` of the layer at the n tokens of all tails, sequence by sequence.
+    pub fn ffn_inputs(&self) -> Tensor {
+        self.tail.rows(&self.ffn_input)
     }
 
     /// Post-activations `[n,F]` of the layer at the n tokens of all tails, sequence by sequence.
@@ -68,15 +79,15 @@ impl Tails {
     }
 }
 
-/// Post-activations `[n,F]` of `layer` at the n tokens of all tails of `sequences`, given as to [`Tails::new`].
-pub fn post_activations(
+/// FFN inputs `[n,D]` of `layer` at the n tokens of all tails of `sequences`, given as to [`Tails::new`].
+pub fn ffn_inputs(
     model: &dyn CausalLm,
     sequences: &[(&[u32], usize)],
     edit: &Edit,
     layer: usize,
 ) -> Tensor {
     let (ids, tail) = filled_up(model, sequences);
-    tail.rows(&tail.of(&up_to(model, &ids, edit, layer).1))
+    tail.rows(&tail.of(&up_to(model, &ids, edit, layer).ffn_input))
 }
 
 /// The ids `[B,T]` of `sequences`, and their tails.
@@ -87,9 +98,8 @@ fn filled_up(model: &dyn CausalLm, sequences: &[(&[u32], usize)]) -> (Tensor, Ta
     (ids, Tail::new(&lengths, device))
 }
 
-/// The residual `[B,T,D]` that leaves `layer`, and the post-activations `[B,T,F]` there.
-fn up_to(model: &dyn CausalLm, ids: &Tensor, edit: &Edit, layer: usize) -> (Tensor, Tensor) {
+/// The block `layer` on sequences `[B,T]`, at all positions.
+fn up_to(model: &dyn CausalLm, ids: &Tensor, edit: &Edit, layer: usize) -> Block {
     let first = block(model, 0, &model.embed(ids, &positions(ids, None)), None, edit);
-    let last = (1..=layer).fold(first, |below, own| block(model, own, &below.output, None, edit));
-    (last.output, last.post_activation)
+    (1..=layer).fold(first, |below, own| block(model, own, &below.output, None, edit))
 }

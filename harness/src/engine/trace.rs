@@ -100,6 +100,13 @@ impl Trace {
     pub fn commit(&mut self, model: &dyn CausalLm, more: &Edit) {
         let Some(first) = more.first_layer() else { return };
         assert!(more.is_of_weights(), "an edit that stands acts at every position");
+        if more.changes_inputs(first) {
+            self.edit = self.edit.and(more);
+            self.residual.truncate(first + 1);
+            self.post_activation.truncate(first);
+            self.run_from(model, first, 0);
+            return;
+        }
         let active = &self.post_activation[first];
         let added = more.contribution(first, active).expect("a change of its first layer");
         let left =
@@ -228,6 +235,7 @@ impl Trace {
                 let graph =
                     Graph::new(residual, |leaf| block(model, layer, leaf, tree, &self.edit));
                 let block = Block {
+                    ffn_input: graph.block.ffn_input.detach(),
                     post_activation: graph.block.post_activation.detach(),
                     ffn_output: graph.block.ffn_output.detach(),
                     output: graph.block.output.detach(),

@@ -4,7 +4,7 @@
 use crate::config::KeysConfig;
 use crate::data::corpus::Corpus;
 use crate::edit::Edit;
-use crate::engine::block::block;
+use crate::engine::block::{Block, block};
 use crate::engine::forward::positions;
 use crate::error::InputError;
 use crate::model::{CausalLm, Loaded};
@@ -23,6 +23,9 @@ const SEQUENCE: usize = 256;
 /// Name of the tensor in a cache file.
 const CACHED: &str = "second_moment";
 
+/// Names of the tensors of [`LayerInputs`] in a cache file.
+const INPUTS: [&str; 3] = ["second_moment", "mean", "use"];
+
 /// Second moments of the keys of some layers on a text, each computed when it is first asked for.
 pub(crate) struct KeyStatistics {
     sequences: Vec<Vec<u32>>,
@@ -40,6 +43,16 @@ pub(crate) struct LayerKeys {
     second_moment: Tensor,
     /// Its Cholesky factor, lower triangle, `[F,F]`, f64, once it was asked for.
     factor: OnceCell<Tensor>,
+}
+
+/// Statistics of what the neurons of one layer read, and of how much they do.
+pub(crate) struct LayerInputs {
+    /// Mean of the outer products of the FFN inputs, `[D,D]`, f64.
+    pub(crate) second_moment: Tensor,
+    /// Mean FFN input, `[D]`, f64.
+    pub(crate) mean: Tensor,
+    /// Mean square of each post-activation, `[F]`, f64.
+    pub(crate) activity: Tensor,
 }
 
 impl KeyStatistics {
@@ -127,24 +140,12 @@ impl KeyStatistics {
             .map(|_| Tensor::zeros([width, width], (Kind::Double, spec.device)))
             .collect();
         let tokens: usize = self.sequences.iter().map(Vec::len).sum();
-        let bar = progress::bar("keys of the text", self.sequences.len());
-        for sequence in &self.sequences {
-            signal::check()?;
-            let ids: Vec<i64> = sequence.iter().map(|&id| i64::from(id)).collect();
-            let ids = Tensor::from_slice(&ids).unsqueeze(0).to_device(spec.device);
-            let mut residual = model.embed(&ids, &positions(&ids, None));
-            let last = self.layers.iter().copied().max().unwrap_or_default();
-            for layer in 0..=last {
-                let run = block(model, layer, &residual, None, &Edit::none());
-                residual = run.output;
-                if let Some(place) = self.layers.iter().position(|&own| own == layer) {
-                    let keys = run.post_activation.flatten(0, 1).to_kind(Kind::Float);
-                    sums[place] += keys.tr().matmul(&keys).to_kind(Kind::Double);
-                }
+        self.each_block(model, |layer, run| {
+            if let Some(place) = self.layers.iter().position(|&own| own == layer) {
+                let keys = run.post_activation.flatten(0, 1).to_kind(Kind::Float);
+                sums[place] += keys.tr().matmul(&keys).to_kind(Kind::Double);
             }
-            bar.inc(1);
-        }
-        bar.finish_and_clear();
+        })?;
         for (sum, &layer) in sums.iter_mut().zip(&self.layers) {
             *sum = (&*sum / tokens as f64).to_kind(Kind::Float);
             // A cache: where it cannot be written, the text is run again next time.
@@ -155,6 +156,76 @@ impl KeyStatistics {
             }
         }
         Ok(sums)
+    }
+
+    /// Runs the text, and gives `see` each layer and its block on a sequence.
+    fn each_block(&self, model: &dyn CausalLm, mut see: impl FnMut(usize, &Block)) -> Result<()> {
+        let device = model.spec().device;
+        let last = self.layers.iter().copied().max().unwrap_or_default();
+        let bar = progress::bar("keys of the text", self.sequences.len());
+        for sequence in &self.sequences {
+            signal::check()?;
+            let ids: Vec<i64> = sequence.iter().map(|&id| i64::from(id)).collect();
+            let ids = Tensor::from_slice(&ids).unsqueeze(0).to_device(device);
+            let mut residual = model.embed(&ids, &positions(&ids, None));
+            for layer in 0..=last {
+                let run = block(model, layer, &residual, None, &Edit::none());
+                see(layer, &run);
+                residual = run.output;
+            }
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// What the neurons of `layer`, one of those given, read in the text. Kept in the cache like the keys.
+    ///
+    /// # Errors
+    /// If the user stops.
+    pub(crate) fn inputs_of(&self, layer: usize, model: &dyn CausalLm) -> Result<LayerInputs> {
+        let file = self.cache.join(format!("inputs-{}-{layer}.safetensors", &self.identity[..16]));
+        let (spec, caches) = (model.spec(), !self.cache.as_os_str().is_empty());
+        let (width, neurons) = (spec.d_model as i64, spec.d_ff as i64);
+        let sizes = [vec![width, width], vec![width], vec![neurons]];
+        let read = || -> Option<[Tensor; 3]> {
+            let tensors = file.is_file().then(|| Tensor::read_safetensors(&file).ok())??;
+            let find = |name| tensors.iter().find_map(|(own, t)| (own == name).then_some(t));
+            let [Some(moment), Some(mean), Some(activity)] = INPUTS.map(find) else { return None };
+            let found = [moment, mean, activity].map(|own| own.to_device(spec.device));
+            found.iter().zip(&sizes).all(|(own, size)| own.size() == *size).then_some(found)
+        };
+        let found = caches.then(read).flatten();
+        let [second_moment, mean, activity] = match found {
+            Some(found) => found,
+            None => {
+                let zeros = |size: &Vec<i64>| Tensor::zeros(size, (Kind::Double, spec.device));
+                let mut sums = [0, 1, 2].map(|place| zeros(&sizes[place]));
+                self.each_block(model, |own, run| {
+                    if own == layer {
+                        let all = run.ffn_input.flatten(0, 1).to_kind(Kind::Float);
+                        sums[0] += all.tr().matmul(&all).to_kind(Kind::Double);
+                        let sum = |of: &Tensor| {
+                            of.sum_dim_intlist([0_i64].as_slice(), false, Kind::Double)
+                        };
+                        sums[1] += sum(&all);
+                        let active = run.post_activation.flatten(0, 1).to_kind(Kind::Float);
+                        sums[2] += sum(&active.square());
+                    }
+                })?;
+                let tokens: usize = self.sequences.iter().map(Vec::len).sum();
+                let found = sums.map(|sum| sum / tokens as f64);
+                // A cache: where it cannot be written, the text is run again next time.
+                if caches {
+                    let named: Vec<(&str, &Tensor)> = INPUTS.into_iter().zip(&found).collect();
+                    let _ = files::write_by(&file, |partial| {
+                        Tensor::write_safetensors(&named, partial)
+                    });
+                }
+                found
+            }
+        };
+        Ok(LayerInputs { second_moment, mean, activity })
     }
 }
 
@@ -191,14 +262,6 @@ impl LayerKeys {
             let _ = self.factor.set(factor);
         }
         Ok(keys.cholesky_solve(self.factor.get().expect("just set"), false))
-    }
-
-    /// The second moment `[F,F]`, f64, with `share` of its mean diagonal added to the diagonal.
-    pub(crate) fn with_ridge(&self, share: f64) -> Tensor {
-        let moment = self.second_moment.to_kind(Kind::Double);
-        let size = moment.size()[0];
-        let ridge = moment.trace() * (share / size as f64);
-        moment + Tensor::eye(size, (Kind::Double, self.second_moment.device())) * ridge
     }
 
     /// Directions whose mean square is at least `threshold`, `[F,k]`, orthonormal, f64: those that the text uses.

@@ -6,7 +6,7 @@ use super::decoder::{Decoder, FeedForward, FfnInput, Head, Layer};
 use super::layers::{Activation, Exit, LayerNorm, Linear, Norm, RmsNorm};
 use super::rope::Rope;
 use super::tensors::Tensors;
-use super::{Checkpoint, Spec};
+use super::{Checkpoint, Spec, StoredInput};
 use anyhow::Result;
 use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
@@ -202,6 +202,18 @@ impl LinearPlan {
         }
     }
 
+    /// Its place in the files of a checkpoint.
+    fn stored(&self, from: &Checkpoint) -> StoredInput {
+        assert!(self.order.is_none(), "rows in the order of the file");
+        let name = |end: &str| from.name_in_file(&format!("{}.{end}", self.name));
+        StoredInput {
+            name: name("weight"),
+            bias: self.bias.then(|| name("bias")),
+            transposed: self.transposed,
+            rows: self.out,
+        }
+    }
+
     fn load(&self, from: &mut Checkpoint) -> Result<Linear> {
         let Linear { mut weight, mut bias } = Linear::load(from, &self.name, self.bias)?;
         if self.transposed {
@@ -336,6 +348,7 @@ impl LayerPlan {
         };
         let ffn = FeedForward {
             input: load_stacked(&ffn.input, from)?,
+            input_stored: ffn.input.iter().map(|own| own.stored(from)).collect(),
             gated: ffn.gated,
             activation: ffn.activation,
             output: ffn.output.load(from)?,

@@ -2,7 +2,7 @@
 
 use super::attention::SelfAttention;
 use super::layers::{Activation, Exit, Linear, Norm};
-use super::{CausalLm, Spec, StoredMatrix};
+use super::{CausalLm, Spec, StoredInput, StoredMatrix};
 use tch::Tensor;
 
 /// Input of the FFN of a block.
@@ -21,6 +21,8 @@ pub(super) enum FfnInput {
 pub(super) struct FeedForward {
     /// Gate over up projection, `[2F,D]`, or the only projection, `[F,D]`.
     pub(super) input: Linear,
+    /// The matrices that it is made of, in the checkpoint.
+    pub(super) input_stored: Vec<StoredInput>,
     pub(super) gated: bool,
     pub(super) activation: Activation,
     /// `[D,F]`.
@@ -35,12 +37,16 @@ pub(super) struct FeedForward {
 impl FeedForward {
     /// `[..,D]` to the input of the output matrix, `[..,F]`.
     fn post_activation(&self, x: &Tensor) -> Tensor {
-        let all = self.input.forward_any_layout(x);
+        self.activate(self.input.forward_any_layout(x))
+    }
+
+    /// Post-activations `[..,n]` from projections, `[..,2n]` or `[..,n]`.
+    fn activate(&self, projections: Tensor) -> Tensor {
         if !self.gated {
-            return self.activation.apply(all);
+            return self.activation.apply(projections);
         }
-        let width = self.output.weight.size()[1];
-        let (gate, up) = (all.narrow(-1, 0, width), all.narrow(-1, width, width));
+        let width = projections.size()[projections.dim() - 1] / 2;
+        let (gate, up) = (projections.narrow(-1, 0, width), projections.narrow(-1, width, width));
         self.activation.apply(gate) * up
     }
 }
@@ -102,22 +108,36 @@ impl CausalLm for Decoder {
         norm.map_or_else(|| residual.shallow_clone(), |norm| norm.forward(residual))
     }
 
-    fn post_activation(
+    fn ffn_input(
         &self,
         layer: usize,
         residual: &Tensor,
         attention_input: &Tensor,
         attention: &Tensor,
     ) -> Tensor {
-        let Layer { ffn_input, ffn, .. } = &self.layers[layer];
-        match ffn_input {
-            FfnInput::After(Some(norm)) => {
-                ffn.post_activation(&norm.forward(&(residual + attention)))
-            }
-            FfnInput::After(None) => ffn.post_activation(&(residual + attention)),
-            FfnInput::Beside(norm) => ffn.post_activation(&norm.forward(residual)),
-            FfnInput::Same => ffn.post_activation(attention_input),
+        match &self.layers[layer].ffn_input {
+            FfnInput::After(Some(norm)) => norm.forward(&(residual + attention)),
+            FfnInput::After(None) => residual + attention,
+            FfnInput::Beside(norm) => norm.forward(residual),
+            FfnInput::Same => attention_input.shallow_clone(),
         }
+    }
+
+    fn post_activation(&self, layer: usize, ffn_input: &Tensor) -> Tensor {
+        self.layers[layer].ffn.post_activation(ffn_input)
+    }
+
+    fn activate(&self, layer: usize, projections: Tensor) -> Tensor {
+        self.layers[layer].ffn.activate(projections)
+    }
+
+    fn ffn_input_matrix(&self, layer: usize) -> (&Tensor, Option<&Tensor>) {
+        let input = &self.layers[layer].ffn.input;
+        (&input.weight, input.bias.as_ref())
+    }
+
+    fn ffn_input_stored(&self, layer: usize) -> &[StoredInput] {
+        &self.layers[layer].ffn.input_stored
     }
 
     fn ffn_output(&self, layer: usize, post_activation: &Tensor) -> Tensor {

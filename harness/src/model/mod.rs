@@ -67,6 +67,19 @@ pub struct StoredMatrix<'n> {
     pub transposed: bool,
 }
 
+/// A part of the rows of an FFN input matrix as a checkpoint holds it.
+#[derive(Clone, Debug)]
+pub struct StoredInput {
+    /// Name of the tensor.
+    pub name: String,
+    /// Name of the tensor of its bias.
+    pub bias: Option<String>,
+    /// True if it is held as `[D,rows]`.
+    pub transposed: bool,
+    /// Number of its rows.
+    pub rows: usize,
+}
+
 /// A causal language model. `B` is the batch, `T` the tokens; the other letters are [`Spec`]'s.
 pub trait CausalLm {
     /// Sizes and placement.
@@ -79,15 +92,25 @@ pub trait CausalLm {
     fn attention(&self, layer: usize) -> &SelfAttention;
     /// Input of the attention of `layer`, from the `residual` `[..,D]` entering it.
     fn attention_input(&self, layer: usize, residual: &Tensor) -> Tensor;
-    /// Input of the FFN output matrix, `[..,F]`: one activation a neuron. From the residual
-    /// entering the layer, what its attention read and what its attention adds, each `[..,D]`.
-    fn post_activation(
+    /// Input of the FFN, `[..,D]`. From the residual entering the layer, what its attention read and what its attention
+    /// adds, each `[..,D]`.
+    fn ffn_input(
         &self,
         layer: usize,
         residual: &Tensor,
         attention_input: &Tensor,
         attention: &Tensor,
     ) -> Tensor;
+    /// Input of the FFN output matrix, `[..,F]`: one activation a neuron. From the FFN input `[..,D]`.
+    fn post_activation(&self, layer: usize, ffn_input: &Tensor) -> Tensor;
+    /// Post-activations `[..,n]` of n neurons from their projections `[..,P·n]`: where there is a gate (P = 2), its
+    /// projections stand before the others.
+    fn activate(&self, layer: usize, projections: Tensor) -> Tensor;
+    /// The FFN input matrix `[P·F,D]`, rows of the gate before those of the up projection, and its bias `[P·F]`. Neuron j has
+    /// row j, and F + j.
+    fn ffn_input_matrix(&self, layer: usize) -> (&Tensor, Option<&Tensor>);
+    /// Those matrices in the checkpoint, in the order of the rows.
+    fn ffn_input_stored(&self, layer: usize) -> &[StoredInput];
     /// FFN output `[..,D]` from the post-activations `[..,F]`: their product with the FFN output matrix, and
     /// the bias.
     fn ffn_output(&self, layer: usize, post_activation: &Tensor) -> Tensor;

@@ -73,8 +73,8 @@ fn every_approach_is_scored_forced_and_free() {
     assert!(sizes("ROME").iter().all(|&size| size == 32 + 48), "{:?}", sizes("ROME"));
     assert!(sizes("FT-L").iter().all(|&size| size == 32 * 48));
     assert!(sizes("LoRA").iter().all(|&size| size == 3 * 2 * (32 + 48)));
-    // A group of all neurons of this small model, and a vector.
-    assert!(sizes("Joint").iter().all(|&size| size == 32 + 48), "{:?}", sizes("Joint"));
+    // Two rows and a column of a neuron.
+    assert!(sizes("Joint").iter().all(|&size| size == 3 * 32), "{:?}", sizes("Joint"));
     assert!(sizes("in-context").iter().all(|&size| size == 0));
     assert!(sizes("MENT").iter().all(|&size| size > 0 && size % 32 == 0));
 

@@ -1,7 +1,7 @@
 //! Replay against full forward passes with edited weights, and edits against their undoing.
 use crate::support::{CHECKPOINTS, model, relative};
 use ment::config::Quantity;
-use ment::edit::{Applied, ColumnDelta, Edit, MatrixChange, Neuron, Reach, Update};
+use ment::edit::{Applied, ColumnDelta, Edit, InputDelta, MatrixChange, Neuron, Reach, Update};
 use ment::engine::above::{Added, logits_changed};
 use ment::engine::block::block;
 use ment::engine::forward::{logits, logits_with_weights_edited};
@@ -39,6 +39,17 @@ fn edit(model: &dyn CausalLm, drawn: &[Drawn]) -> Edit {
             (phase * step + *seed as f64).sin()
         };
         let (layer, index) = (layer.index(spec.layers), index.index(spec.d_ff));
+        if seed % 5 == 4 {
+            let (weight, bias) = model.ffn_input_matrix(layer);
+            let projections = weight.size()[0] / columns;
+            edit.inputs.push(InputDelta {
+                neuron: Neuron { layer, index },
+                rows: waves(projections * rows, 0.7).view([projections, rows]) * 0.3,
+                bias: bias.map(|_| waves(projections, 0.9)).filter(|_| seed % 2 == 0),
+                key: None,
+            });
+            continue;
+        }
         let matrix = match seed % 4 {
             // As large as a column in one neuron, and less in the others.
             1 => Some(Update::rank_one(layer, &waves(rows, 0.7), &(waves(columns, 1.3) * 0.3))),
@@ -137,6 +148,7 @@ proptest! {
         replay.commit(0);
         edits[0].columns.iter_mut().for_each(|column| column.delta = &column.delta * 0.5);
         edits[0].updates.iter_mut().for_each(|own| own.change = own.change.map(|part| part * 0.5));
+        edits[0].inputs.iter_mut().for_each(|own| *own = own.map(|part| part * 0.5));
         replay.replace(0, edits[0].clone());
         let out = 1 + out.index(edits.len() - 1);
         replay.remove(out);
@@ -292,7 +304,8 @@ proptest! {
         let model = model("llama");
         let model = model.as_ref();
         let weights = || -> Vec<Tensor> {
-            (0..model.spec().layers).map(|l| model.ffn_output_matrix(l).copy()).collect()
+            let matrices = |layer| [model.ffn_output_matrix(layer), model.ffn_input_matrix(layer).0];
+            (0..model.spec().layers).flat_map(matrices).map(Tensor::copy).collect()
         };
         let before = weights();
         let mut edit = edit(model, &drawn);

@@ -175,6 +175,16 @@ fn every_way_of_storing_the_matrix_is_patched_and_taken_out() {
         assert_eq!(place.next("new", prompt), target, "{name}");
         place.says(&["patch", "--model", "new", "--revert", "b.safetensors", "--out", "back"]);
         assert_eq!(place.contents("back"), place.contents("base"), "{name}");
+        // And what a neuron reads.
+        let joint =
+            ["--method", "joint", "--set", "joint.keys.tokens=512", "--out", "j.safetensors"];
+        let of = ["patch", "--model", "base", "--prompt", prompt, "--target", &target];
+        place.says(&[&of[..], &joint].concat());
+        place.says(&["apply", "--model", "base", "--patch", "j.safetensors", "--out", "joint"]);
+        assert_eq!(place.next("joint", prompt), target, "{name}");
+        let revert = ["patch", "--model", "joint", "--revert", "j.safetensors", "--out", "away"];
+        place.says(&revert);
+        assert_eq!(place.contents("away"), place.contents("base"), "{name}");
     }
 }
 

@@ -14,11 +14,12 @@ fn a_matrix_is_applied_and_taken_out() {
         ("ft", "fine_tuning={rate = 0.01, bound = 0}"),
         ("star", "star.quota=6"),
         ("mint", "ment.quota=10"),
+        ("joint", "joint.keys.tokens=512"),
     ] {
         let patch = format!("{method}.safetensors");
         let said =
             place.patch("base", PROMPT, " best", &patch, &["--method", method, "--set", set]);
-        let is_matrix = !matches!(method, "star" | "mint");
+        let is_matrix = !matches!(method, "star" | "mint" | "joint");
         assert_eq!(said.contains("an update of"), is_matrix, "{said}");
         let [new, more, back] = ["new", "more", "back"].map(|name| format!("{name}-{method}"));
         place.says(&["apply", "--model", "base", "--patch", &patch, "--out", &new]);

@@ -35,7 +35,7 @@ fn requests_hold_side_by_side_and_one_can_be_left_out() {
     let said = place.says(
         &[
             &REPAIR[..],
-            &["--out", "out", "--set", "joint.keys.tokens=512", "--set", "joint.neurons=4"],
+            &["--out", "out", "--set", "joint.keys.tokens=512", "--set", "joint.slope=8"],
             // A column is a large part of a model as small as this one.
             &["--bound", "1"],
         ]
@@ -95,7 +95,7 @@ fn an_interrupted_set_goes_on_and_a_harmful_edit_is_refused() {
     let patch = place.path("out/patches/first.safetensors");
     let solved = fs::read(&patch).unwrap();
     fs::remove_file(place.path("out/repair.json")).unwrap();
-    let other = place.refused(&[&REPAIR[..], &set, &["--set", "joint.neurons=5"]].concat());
+    let other = place.refused(&[&REPAIR[..], &set, &["--set", "joint.slope=9"]].concat());
     assert!(other.contains("was begun with other requests, another model or another method"));
     assert!(said(&["--no-keep"]).contains("are measured"));
     assert_eq!(fs::read(&patch).unwrap(), solved);
@@ -147,8 +147,8 @@ fn what_cannot_be_repaired_is_told_first() {
     for (more, reason) in [
         (&["--method", "ment"][..], "`ment` repairs one error at a time"),
         (&["--method", "joined"], "no method is called `joined`"),
-        (&["--set", "joint.neurons=0"], "0 is not a positive whole number"),
-        (&["--set", "joint.others=-1"], "keep, others and hold must be 0 or above"),
+        (&["--set", "joint.threshold=1"], "threshold must be below 1"),
+        (&["--set", "joint.others=-1"], "keep and others must be 0 or above"),
         (&["--set", "joint.keys.tokens=20"], "a layer of the model has"),
         (&["--keep", "nowhere.txt"], "nowhere.txt"),
     ] {

@@ -102,7 +102,7 @@ impl OpenModel {
     fn with(&self, added: Vec<PatchFile>) -> Result<(Stack, Edit)> {
         let all = [&self.origin.stack.files[..], &added].concat();
         let stack = Stack::new(&self.origin.base, all)?;
-        let edit = Stack { files: added }.edit(self.loaded.model.spec())?;
+        let edit = Stack { files: added }.edit(self.loaded.model.as_ref())?;
         stack.conflicts().iter().for_each(|conflict| tracing::warn!("{conflict}"));
         Ok((stack, edit))
     }

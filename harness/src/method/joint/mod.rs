@@ -1,21 +1,22 @@
-//! Joint neuron repair, a method of this project. For each wanted token a group of neurons of one layer is weighted so
-//! that it recognises the prompts of its request and nothing else ([`groups`]); one vector, times the weighted sum of
-//! the group's post-activations, is added to the FFN output. The vectors of all requests are solved together
-//! ([`solve`]).
+//! Joint neuron repair, a method of this project. For each wanted token a direction of the FFN input of one layer is found
+//! that recognises the prompts of its request and nothing else ([`detectors`]); a neuron that hardly does anything is given
+//! to it, reads that direction from then on, and is silent below a threshold ([`neurons`]). The columns of these neurons are
+//! solved for all requests together ([`solve`]).
 
-mod groups;
+mod detectors;
+mod neurons;
 mod solve;
 mod wanted;
 
-use self::groups::{Groups, Keys};
+use self::detectors::{Detectors, Keys};
+use self::neurons::{Given, Reading};
 use self::wanted::{AT_ONCE, Piece, pieces};
 use super::keys::KeyStatistics;
-use super::preserved::keys_of;
 use super::{LlmError, Method, Repair, RepairContext, Request, Together, WantedToken, outcome};
 use crate::config::{JointConfig, MethodKind};
-use crate::edit::{Edit, Phases, Update};
+use crate::edit::{Edit, Phases};
 use crate::engine::device::Clock;
-use crate::engine::tails::post_activations;
+use crate::engine::tails::ffn_inputs;
 use crate::error::InputError;
 use crate::model::CausalLm;
 use crate::system::signal;
@@ -35,7 +36,7 @@ pub(super) struct Joint {
 }
 
 impl Joint {
-    /// The keys `[k,F]` where predictions should stay: of the texts that `requests` hold, with the request of each, and
+    /// The FFN inputs `[k,D]` where predictions should stay: of the texts that `requests` hold, with the request of each, and
     /// of the edits that stand.
     fn held(
         &self,
@@ -43,42 +44,23 @@ impl Joint {
         requests: &[Request],
     ) -> Result<(Tensor, Vec<Option<usize>>)> {
         let spec = model.spec();
-        let none = Tensor::zeros([0, spec.d_ff as i64], (Kind::Float, spec.device));
+        let none = Tensor::zeros([0, spec.d_model as i64], (Kind::Float, spec.device));
         let (mut keys, mut holders) = (vec![none], Vec::new());
         for (place, request) in requests.iter().enumerate() {
             let texts: Vec<_> = request.keep.iter().map(|own| (&own.ids[..], own.from)).collect();
             for texts in texts.chunks(AT_ONCE) {
                 signal::check()?;
-                let own = post_activations(model, texts, standing, self.layer);
+                let own = ffn_inputs(model, texts, standing, self.layer);
                 keys.push(own.to_kind(Kind::Float));
             }
             let count: usize = texts.iter().map(|(ids, from)| ids.len() - from + 1).sum();
             holders.resize(holders.len() + count, Some(place));
         }
-        if let Some(own) = keys_of(standing, self.layer) {
-            holders.resize(holders.len() + own.size()[1] as usize, None);
-            keys.push(own.tr().to_kind(Kind::Float));
+        for own in standing.inputs_of(self.layer).filter_map(|input| input.key.as_ref()) {
+            holders.push(None);
+            keys.push(own.unsqueeze(0));
         }
         Ok((Tensor::cat(&keys, 0), holders))
-    }
-
-    /// The edit of each of `requests`: an update of rank one for each of its groups.
-    fn edits_of(
-        &self,
-        groups: &Groups,
-        vectors: &Tensor,
-        kind: Kind,
-        requests: usize,
-    ) -> Vec<Edit> {
-        let mut edits = vec![Edit::none(); requests];
-        for (row, wish) in groups.wishes.iter().enumerate() {
-            let (weights, key) = (&groups.weights[row], &groups.keys[row]);
-            let vector = vectors.get(row as i64).to_kind(kind);
-            let mut update = Update::rank_one(self.layer, &vector, &weights.to_kind(kind));
-            update.keys = Some(key.unsqueeze(0));
-            edits[wish.request].updates.push(update);
-        }
-        edits
     }
 }
 
@@ -104,11 +86,11 @@ impl Together for Joint {
         let run = |edit: &Edit| pieces((model, edit), requests, self.layer);
         let mut texts = run(standing)?;
         let held = self.held((model, standing), requests)?;
-        let text = self.statistics.of(self.layer, model)?;
-        let moment = text.with_ridge(0.0).to_kind(Kind::Float);
-        let (spec, mut groups) = (model.spec(), Groups::default());
-        let zeros = |rows| Tensor::zeros([rows, spec.d_model as i64], (Kind::Float, spec.device));
-        let mut vectors = zeros(0);
+        let text = self.statistics.inputs_of(self.layer, model)?;
+        let (spec, config) = (model.spec(), &self.config);
+        let mut detectors = Detectors::default();
+        let mut given = Given::none(self.layer);
+        let mut vectors = Tensor::zeros([0, spec.d_model as i64], (Kind::Float, spec.device));
         let mut edits = vec![Edit::none(); requests.len()];
         for round in 1..=ROUNDS {
             let wrong = wrong(model, &texts)?;
@@ -116,19 +98,18 @@ impl Together for Joint {
                 break;
             }
             let keys = Keys::new(&texts, wrong, &held);
-            groups = keys.groups(&self.config, &text, groups)?;
-            let new = groups.wishes.len() as i64 - vectors.size()[0];
-            let before = Tensor::cat(&[vectors, zeros(new)], 0);
-            let setting = (model, &self.config);
-            vectors =
-                &before + solve::solve(setting, (&groups, &before), &texts, (self.layer, &moment))?;
+            detectors = keys.detectors(config, &text, detectors)?;
+            given.extend(model, (&text, standing), detectors.wishes.len())?;
+            let reading = Reading::new(model, self.layer, (&detectors, &text), config);
+            let parts = (&detectors, &given, &reading);
+            vectors = solve::solve((model, config, self.layer), parts, &vectors, &texts)?;
             if !bool::try_from(vectors.isfinite().all())? {
                 return Err(InputError::new(format!(
                     "`{}`: the vectors are no finite numbers; lower rate",
-                    self.config.label
+                    config.label
                 )));
             }
-            edits = self.edits_of(&groups, &vectors, spec.kind, requests.len());
+            edits = given.edits(model, (&detectors, &reading), &vectors, requests.len());
             if round == ROUNDS {
                 break;
             }
@@ -165,12 +146,12 @@ impl Method for Joint {
     }
 
     fn deviations(&self) -> Vec<String> {
-        let JointConfig { neurons, steps, rate, .. } = &self.config;
+        let JointConfig { threshold, steps, rate, .. } = &self.config;
         vec![format!(
-            "no approach of the paper, but one of this project: for each wanted token a group of {} neurons of layer {}, \
-             weighted so that it responds after the prompt and not on the text of keys.from, and one vector for the group, \
-             solved by Adam (rate {}, at most {} steps)",
-            neurons.0, self.layer, rate.0, steps.0
+            "no approach of the paper, but one of this project: each wanted token takes over the neuron of layer {} that does \
+             least on the text of keys.from; it reads a direction that recognises the prompt, is silent below {} of that \
+             response, and its column is solved by Adam (rate {}, at most {} steps)",
+            self.layer, threshold.0, rate.0, steps.0
         )]
     }
 }

@@ -1,6 +1,7 @@
-//! The vectors of all groups, solved together.
+//! The vectors of all neurons, solved together.
 
-use super::groups::Groups;
+use super::detectors::Detectors;
+use super::neurons::{Given, Reading};
 use super::wanted::Piece;
 use crate::config::JointConfig;
 use crate::method::adam::Adam;
@@ -9,42 +10,40 @@ use crate::system::{progress, signal};
 use anyhow::Result;
 use tch::{Kind, Tensor};
 
-/// Vectors `[U,D]`, f32, to add to those of `groups` `before`, so that the wanted tokens of `pieces`, which were run under
-/// these, are sure enough, or the steps are spent. `moment` `[F,F]` is that of the post-activations of `layer` on the
-/// text.
+/// Vectors `[U,D]`, f32, for the neurons `given` to `detectors`, from those `before`, so that the wanted tokens of `pieces`, which
+/// were run under these, are sure enough where a neuron gives only the share `margin` of its response, or the steps are spent.
+/// Neurons beyond those `before` still have their old columns in the run.
 pub(super) fn solve(
-    (model, config): (&dyn CausalLm, &JointConfig),
-    (groups, before): (&Groups, &Tensor),
+    (model, config, layer): (&dyn CausalLm, &JointConfig, usize),
+    (detectors, given, reading): (&Detectors, &Given, &Reading),
+    before: &Tensor,
     pieces: &[Piece],
-    (layer, moment): (usize, &Tensor),
 ) -> Result<Tensor> {
     let spec = model.spec();
-    let size = [groups.wishes.len() as i64, spec.d_model as i64];
-    let vectors = Tensor::zeros(size, (Kind::Float, spec.device)).set_requires_grad(true);
-    let weights = Tensor::stack(&groups.weights, 0);
-    let response = |piece: &Piece| {
-        let active = piece.tails.post_activations().to_kind(Kind::Float);
-        active.matmul(&weights.tr())
+    let new = detectors.wishes.len() as i64 - before.size()[0];
+    let zeros = Tensor::zeros([new, spec.d_model as i64], (Kind::Float, spec.device));
+    let first = before.size()[0] as usize;
+    let before = Tensor::cat(&[before, &zeros], 0);
+    let vectors = before.copy().set_requires_grad(true);
+    let run = |piece: &Piece| {
+        let responses = reading.responses(model, layer, &piece.tails.ffn_inputs());
+        let lost = given.lost(model, &piece.tails.post_activations(), first);
+        // The run has what was before, at its full response.
+        let has = responses.matmul(&before) + lost.to_kind(Kind::Float);
+        let covered = piece.tokens.iter().map(|token| detectors.wishes.contains(token));
+        let covered = Tensor::from_slice(&covered.collect::<Vec<bool>>()).to_device(spec.device);
+        (responses * config.margin.0, has, covered)
     };
-    let responses: Vec<Tensor> = pieces.iter().map(response).collect();
-    let covered = |piece: &Piece| {
-        let has = piece.tokens.iter().map(|token| groups.wishes.contains(token));
-        Tensor::from_slice(&has.collect::<Vec<bool>>()).to_device(spec.device)
-    };
-    let covered: Vec<Tensor> = pieces.iter().map(covered).collect();
+    let runs: Vec<_> = pieces.iter().map(run).collect();
     let tokens = pieces.iter().map(|piece| piece.tokens.len()).sum::<usize>() as f64;
-    // Beside the mean square of the FFN output itself.
-    let matrix = model.ffn_output_matrix(layer).detach().to_kind(Kind::Float);
-    let usual = (matrix.matmul(moment) * &matrix).sum(Kind::Float);
-    let on_text = weights.matmul(moment).matmul(&weights.tr()) * (2.0 * config.hold) / usual;
     let mut adam = Adam::new(config.rate.0, &[&vectors]);
     let bar = progress::bar("vectors", config.steps.0);
     for _ in 0..config.steps.0 {
         signal::check()?;
         let mut sum = vectors.detach().zeros_like();
         let mut left = 0;
-        for ((piece, response), covered) in pieces.iter().zip(&responses).zip(&covered) {
-            let added = response.matmul(&vectors).to_kind(spec.kind);
+        for (piece, (responses, has, covered)) in pieces.iter().zip(&runs) {
+            let added = (responses.matmul(&vectors) - has).to_kind(spec.kind);
             let logits = piece.logits(model, &added);
             let loss = loss(&logits, &piece.targets);
             let unsure = loss.detach().gt(-config.enough.0.ln()).logical_and(covered);
@@ -58,10 +57,6 @@ pub(super) fn solve(
         }
         if left == 0 {
             break;
-        }
-        if config.hold > 0.0 {
-            // The gradient of the mean of ‖Σ response · vector‖².
-            sum += on_text.matmul(&(before + vectors.detach()));
         }
         adam.step(&[&vectors], &[sum]);
         bar.inc(1);

@@ -1,4 +1,4 @@
-//! The wanted tokens of all requests: the texts that they follow, and the groups that are to bring them about.
+//! The wanted tokens of all requests: the texts that they follow, run together.
 
 use crate::edit::Edit;
 use crate::engine::forward::argmax;
@@ -96,9 +96,9 @@ fn by_text(request: usize, wanted: &[WantedToken]) -> Vec<Text<'_>> {
 }
 
 impl Piece {
-    /// Post-activations of the layer at the wanted tokens, `[n,F]`, f32.
-    pub(super) fn active(&self) -> Tensor {
-        self.tails.post_activations().index_select(0, &self.rows).to_kind(Kind::Float)
+    /// FFN inputs of the layer at the wanted tokens, `[n,D]`, f32.
+    pub(super) fn read(&self) -> Tensor {
+        self.tails.ffn_inputs().index_select(0, &self.rows).to_kind(Kind::Float)
     }
 
     /// Logits `[n,V]` of the wanted tokens where `added` `[n',D]` is added at all n' tokens of the tails.

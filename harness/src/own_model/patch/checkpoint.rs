@@ -4,8 +4,9 @@
 
 use super::columns::Columns;
 use super::file::{PatchFile, is_there};
+use super::input;
 use super::stack::{Stack, short};
-use crate::edit::{ColumnDelta, Edit, MatrixChange, Neuron, Update};
+use crate::edit::{ColumnDelta, Edit, InputDelta, MatrixChange, Neuron, Update};
 use crate::error::InputError;
 use crate::model::{self, CausalLm, Loaded};
 use crate::system::signal;
@@ -21,7 +22,7 @@ use tch::{Kind, Tensor};
 const FOLDER: &str = "ment";
 const HISTORY: &str = "patches.json";
 /// The columns and matrices as they were, in the dtype of the weights: a column under the name `LAYER.NEURON`,
-/// a matrix under the name `LAYER`.
+/// a matrix under the name `LAYER`, what a neuron reads with under the names `rows.LAYER.NEURON` and `bias.LAYER.NEURON`.
 const COLUMNS: &str = "columns.safetensors";
 
 /// Files that hold weights, or a cache of them; of all in a folder only those that are read are edited.
@@ -64,6 +65,8 @@ struct Were {
     columns: BTreeMap<Neuron, Tensor>,
     /// FFN output matrices by layer.
     matrices: BTreeMap<usize, Tensor>,
+    /// Input weights of neurons: rows `[P,D]` and biases `[P]`.
+    inputs: BTreeMap<Neuron, (Tensor, Option<Tensor>)>,
 }
 
 impl Were {
@@ -72,7 +75,20 @@ impl Were {
         let saved = Tensor::read_safetensors(file);
         let saved = saved.map_err(|error| format!("{COLUMNS} cannot be read ({error})"))?;
         let mut were = Self::default();
+        let mut biases = BTreeMap::new();
         for (name, tensor) in saved {
+            let neuron = |of: &str| {
+                let (layer, index) = of.split_once('.')?;
+                Some(Neuron { layer: layer.parse().ok()?, index: index.parse().ok()? })
+            };
+            if let Some(neuron) = name.strip_prefix("rows.").and_then(neuron) {
+                were.inputs.insert(neuron, (tensor, None));
+                continue;
+            }
+            if let Some(neuron) = name.strip_prefix("bias.").and_then(neuron) {
+                biases.insert(neuron, tensor);
+                continue;
+            }
             let place = match name.split_once('.') {
                 None => name.parse().ok().map(|layer| (layer, None)),
                 Some((layer, index)) => layer.parse().ok().zip(index.parse().ok().map(Some)),
@@ -82,6 +98,10 @@ impl Were {
                 Some((layer, None)) => were.matrices.insert(layer, tensor),
                 Some((layer, Some(index))) => were.columns.insert(Neuron { layer, index }, tensor),
             };
+        }
+        for (neuron, own) in biases {
+            let input = were.inputs.get_mut(&neuron);
+            input.ok_or_else(|| format!("{COLUMNS}: a bias without rows"))?.1 = Some(own);
         }
         Ok(were)
     }
@@ -94,6 +114,11 @@ impl Were {
         let matrices = matrices.map(|(name, was)| (name, was.contiguous()));
         let matrices: Vec<(String, Tensor)> = matrices.collect();
         let named = columns.chain(matrices.iter().map(|(name, was)| (name.clone(), was)));
+        let inputs = self.inputs.iter().flat_map(|(Neuron { layer, index }, (rows, bias))| {
+            let bias = bias.iter().map(move |bias| (format!("bias.{layer}.{index}"), bias));
+            bias.chain([(format!("rows.{layer}.{index}"), rows)])
+        });
+        let named = named.chain(inputs);
         Ok(Tensor::write_safetensors(&named.collect::<Vec<_>>(), file)?)
     }
 
@@ -105,11 +130,14 @@ impl Were {
         for (layer, matrix) in &self.matrices {
             files.write_matrix(*layer, matrix)?;
         }
+        for (neuron, (rows, bias)) in &self.inputs {
+            files.write_input(*neuron, rows, bias.as_ref())?;
+        }
         Ok(())
     }
 
     fn is_empty(&self) -> bool {
-        self.columns.is_empty() && self.matrices.is_empty()
+        self.columns.is_empty() && self.matrices.is_empty() && self.inputs.is_empty()
     }
 }
 
@@ -157,9 +185,23 @@ impl Origin {
             let now = model.ffn_output_matrix(layer).shallow_clone();
             Update::new(layer, MatrixChange::Dense(change(was, now)))
         };
+        let input = |(neuron, (rows, bias)): (&Neuron, &(Tensor, Option<Tensor>))| {
+            let (now, now_bias) = model.ffn_input_matrix(neuron.layer);
+            let (projections, width) = (rows.size()[0], model.spec().d_ff as i64);
+            let places = Tensor::arange(projections, (Kind::Int64, now.device())) * width
+                + neuron.index as i64;
+            let bias = bias.as_ref().zip(now_bias);
+            InputDelta {
+                neuron: *neuron,
+                rows: change(rows, now.index_select(0, &places)),
+                bias: bias.map(|(was, now)| change(was, now.index_select(0, &places))),
+                key: None,
+            }
+        };
         let columns = self.were.columns.iter().map(column).collect();
         let updates = self.were.matrices.iter().map(update).collect();
-        Edit { columns, updates, hint: None }
+        let inputs = self.were.inputs.iter().map(input).collect();
+        Edit { columns, updates, inputs, hint: None }
     }
 }
 
@@ -188,7 +230,7 @@ pub fn write(
     if fs::symlink_metadata(out).is_ok() {
         return Err(is_there(out));
     }
-    stack.edit(loaded.model.spec())?; // refused before anything is copied
+    stack.edit(loaded.model.as_ref())?; // refused before anything is copied
     let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
     let failed = || format!("{}: cannot be written", out.display());
@@ -271,6 +313,16 @@ fn add(files: &Columns<'_>, stack: &Stack) -> Result<Were> {
         let matrix = sum(&was, &change, &format!("the FFN output matrix of layer {layer}"))?;
         files.write_matrix(layer, &matrix)?;
         were.matrices.insert(layer, was);
+    }
+    for (neuron, (rows, bias)) in
+        input::sums(stack.files.iter().flat_map(|file| &file.patch.inputs))
+    {
+        let (was, bias_was) = files.read_input(neuron)?;
+        let name = format!("what neuron {}.{} reads", neuron.layer, neuron.index);
+        let bias = bias.as_ref().zip(bias_was.as_ref());
+        let bias = bias.map(|(own, was)| sum(was, own, &name)).transpose()?;
+        files.write_input(neuron, &sum(&was, &rows, &name)?, bias.as_ref())?;
+        were.inputs.insert(neuron, (was, bias_was));
     }
     Ok(were)
 }

@@ -1,6 +1,8 @@
 //! A patch as a file: a safetensors file of the vectors and matrices and their places, with all that is known
 //! of their making as JSON in its metadata.
 
+use super::input::{self, PatchInput};
+use super::matrix::Raw;
 use super::repair::{Task, TaskOutcome};
 use super::update::{self, PatchUpdate};
 use crate::config::Config;
@@ -19,8 +21,8 @@ use tch::{Kind, Tensor};
 
 /// Version of the format; a later one is refused.
 ///
-/// 1 had columns only.
-pub const FORMAT: u32 = 2;
+/// 1 had columns only, 2 no input weights.
+pub const FORMAT: u32 = 3;
 
 /// The metadata key that holds the [`Card`]: a single one, so that equal patches are equal files.
 const CARD: &str = "ment-patch";
@@ -118,6 +120,8 @@ pub struct Patch {
     pub columns: Vec<PatchColumn>,
     /// Matrices in the order of the layers.
     pub updates: Vec<PatchUpdate>,
+    /// Input weights of neurons, in the order of the edit.
+    pub inputs: Vec<PatchInput>,
 }
 
 /// A patch with the file it was read from.
@@ -147,7 +151,8 @@ impl Patch {
         };
         let columns = edit.columns.iter().map(column).collect::<Result<_>>()?;
         let updates = edit.updates.iter().map(PatchUpdate::new).collect::<Result<_>>()?;
-        Ok(Self { card, columns, updates })
+        let inputs = edit.inputs.iter().map(PatchInput::new).collect::<Result<_>>()?;
+        Ok(Self { card, columns, updates, inputs })
     }
 
     /// The patch as an edit of a model of that `spec`.
@@ -158,7 +163,8 @@ impl Patch {
         };
         let columns = self.columns.iter().map(column).collect();
         let updates = self.updates.iter().map(|update| update.update(spec)).collect();
-        Edit { columns, updates, hint: None }
+        let inputs = self.inputs.iter().map(|input| input.input(spec)).collect();
+        Edit { columns, updates, inputs, hint: None }
     }
 
     /// Writes it to the new file `path`: whole, or not at all. Its id.
@@ -208,9 +214,10 @@ impl Patch {
             ("layers", TensorView::new(Dtype::U64, vec![count], &layers)?),
             ("neurons", TensorView::new(Dtype::U64, vec![count], &neurons)?),
         ];
-        let updates = update::raw(&self.updates);
-        for update in &updates {
-            tensors.push(update.view()?);
+        let matrices: Vec<Raw> =
+            update::raw(&self.updates).into_iter().chain(input::raw(&self.inputs)).collect();
+        for matrix in &matrices {
+            tensors.push(matrix.view()?);
         }
         let card = HashMap::from([(CARD.to_string(), serde_json::to_string(&self.card)?)]);
         Ok(safetensors::serialize(tensors, Some(card))?)
@@ -256,7 +263,8 @@ impl Patch {
             return Err("a damaged patch (it has no prompt or no target)".into());
         }
         let updates = update::parse(&tensors)?;
-        let is_empty = updates.is_empty() && (count == 0 || width == 0);
+        let inputs = input::parse(&tensors)?;
+        let is_empty = updates.is_empty() && inputs.is_empty() && (count == 0 || width == 0);
         if [layers.len(), neurons.len()] != [count, count] || is_empty {
             return Err(format!(
                 "a damaged patch ({} layers, {} neurons, {count} deltas of {width} entries)",
@@ -274,7 +282,7 @@ impl Patch {
             PatchColumn { neuron: Neuron { layer, index }, delta: delta.to_vec() }
         });
         let columns = columns.collect();
-        Ok(Self { card, columns, updates })
+        Ok(Self { card, columns, updates, inputs })
     }
 }
 
@@ -307,8 +315,8 @@ pub(crate) fn is_there(path: &Path) -> anyhow::Error {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::{Card, FORMAT, Patch, PatchColumn, PatchFile, PatchUpdate};
-    use crate::edit::{MatrixChange, Neuron, Update};
+    use super::{Card, FORMAT, Patch, PatchColumn, PatchFile, PatchInput, PatchUpdate};
+    use crate::edit::{InputDelta, MatrixChange, Neuron, Update};
     use proptest::prelude::*;
     use tch::{Device, Kind, Tensor};
 
@@ -332,7 +340,8 @@ pub(super) mod tests {
             neuron: Neuron { layer, index },
             delta: vec![0.5, -0.25],
         };
-        Patch { card, columns: neurons.iter().map(column).collect(), updates: Vec::new() }
+        let columns = neurons.iter().map(column).collect();
+        Patch { card, columns, updates: Vec::new(), inputs: Vec::new() }
     }
 
     #[test]
@@ -345,6 +354,11 @@ pub(super) mod tests {
         low.keys = Some(ones([1, 3]));
         let dense = Update::new(1, MatrixChange::Dense(ones([2, 3])));
         patch.updates = [low, dense].iter().map(|of| PatchUpdate::new(of).unwrap()).collect();
+        let neuron = Neuron { layer: 2, index: 1 };
+        let (bias, key) = (Some(ones([2, 1]).squeeze()), Some(ones([3, 1]).squeeze()));
+        let input = InputDelta { neuron, rows: ones([2, 3]), bias, key };
+        let plain = InputDelta { neuron, rows: ones([1, 3]), bias: None, key: None };
+        patch.inputs = [input, plain].iter().map(|of| PatchInput::new(of).unwrap()).collect();
         let id = patch.write(&one).unwrap();
         assert_eq!(patch.write(&two).unwrap(), id);
         let read = PatchFile::read(&one).unwrap();
@@ -361,6 +375,10 @@ pub(super) mod tests {
             let rank_one = |size| Tensor::ones([size], (Kind::Float, Device::Cpu));
             let update = Update::rank_one(2, &rank_one(2), &rank_one(3));
             whole.updates = vec![PatchUpdate::new(&update).unwrap()];
+            let neuron = Neuron { layer: 1, index: 0 };
+            let rows = rank_one(4).view([2, 2]);
+            let input = InputDelta { neuron, rows, bias: None, key: None };
+            whole.inputs = vec![PatchInput::new(&input).unwrap()];
             let whole = whole.bytes().unwrap();
             let at = cut.index(whole.len());
             prop_assert!(Patch::parse(&whole[..at]).is_err());

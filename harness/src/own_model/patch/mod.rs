@@ -10,6 +10,8 @@ pub mod checkpoint;
 pub mod columns;
 pub mod file;
 pub mod free;
+pub mod input;
+pub mod matrix;
 pub mod methods;
 pub mod render;
 pub mod repair;

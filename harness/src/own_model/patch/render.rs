@@ -41,6 +41,14 @@ pub fn task(loaded: &Loaded, task: &Task) -> Result<String> {
 
 /// Change that an edit makes, as a phrase.
 fn size(edit: &Edit) -> String {
+    if !edit.inputs.is_empty() {
+        let neurons: BTreeSet<Neuron> = edit.inputs.iter().map(|input| input.neuron).collect();
+        return format!(
+            "{} that {} anew",
+            many(neurons.len(), "neuron", "neurons"),
+            if neurons.len() == 1 { "reads" } else { "read" }
+        );
+    }
     if edit.updates.is_empty() {
         let neurons: BTreeSet<Neuron> = edit.columns.iter().map(|column| column.neuron).collect();
         return format!(

@@ -1,9 +1,9 @@
 //! Several patches on one checkpoint, in order: whether they belong there, and where they meet.
 
 use super::file::{Card, PatchFile};
-use crate::edit::Edit;
+use crate::edit::{Edit, Neuron};
 use crate::error::InputError;
-use crate::model::Spec;
+use crate::model::CausalLm;
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 
@@ -53,11 +53,12 @@ impl Stack {
         self.files.iter().map(|file| file.id.clone()).collect()
     }
 
-    /// All of them as one edit of a model of that `spec`.
+    /// All of them as one edit of `model`.
     ///
     /// # Errors
     /// If one names a neuron or a token that the model does not have.
-    pub fn edit(&self, spec: &Spec) -> Result<Edit> {
+    pub fn edit(&self, model: &dyn CausalLm) -> Result<Edit> {
+        let spec = model.spec();
         let mut edit = Edit::none();
         for file in &self.files {
             let Card { prompt_ids, target_ids, .. } = &file.patch.card;
@@ -94,6 +95,17 @@ impl Stack {
                     spec.d_ff
                 )));
             }
+            if let Some(input) = file.patch.inputs.iter().find(|input| !input.fits(model)) {
+                let (Neuron { layer, index }, [rows, width]) = (input.neuron, input.rows.shape);
+                return Err(InputError::new(format!(
+                    "{}: its {rows} rows of length {width} for what neuron {index} of layer {layer} reads do not fit \
+                     the model, which has {} layers of {} neurons that read vectors of length {}",
+                    file.path.display(),
+                    spec.layers,
+                    spec.d_ff,
+                    spec.d_model
+                )));
+            }
             edit = edit.and(&file.patch.edit(spec));
         }
         Ok(edit)
@@ -106,7 +118,8 @@ impl Stack {
         for (place, later) in self.files.iter().enumerate() {
             for earlier in &self.files[..place] {
                 let neurons = |file: &PatchFile| -> BTreeSet<_> {
-                    file.patch.columns.iter().map(|column| column.neuron).collect()
+                    let columns = file.patch.columns.iter().map(|column| column.neuron);
+                    columns.chain(file.patch.inputs.iter().map(|input| input.neuron)).collect()
                 };
                 let shared: Vec<String> = neurons(earlier)
                     .intersection(&neurons(later))

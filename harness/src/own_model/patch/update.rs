@@ -1,20 +1,11 @@
 //! Matrices of a patch: as data, as tensors of a safetensors file, and as a change of a model.
 
+use super::matrix::{Matrix, Raw};
 use crate::edit::{MatrixChange, Update};
 use crate::model::Spec;
 use anyhow::Result;
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
-use tch::{Kind, Tensor};
-
-/// A matrix in row-major order.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Matrix {
-    /// Rows and columns.
-    pub shape: [usize; 2],
-    /// Entries, row by row.
-    pub entries: Vec<f32>,
-}
+use safetensors::SafeTensors;
+use tch::Tensor;
 
 /// A matrix that is added to the FFN output matrix of a layer, named as its factors are in the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,18 +40,6 @@ impl Part {
             Self::Dense => "dense",
             Self::Keys => "keys",
         }
-    }
-}
-
-impl Matrix {
-    fn of(matrix: &Tensor) -> Result<Self> {
-        let (rows, columns) = matrix.size2()?;
-        let entries = Vec::<f32>::try_from(matrix.to_kind(Kind::Float).flatten(0, -1))?;
-        Ok(Self { shape: [rows as usize, columns as usize], entries })
-    }
-
-    fn tensor(&self) -> Tensor {
-        Tensor::from_slice(&self.entries).view(self.shape.map(|size| size as i64))
     }
 }
 
@@ -110,28 +89,13 @@ impl PatchUpdate {
     }
 }
 
-/// A matrix as a file holds it.
-pub(super) struct Raw {
-    name: String,
-    shape: [usize; 2],
-    bytes: Vec<u8>,
-}
-
 /// The matrices of `updates`.
 pub(super) fn raw(updates: &[PatchUpdate]) -> Vec<Raw> {
     let parts = updates.iter().enumerate().flat_map(|(place, update)| {
         let layer = update.layer;
         update.parts.iter().map(move |(part, matrix)| (name(place, layer, *part), matrix))
     });
-    let bytes = |matrix: &Matrix| matrix.entries.iter().flat_map(|e| e.to_le_bytes()).collect();
-    parts.map(|(name, matrix)| Raw { name, shape: matrix.shape, bytes: bytes(matrix) }).collect()
-}
-
-impl Raw {
-    /// The matrix as a tensor of a file, with its name.
-    pub(super) fn view(&self) -> Result<(&str, TensorView<'_>)> {
-        Ok((&self.name, TensorView::new(Dtype::F32, self.shape.to_vec(), &self.bytes)?))
-    }
+    parts.map(|(name, matrix)| Raw::new(name, matrix)).collect()
 }
 
 fn name(place: usize, layer: usize, part: Part) -> String {
@@ -155,7 +119,8 @@ pub(super) fn parse(tensors: &SafeTensors<'_>) -> Result<Vec<PatchUpdate>, Strin
         let word = words.next();
         let part = Part::ALL.into_iter().find(|part| Some(part.name()) == word);
         let part = part.ok_or_else(|| damaged("an unknown part"))?;
-        let matrix = matrix(tensors, name).ok_or_else(|| damaged("no matrix of finite F32"))?;
+        let matrix =
+            Matrix::read(tensors, name).ok_or_else(|| damaged("no matrix of finite F32"))?;
         match updates.last_mut().filter(|(last, update)| *last == place && update.layer == layer) {
             Some((_, update)) => update.parts.push((part, matrix)),
             None => updates.push((place, PatchUpdate { layer, parts: vec![(part, matrix)] })),
@@ -169,13 +134,4 @@ pub(super) fn parse(tensors: &SafeTensors<'_>) -> Result<Vec<PatchUpdate>, Strin
         }
     }
     Ok(updates)
-}
-
-fn matrix(tensors: &SafeTensors<'_>, name: &str) -> Option<Matrix> {
-    let tensor = tensors.tensor(name).ok().filter(|tensor| tensor.dtype() == Dtype::F32)?;
-    let &[rows, columns] = tensor.shape() else { return None };
-    let (entries, _) = tensor.data().as_chunks::<4>();
-    let entries: Vec<f32> = entries.iter().map(|entry| f32::from_le_bytes(*entry)).collect();
-    let whole = rows > 0 && columns > 0 && entries.iter().all(|entry| entry.is_finite());
-    whole.then_some(Matrix { shape: [rows, columns], entries })
 }

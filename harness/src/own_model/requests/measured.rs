@@ -150,14 +150,11 @@ pub fn measure(
     edits: &[Edit],
 ) -> Result<Vec<RequestMeasured>> {
     let texts = texts(requests);
-    let one = |(request, edit): (&RequestTasks, &Edit)| {
-        let of_updates: usize = edit.updates.iter().map(|own| own.change.parameters()).sum();
-        RequestMeasured {
-            name: request.line.name.clone(),
-            neurons: edit.neurons(),
-            parameters: edit.columns.len() * loaded.model.spec().d_model + of_updates,
-            ..RequestMeasured::default()
-        }
+    let one = |(request, edit): (&RequestTasks, &Edit)| RequestMeasured {
+        name: request.line.name.clone(),
+        neurons: edit.neurons(),
+        parameters: edit.size(loaded.model.as_ref()).map_or(0, |size| size.parameters),
+        ..RequestMeasured::default()
     };
     let mut measured: Vec<RequestMeasured> = requests.iter().zip(edits).map(one).collect();
     let whole = together(edits, None);

@@ -152,7 +152,8 @@ impl SequenceCourse<'_> {
             (0..self.errors.len()).filter(|error| known.get(error) == Some(&Outcome::Solved));
         let files = solved.map(|error| PatchFile::read(&self.place(label, error)));
         let stack = Stack::new(&self.loaded.sha256, files.collect::<Result<_>>()?)?;
-        let (mut standing, mut ids) = (stack.edit(self.loaded.model.spec())?.merged(), stack.ids());
+        let (mut standing, mut ids) =
+            (stack.edit(self.loaded.model.as_ref())?.merged(), stack.ids());
         let mut repaired = Vec::new();
         let size = if method.together().is_some() { sequence.together.0 } else { 1 };
         let mut first = 0;
