@@ -60,7 +60,7 @@ impl Default for JointConfig {
         Self {
             label: "Joint".into(),
             place: LayerPlace::at(0.75),
-            threshold: Share(0.3),
+            threshold: Share(0.4),
             slope: Coefficient(16.0),
             margin: Share(0.7),
             pull: Coefficient(20.0),

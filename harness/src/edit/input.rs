@@ -1,6 +1,7 @@
 //! Vectors added to the weights that a neuron reads the FFN input with.
 
-use super::Neuron;
+use super::{Edit, Neuron};
+use std::collections::BTreeMap;
 use tch::Tensor;
 
 /// A change of what one neuron responds to: rows added to those that it has in the FFN input matrices.
@@ -18,11 +19,6 @@ pub struct InputDelta {
 }
 
 impl InputDelta {
-    /// Numbers that it changes.
-    pub fn parameters(&self) -> usize {
-        self.rows.numel() + self.bias.as_ref().map_or(0, Tensor::numel)
-    }
-
     /// The same with rows and biases as `with` makes them.
     #[must_use]
     pub fn map(&self, with: impl Fn(&Tensor) -> Tensor) -> Self {
@@ -38,5 +34,25 @@ impl InputDelta {
 impl Clone for InputDelta {
     fn clone(&self) -> Self {
         self.map(Tensor::shallow_clone)
+    }
+}
+
+impl Edit {
+    /// Rows `[P,D]` and biases `[P]` that are added to the input weights of each neuron, in all.
+    pub fn inputs_by_neuron(&self) -> BTreeMap<Neuron, (Tensor, Option<Tensor>)> {
+        let mut sums: BTreeMap<Neuron, (Tensor, Option<Tensor>)> = BTreeMap::new();
+        for InputDelta { neuron, rows, bias, .. } in &self.inputs {
+            let (mut rows, mut bias) =
+                (rows.shallow_clone(), bias.as_ref().map(Tensor::shallow_clone));
+            if let Some((before, bias_before)) = sums.remove(neuron) {
+                rows = before + rows;
+                bias = match (bias_before, bias) {
+                    (Some(before), Some(own)) => Some(before + own),
+                    (before, own) => before.or(own),
+                };
+            }
+            sums.insert(*neuron, (rows, bias));
+        }
+        sums
     }
 }

@@ -31,8 +31,8 @@ pub use self::whole::{Edit, Hint};
 
 use serde::{Deserialize, Serialize};
 
-/// One neuron of one FFN hidden layer; its parameters are column `index` of the FFN output
-/// matrix of `layer` (`down_proj`, `fc_out`).
+/// One neuron of one FFN hidden layer. Patches change column `index` of the FFN output matrix of `layer` (`down_proj`,
+/// `fc_out`); what it reads is row `index` of the FFN input matrices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Neuron {
     /// Layer, counted from 0 at the input side.

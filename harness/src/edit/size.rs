@@ -1,6 +1,6 @@
 //! Size of an edit beside the matrices that it changes.
 
-use super::{Edit, EditSize, InputDelta, MatrixChange, Neuron, Update};
+use super::{Edit, EditSize, MatrixChange, Neuron, Update};
 use crate::model::CausalLm;
 use std::collections::{BTreeMap, BTreeSet};
 use tch::{Kind, Tensor};
@@ -10,47 +10,22 @@ impl Edit {
     pub fn size(&self, model: &dyn CausalLm) -> Option<EditSize> {
         self.first_layer()?;
         let columns = self.columns.iter().map(|column| column.neuron.layer);
-        let layers: BTreeSet<usize> =
+        let written: BTreeSet<usize> =
             columns.chain(self.updates.iter().map(|update| update.layer)).collect();
         let read: BTreeSet<usize> = self.inputs.iter().map(|input| input.neuron.layer).collect();
         let neurons: BTreeSet<Neuron> = self.columns.iter().map(|column| column.neuron).collect();
         let of_updates = self.updates.iter().map(|update| update.change.parameters());
         let inputs = self.inputs_by_neuron();
-        let of_inputs = inputs
-            .values()
-            .map(|(rows, bias)| rows.numel() + bias.as_ref().map_or(0, Tensor::numel));
-        let parameters = neurons.len() * model.spec().d_model
-            + of_updates.sum::<usize>()
-            + of_inputs.sum::<usize>();
-        let square = |value: f64| value * value;
-        let changed: f64 = layers.iter().map(|&layer| self.square_of(layer)).sum();
-        let changed_inputs: f64 = inputs.values().map(|(rows, _)| square(norm(rows))).sum();
-        let whole = |&layer: &usize| square(norm(model.ffn_output_matrix(layer)));
-        let whole_inputs = |&layer: &usize| square(norm(model.ffn_input_matrix(layer).0));
-        let (changed, whole) = (
-            changed + changed_inputs,
-            layers.iter().map(whole).chain(read.iter().map(whole_inputs)).sum::<f64>(),
-        );
+        let entries = |bias: &Option<Tensor>| bias.as_ref().map_or(0, Tensor::numel);
+        let of_inputs = inputs.values().map(|(rows, bias)| rows.numel() + entries(bias));
+        let parameters =
+            neurons.len() * model.spec().d_model + of_updates.chain(of_inputs).sum::<usize>();
+        let changed = written.iter().map(|&layer| self.square_of(layer));
+        let changed = changed.chain(inputs.values().map(|(rows, _)| square(rows))).sum::<f64>();
+        let whole = written.iter().map(|&layer| square(model.ffn_output_matrix(layer)));
+        let whole = whole.chain(read.iter().map(|&layer| square(model.ffn_input_matrix(layer).0)));
         let norm = changed.sqrt();
-        Some(EditSize { parameters, norm, relative: norm / whole.sqrt() })
-    }
-
-    /// Rows and biases that are added to the input weights of each neuron.
-    pub fn inputs_by_neuron(&self) -> BTreeMap<Neuron, (Tensor, Option<Tensor>)> {
-        let mut sums: BTreeMap<Neuron, (Tensor, Option<Tensor>)> = BTreeMap::new();
-        for InputDelta { neuron, rows, bias, .. } in &self.inputs {
-            let (rows, bias) = (rows.shallow_clone(), bias.as_ref().map(Tensor::shallow_clone));
-            let sum = match sums.remove(neuron) {
-                None => (rows, bias),
-                Some((before, None)) => (before + rows, bias),
-                Some((before, Some(other))) => {
-                    let bias = bias.map_or_else(|| other.shallow_clone(), |own| own + &other);
-                    (before + rows, Some(bias))
-                }
-            };
-            sums.insert(*neuron, sum);
-        }
-        sums
+        Some(EditSize { parameters, norm, relative: norm / whole.sum::<f64>().sqrt() })
     }
 
     /// Number of neurons whose columns or input weights it changes.
@@ -78,7 +53,7 @@ impl Edit {
         }
         let updates: Vec<_> = self.updates_of(layer).collect();
         match updates[..] {
-            [] => columns.values().map(|column| norm(column).powi(2)).sum(),
+            [] => columns.values().map(|column| square(column)).sum(),
             [update] if columns.is_empty() => update.change.norm().powi(2),
             _ => {
                 let sum = updates.iter().map(|update| update.change.matrix());
@@ -86,7 +61,7 @@ impl Edit {
                 for (neuron, column) in &columns {
                     let _ = sum.select(1, neuron.index as i64).g_add_(column);
                 }
-                norm(&sum).powi(2)
+                square(&sum)
             }
         }
     }
@@ -108,4 +83,8 @@ impl MatrixChange {
 
 fn norm(tensor: &Tensor) -> f64 {
     tensor.to_kind(Kind::Float).norm().double_value(&[])
+}
+
+fn square(tensor: &Tensor) -> f64 {
+    norm(tensor).powi(2)
 }

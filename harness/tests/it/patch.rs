@@ -177,9 +177,9 @@ fn every_way_of_storing_the_matrix_is_patched_and_taken_out() {
         assert_eq!(place.contents("back"), place.contents("base"), "{name}");
         // And what a neuron reads.
         let joint =
-            ["--method", "joint", "--set", "joint.keys.tokens=512", "--out", "j.safetensors"];
+            ["--method", "joint", "--set", "joint.keys.tokens=512", "--set", "joint.rate=1"];
         let of = ["patch", "--model", "base", "--prompt", prompt, "--target", &target];
-        place.says(&[&of[..], &joint].concat());
+        place.says(&[&of[..], &joint, &["--out", "j.safetensors"]].concat());
         place.says(&["apply", "--model", "base", "--patch", "j.safetensors", "--out", "joint"]);
         assert_eq!(place.next("joint", prompt), target, "{name}");
         let revert = ["patch", "--model", "joint", "--revert", "j.safetensors", "--out", "away"];
@@ -261,12 +261,12 @@ fn bad_input_is_refused_and_nothing_is_written() {
     let whole = fs::read(place.path("b.safetensors")).unwrap();
     fs::write(place.path("cut.safetensors"), &whole[..whole.len() - 1]).unwrap();
     fs::write(place.path("text.safetensors"), "no patch").unwrap();
-    let newer = String::from_utf8_lossy(&whole).contains("{\\\"format\\\":2,");
+    let newer = String::from_utf8_lossy(&whole).contains("{\\\"format\\\":3,");
     assert!(newer, "the card begins with its format");
-    let text = b"{\\\"format\\\":2,";
+    let text = b"{\\\"format\\\":3,";
     let at = whole.windows(text.len()).position(|window| window == text).unwrap();
     let mut newer = whole.clone();
-    newer[at + text.len() - 2] = b'3';
+    newer[at + text.len() - 2] = b'4';
     fs::write(place.path("newer.safetensors"), &newer).unwrap();
     // Format 1 had columns only, and is read.
     newer[at + text.len() - 2] = b'1';

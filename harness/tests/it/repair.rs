@@ -51,12 +51,10 @@ fn requests_hold_side_by_side_and_one_can_be_left_out() {
         assert_eq!(request["before"], json!({ "count": 0, "of": 2 }));
         assert_eq!(request["prompts"], json!({ "count": 2, "of": 2 }), "{request}");
         assert_eq!(request["rephrasings"]["of"], rephrasings);
-        // A group of 4 neurons and a vector of 32 entries for each wrong token of the target.
-        let groups = request["parameters"].as_u64().unwrap() / (4 + 32);
-        assert!((1..=2).contains(&groups), "{request}");
-        assert_eq!(request["parameters"], groups * (4 + 32));
+        // Two rows and a column of 32 entries for each wrong token of the target, each in a neuron of its own.
         let neurons = request["neurons"].as_u64().unwrap();
-        assert!((4..=4 * groups).contains(&neurons), "{request}");
+        assert!((1..=2).contains(&neurons), "{request}");
+        assert_eq!(request["parameters"], neurons * 3 * 32);
     }
     for file in ["tables/requests.md", "tables/kept.csv", "report.html", "card.md"] {
         assert!(place.path("out").join(file).is_file(), "{file}");

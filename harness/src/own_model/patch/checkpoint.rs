@@ -6,6 +6,7 @@ use super::columns::Columns;
 use super::file::{PatchFile, is_there};
 use super::input;
 use super::stack::{Stack, short};
+use super::were::{COLUMNS, Were};
 use crate::edit::{ColumnDelta, Edit, InputDelta, MatrixChange, Neuron, Update};
 use crate::error::InputError;
 use crate::model::{self, CausalLm, Loaded};
@@ -21,10 +22,6 @@ use tch::{Kind, Tensor};
 /// The folder of what is known of a checkpoint's patches, in its own.
 const FOLDER: &str = "ment";
 const HISTORY: &str = "patches.json";
-/// The columns and matrices as they were, in the dtype of the weights: a column under the name `LAYER.NEURON`,
-/// a matrix under the name `LAYER`, what a neuron reads with under the names `rows.LAYER.NEURON` and `bias.LAYER.NEURON`.
-const COLUMNS: &str = "columns.safetensors";
-
 /// Files that hold weights, or a cache of them; of all in a folder only those that are read are edited.
 const WEIGHTS: [&str; 9] =
     ["bin", "gguf", "h5", "index.json", "msgpack", "onnx", "ot", "pt", "safetensors"];
@@ -57,88 +54,6 @@ pub struct Origin {
     pub stack: Stack,
     /// Original values of what the patches changed.
     were: Were,
-}
-
-/// Weights as they were before any patch, in the dtype of the files.
-#[derive(Default)]
-struct Were {
-    columns: BTreeMap<Neuron, Tensor>,
-    /// FFN output matrices by layer.
-    matrices: BTreeMap<usize, Tensor>,
-    /// Input weights of neurons: rows `[P,D]` and biases `[P]`.
-    inputs: BTreeMap<Neuron, (Tensor, Option<Tensor>)>,
-}
-
-impl Were {
-    /// Reads them from `file`; nothing if it holds another name.
-    fn read(file: &Path) -> Result<Self, String> {
-        let saved = Tensor::read_safetensors(file);
-        let saved = saved.map_err(|error| format!("{COLUMNS} cannot be read ({error})"))?;
-        let mut were = Self::default();
-        let mut biases = BTreeMap::new();
-        for (name, tensor) in saved {
-            let neuron = |of: &str| {
-                let (layer, index) = of.split_once('.')?;
-                Some(Neuron { layer: layer.parse().ok()?, index: index.parse().ok()? })
-            };
-            if let Some(neuron) = name.strip_prefix("rows.").and_then(neuron) {
-                were.inputs.insert(neuron, (tensor, None));
-                continue;
-            }
-            if let Some(neuron) = name.strip_prefix("bias.").and_then(neuron) {
-                biases.insert(neuron, tensor);
-                continue;
-            }
-            let place = match name.split_once('.') {
-                None => name.parse().ok().map(|layer| (layer, None)),
-                Some((layer, index)) => layer.parse().ok().zip(index.parse().ok().map(Some)),
-            };
-            match place {
-                None => return Err(format!("{COLUMNS}: {name:?}")),
-                Some((layer, None)) => were.matrices.insert(layer, tensor),
-                Some((layer, Some(index))) => were.columns.insert(Neuron { layer, index }, tensor),
-            };
-        }
-        for (neuron, own) in biases {
-            let input = were.inputs.get_mut(&neuron);
-            input.ok_or_else(|| format!("{COLUMNS}: a bias without rows"))?.1 = Some(own);
-        }
-        Ok(were)
-    }
-
-    fn write(&self, file: &Path) -> Result<()> {
-        let columns = self.columns.iter();
-        let columns =
-            columns.map(|(neuron, was)| (format!("{}.{}", neuron.layer, neuron.index), was));
-        let matrices = self.matrices.iter().map(|(layer, was)| (layer.to_string(), was));
-        let matrices = matrices.map(|(name, was)| (name, was.contiguous()));
-        let matrices: Vec<(String, Tensor)> = matrices.collect();
-        let named = columns.chain(matrices.iter().map(|(name, was)| (name.clone(), was)));
-        let inputs = self.inputs.iter().flat_map(|(Neuron { layer, index }, (rows, bias))| {
-            let bias = bias.iter().map(move |bias| (format!("bias.{layer}.{index}"), bias));
-            bias.chain([(format!("rows.{layer}.{index}"), rows)])
-        });
-        let named = named.chain(inputs);
-        Ok(Tensor::write_safetensors(&named.collect::<Vec<_>>(), file)?)
-    }
-
-    /// Writes them to `files`.
-    fn restore(&self, files: &Columns<'_>) -> Result<()> {
-        for (neuron, column) in &self.columns {
-            files.write(*neuron, column)?;
-        }
-        for (layer, matrix) in &self.matrices {
-            files.write_matrix(*layer, matrix)?;
-        }
-        for (neuron, (rows, bias)) in &self.inputs {
-            files.write_input(*neuron, rows, bias.as_ref())?;
-        }
-        Ok(())
-    }
-
-    fn is_empty(&self) -> bool {
-        self.columns.is_empty() && self.matrices.is_empty() && self.inputs.is_empty()
-    }
 }
 
 impl Origin {

@@ -17,6 +17,7 @@ pub mod render;
 pub mod repair;
 pub mod stack;
 pub mod update;
+mod were;
 
 use crate::error::InputError;
 use anyhow::Result;
