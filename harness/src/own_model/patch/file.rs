@@ -298,6 +298,11 @@ impl PatchFile {
         Ok(Self { path: path.to_path_buf(), id: id(&bytes), patch })
     }
 
+    /// The neurons that it gives another input.
+    pub fn read_anew(&self) -> impl Iterator<Item = Neuron> {
+        self.patch.inputs.iter().map(|input| input.neuron)
+    }
+
     /// Name of the file.
     pub fn name(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()

@@ -18,7 +18,8 @@ impl Stack {
     /// `files` on the checkpoint `base`.
     ///
     /// # Errors
-    /// If one of them is of another checkpoint, occurs twice, or lacks one that it was made on top of.
+    /// If one of them is of another checkpoint, occurs twice, lacks one that it was made on top of, or gives another input to a
+    /// neuron that another one does so too.
     pub fn new(base: &str, files: Vec<PatchFile>) -> Result<Self> {
         for (place, file) in files.iter().enumerate() {
             let (card, below) = (&file.patch.card, &files[..place]);
@@ -36,6 +37,15 @@ impl Stack {
             }
             if let Some(same) = below.iter().find(|other| other.id == file.id) {
                 return wrong(format!("it is already applied, as {}", same.path.display()));
+            }
+            let own: BTreeSet<Neuron> = file.read_anew().collect();
+            let meet = |other: &&PatchFile| other.read_anew().any(|neuron| own.contains(&neuron));
+            if let Some(other) = below.iter().find(meet) {
+                return wrong(format!(
+                    "it gives a neuron another input that {} has given another one already, so that neither would hold; \
+                     make it on top of that patch (--patch), or repair both together (ment repair)",
+                    other.path.display()
+                ));
             }
             let has = |id: &&String| below.iter().any(|other| other.id == **id);
             if let Some(missing) = card.after.iter().find(|id| !has(id)) {
@@ -119,7 +129,7 @@ impl Stack {
             for earlier in &self.files[..place] {
                 let neurons = |file: &PatchFile| -> BTreeSet<_> {
                     let columns = file.patch.columns.iter().map(|column| column.neuron);
-                    columns.chain(file.patch.inputs.iter().map(|input| input.neuron)).collect()
+                    columns.chain(file.read_anew()).collect()
                 };
                 let shared: Vec<String> = neurons(earlier)
                     .intersection(&neurons(later))
@@ -160,11 +170,30 @@ pub fn short(hash: &str) -> &str {
 mod tests {
     use super::super::file::PatchFile;
     use super::super::file::tests::patch;
-    use super::Stack;
+    use super::super::input::PatchInput;
+    use super::super::matrix::Matrix;
+    use super::{Neuron, Stack};
 
     fn file(name: &str, base: &str, after: &[&str], neurons: &[(usize, usize)]) -> PatchFile {
         let patch = patch(base, after, neurons);
         PatchFile { path: name.into(), id: name.into(), patch }
+    }
+
+    #[test]
+    fn a_neuron_has_one_new_input() {
+        let mut files = [file("a", "base", &[], &[(1, 2)]), file("b", "base", &[], &[(1, 3)])];
+        for (file, index) in files.iter_mut().zip([4, 5]) {
+            file.patch.inputs = vec![input(index)];
+        }
+        assert!(Stack::new("base", files.to_vec()).is_ok());
+        files[1].patch.inputs.push(input(4));
+        let error = refused(files.to_vec());
+        assert!(error.contains("b: it gives a neuron another input that a has given"), "{error}");
+    }
+
+    fn input(index: usize) -> PatchInput {
+        let rows = Matrix { shape: [1, 2], entries: vec![0.5, 1.0] };
+        PatchInput { neuron: Neuron { layer: 1, index }, rows, bias: None, key: None }
     }
 
     fn refused(files: Vec<PatchFile>) -> String {
