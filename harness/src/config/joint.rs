@@ -15,8 +15,6 @@ pub struct JointConfig {
     pub label: String,
     /// The layer that is edited.
     pub place: LayerPlace,
-    /// Probability of a wanted token below which it has a neuron, also where it is the argmax.
-    pub doubt: Share,
     /// Response, as a share of that after the prompts, below which a neuron is silent.
     pub threshold: Share,
     /// Slope of the projection before the activation function: the larger it is, the sharper the threshold.
@@ -62,7 +60,6 @@ impl Default for JointConfig {
         Self {
             label: "Joint".into(),
             place: LayerPlace::at(0.75),
-            doubt: Share(0.5),
             threshold: Share(0.4),
             slope: Coefficient(16.0),
             margin: Share(0.7),

@@ -14,8 +14,8 @@ pub(super) struct Keys {
     /// FFN inputs at the wanted tokens, `[n,D]`.
     wanted: Tensor,
     tokens: Vec<Token>,
-    /// True of the tokens that the model does not say, or in doubt.
-    doubted: Vec<bool>,
+    /// True of the tokens that the model does not say.
+    wrong: Vec<bool>,
     /// FFN inputs where predictions should stay, `[k,D]`, with the request that says so; those of edits that stand,
     /// with none.
     held: Tensor,
@@ -37,28 +37,28 @@ impl Keys {
     /// The FFN inputs at the tokens of `pieces`, and `held`, with the requests that they are of.
     pub(super) fn new(
         pieces: &[Piece],
-        doubted: Vec<bool>,
+        wrong: Vec<bool>,
         (held, holders): &(Tensor, Vec<Option<usize>>),
     ) -> Self {
         let wanted: Vec<Tensor> = pieces.iter().map(Piece::read).collect();
         let tokens = pieces.iter().flat_map(|piece| piece.tokens.iter().copied()).collect();
         let wanted = Tensor::cat(&wanted, 0).to_kind(Kind::Double);
-        Self { wanted, tokens, doubted, held: held.to_kind(Kind::Double), holders: holders.clone() }
+        Self { wanted, tokens, wrong, held: held.to_kind(Kind::Double), holders: holders.clone() }
     }
 
-    /// The wishes that need a detector, with their tokens: those that are doubted after half of their texts or more; if
-    /// there is none, after some of them. Those of `having` have one.
+    /// The wishes that need a detector, with their tokens: those that the model does not say after half of their texts or
+    /// more; if there is none, after some of them. Those of `having` have one.
     fn wishes(&self, having: &[Token]) -> Vec<(Token, Vec<i64>)> {
         let mut wishes: BTreeMap<Token, Vec<i64>> = BTreeMap::new();
         for (row, token) in (0..).zip(&self.tokens) {
             wishes.entry(*token).or_default().push(row);
         }
         wishes.retain(|token, _| !having.contains(token));
-        let doubted = |rows: &[i64]| rows.iter().filter(|&&row| self.doubted[row as usize]).count();
+        let wrong = |rows: &[i64]| rows.iter().filter(|&&row| self.wrong[row as usize]).count();
         let some: Vec<(Token, Vec<i64>)> =
-            wishes.into_iter().filter(|(_, rows)| doubted(rows) > 0).collect();
+            wishes.into_iter().filter(|(_, rows)| wrong(rows) > 0).collect();
         let half: Vec<_> =
-            some.iter().filter(|(_, rows)| 2 * doubted(rows) >= rows.len()).cloned().collect();
+            some.iter().filter(|(_, rows)| 2 * wrong(rows) >= rows.len()).cloned().collect();
         if half.is_empty() { some } else { half }
     }
 
@@ -126,18 +126,18 @@ mod tests {
     use tch::{Device, Kind, Tensor};
 
     #[test]
-    fn a_token_that_is_doubted_after_half_of_its_texts_comes_first() {
+    fn a_token_that_is_wrong_after_half_of_its_texts_comes_first() {
         let token = |place, target| Token { request: 0, place, target };
-        // Two tokens of a target after three texts: the first doubted after all, the second after one.
+        // Two tokens of a target after three texts: the first wrong after all, the second after one.
         let tokens = [token(0, 5), token(1, 6)].repeat(3);
-        let doubted = vec![true, false, true, true, true, false];
+        let wrong = vec![true, false, true, true, true, false];
         let nothing = || Tensor::zeros([0, 4], (Kind::Double, Device::Cpu));
         let mut keys =
-            Keys { wanted: nothing(), tokens, doubted, held: nothing(), holders: Vec::new() };
+            Keys { wanted: nothing(), tokens, wrong, held: nothing(), holders: Vec::new() };
         assert_eq!(keys.wishes(&[]), [(token(0, 5), vec![0, 2, 4])]);
-        // If that one has a detector, the other gets one too, as long as it is doubted.
+        // If that one has a detector, the other gets one too, as long as it is wrong.
         assert_eq!(keys.wishes(&[token(0, 5)]), [(token(1, 6), vec![1, 3, 5])]);
-        keys.doubted.fill(false);
+        keys.wrong.fill(false);
         assert!(keys.wishes(&[]).is_empty());
     }
 }

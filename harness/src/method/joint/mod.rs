@@ -64,17 +64,15 @@ impl Joint {
     }
 }
 
-/// The negative log-probability of each token of `pieces`, f64, infinite where another token is more probable.
-fn losses(model: &dyn CausalLm, pieces: &[Piece]) -> Result<Vec<f64>> {
+/// True of the tokens of `pieces` that are not said.
+fn wrong(model: &dyn CausalLm, pieces: &[Piece]) -> Result<Vec<bool>> {
     let spec = model.spec();
     let of = |piece: &Piece| {
         let rows = piece.tails.post_activations().size()[0];
         let nothing = Tensor::zeros([rows, spec.d_model as i64], (spec.kind, spec.device));
-        let logits = piece.logits(model, &nothing);
-        let losses = piece.losses(&logits).masked_fill(&piece.wrong(&logits), f64::INFINITY);
-        Ok(Vec::<f64>::try_from(losses.to_kind(Kind::Double))?)
+        Ok(Vec::<bool>::try_from(piece.wrong(&piece.logits(model, &nothing)))?)
     };
-    let all: Vec<Vec<f64>> = pieces.iter().map(of).collect::<Result<_>>()?;
+    let all: Vec<Vec<bool>> = pieces.iter().map(of).collect::<Result<_>>()?;
     Ok(all.concat())
 }
 
@@ -95,12 +93,11 @@ impl Together for Joint {
         let mut vectors = Tensor::zeros([0, spec.d_model as i64], (Kind::Float, spec.device));
         let mut edits = vec![Edit::none(); requests.len()];
         for round in 1..=ROUNDS {
-            let losses = losses(model, &texts)?;
-            if losses.iter().all(|loss| loss.is_finite()) {
+            let wrong = wrong(model, &texts)?;
+            if !wrong.contains(&true) {
                 break;
             }
-            let doubted = losses.iter().map(|&loss| loss > -config.doubt.0.ln()).collect();
-            let keys = Keys::new(&texts, doubted, &held);
+            let keys = Keys::new(&texts, wrong, &held);
             detectors = keys.detectors(config, &text, detectors)?;
             given.extend(model, (&text, standing), detectors.wishes.len())?;
             let reading = Reading::new(model, self.layer, (&detectors, &text), config);

@@ -45,7 +45,7 @@ pub(super) fn solve(
         for (piece, (responses, has, covered)) in pieces.iter().zip(&runs) {
             let added = (responses.matmul(&vectors) - has).to_kind(spec.kind);
             let logits = piece.logits(model, &added);
-            let loss = piece.losses(&logits);
+            let loss = loss(&logits, &piece.targets);
             let unsure = loss.detach().gt(-config.enough.0.ln()).logical_and(covered);
             let pushes = piece.wrong(&logits).logical_or(&unsure);
             let count = i64::try_from(pushes.sum(Kind::Int64))?;
@@ -63,4 +63,10 @@ pub(super) fn solve(
     }
     bar.finish_and_clear();
     Ok(vectors.detach())
+}
+
+/// Negative log-probability of each of `targets` `[n]` by `logits` `[n,V]`.
+fn loss(logits: &Tensor, targets: &Tensor) -> Tensor {
+    let log = logits.log_softmax(-1, Kind::Float);
+    -log.gather(1, &targets.unsqueeze(1), false).squeeze_dim(1)
 }

@@ -106,12 +106,6 @@ impl Piece {
         self.tails.logits(model, added).index_select(0, &self.rows)
     }
 
-    /// Negative log-probabilities `[n]` of the wanted tokens by `logits` `[n,V]`, f32.
-    pub(super) fn losses(&self, logits: &Tensor) -> Tensor {
-        let log = logits.log_softmax(-1, Kind::Float);
-        -log.gather(1, &self.targets.unsqueeze(1), false).squeeze_dim(1)
-    }
-
     /// Marks the tokens that `logits` `[n,V]` do not put first, `[n]`.
     pub(super) fn wrong(&self, logits: &Tensor) -> Tensor {
         argmax(logits).ne_tensor(&self.targets)
