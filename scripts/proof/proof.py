@@ -6,7 +6,8 @@ file, shards, `pytorch_model.bin` whole and in shards; f32, f16, bf16), and for 
 other architecture, it patches a token, applies the patch, and checks with `transformers` that
 
 - the patched folder says the target, teacher-forced and in free generation, and the base does not;
-- nothing but the columns that the patch names differs, and each is base + delta, rounded once;
+- nothing but what the patch names differs (columns, matrices, rows that neurons read with), and each is base + delta,
+  rounded once;
 - `ment generate` writes the tokens that `transformers` writes, before and after;
 - taking the patch out again gives the base's weight files to the last bit.
 """
@@ -43,6 +44,20 @@ MATRICES = [
     "transformer.h.{}.mlp.fc_out.weight",
     "gpt_neox.layers.{}.mlp.dense_4h_to_h.weight",
 ]
+# The FFN input matrices likewise, the gate first. A matrix may hold several projections, one after the other.
+INPUTS = [
+    "model.layers.{}.mlp.gate_proj",
+    "model.layers.{}.mlp.up_proj",
+    "model.layers.{}.mlp.gate_up_proj",
+    "model.layers.{}.mlp.c_fc",
+    "model.layers.{}.mlp.fc1",
+    "model.decoder.layers.{}.fc1",
+    "transformer.h.{}.mlp.c_fc",
+    "transformer.h.{}.mlp.fc_in",
+    "gpt_neox.layers.{}.mlp.dense_h_to_4h",
+]
+# An edit of what a neuron reads, and of its column.
+JOINT = ("--method", "joint", "--set", "joint.keys.tokens=512", "--set", "joint.rate=1")
 
 
 def ment(binary, *arguments):
@@ -138,12 +153,27 @@ def matrix_of(state, layer):
     return matrix
 
 
+def rows_of(state, layer, neuron, width):
+    """Rows, and entries of biases, of a neuron in the FFN input matrices, as they are stored: views, one a projection."""
+    names = [name.format(layer) for name in INPUTS if f"{name.format(layer)}.weight" in state]
+    neurons = matrix_of(state, layer).numel() // width
+    rows = []
+    for name in names:
+        weight, bias = state[f"{name}.weight"], state.get(f"{name}.bias")
+        # GPT-2 holds its matrices transposed.
+        weight = weight if weight.shape[1] == width else weight.T
+        for place in range(neuron, len(weight), neurons):
+            rows.append((weight[place], None if bias is None else bias[place : place + 1]))
+    return rows
+
+
 def check_weights(base, patched, card, file):
     """Nothing differs but the columns and matrices of the patch, each of which is rounded once."""
     columns = defaultdict(float)
     with safe_open(file, "pt") as tensors:
         layers, neurons, deltas = (tensors.get_tensor(n) for n in ("layers", "neurons", "deltas"))
         dense = [name for name in tensors.keys() if name.endswith(".dense")]
+        inputs = {name: tensors.get_tensor(name) for name in tensors.keys() if name.endswith((".rows", ".bias"))}
         updates = {int(name.split(".")[2]): tensors.get_tensor(name) for name in dense}
     for layer, neuron, delta in zip(layers.tolist(), neurons.tolist(), deltas):
         columns[layer, neuron] = columns[layer, neuron] + delta
@@ -155,11 +185,20 @@ def check_weights(base, patched, card, file):
         # GPT-2 holds its matrices transposed.
         column = matrix[:, neuron] if matrix.shape[0] == len(delta) else matrix[neuron]
         column.copy_((column.float() + delta).to(column.dtype))
+    for name, changes in inputs.items():
+        layer, neuron = (int(word) for word in name.split(".")[2:4])
+        places = rows_of(base, layer, neuron, deltas.shape[1])
+        changes = changes.flatten() if name.endswith(".bias") else changes
+        assert len(places) == len(changes), f"{len(places)} rows of {name}"
+        for (row, bias), change in zip(places, changes):
+            was = bias if name.endswith(".bias") else row
+            was.copy_((was.float() + change).to(was.dtype))
     assert base.keys() == patched.keys()
     for name, tensor in base.items():
         assert tensor.dtype == patched[name].dtype
         assert torch.equal(tensor, patched[name]), f"{name} is not base + delta"
-    return f"{len(updates)} matrix differs" if updates else f"{len(columns)} columns differ"
+    reads = " and what they read" if inputs else ""
+    return f"{len(updates)} matrix differs" if updates else f"{len(columns)} columns{reads} differ"
 
 
 def prove(binary, name, base, scratch, method=()):
@@ -205,6 +244,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for name, base in forms(Path(folder)):
             prove(binary, name, base, Path(folder))
+            if base != SMOLLM2:
+                prove(binary, f"{name}, by Joint", base, Path(folder), JOINT)
             if (ARCHITECTURES / base.name).is_dir():
                 prove(binary, f"{name}, by fine-tuning", base, Path(folder), FINE_TUNING)
 
