@@ -53,7 +53,7 @@ impl Edit {
         }
         let updates: Vec<_> = self.updates_of(layer).collect();
         match updates[..] {
-            [] => columns.values().map(|column| square(column)).sum(),
+            [] => columns.values().map(square).sum(),
             [update] if columns.is_empty() => update.change.norm().powi(2),
             _ => {
                 let sum = updates.iter().map(|update| update.change.matrix());

@@ -151,7 +151,9 @@ fn a_patch_is_applied_and_taken_out() {
 /// the usual beginning of the names; or adds its output in another way.
 #[test]
 fn every_way_of_storing_the_matrix_is_patched_and_taken_out() {
-    for name in ["gemma3", "gpt2", "gpt_neox", "gptj", "granite", "opt", "phi", "phi3", "starcoder2"] {
+    for name in
+        ["gemma3", "gpt2", "gpt_neox", "gptj", "granite", "opt", "phi", "phi3", "starcoder2"]
+    {
         let place = Workplace(tempfile::tempdir().unwrap());
         let (base, golden) = (place.path("base"), golden("architectures"));
         fs::create_dir(&base).unwrap();
@@ -178,7 +180,7 @@ fn every_way_of_storing_the_matrix_is_patched_and_taken_out() {
         // And what a neuron reads.
         let joint =
             ["--method", "joint", "--set", "joint.keys.tokens=512", "--set", "joint.rate=1"];
-        let of = ["patch", "--model", "base", "--prompt", prompt, "--target", &target];
+        let of = ["patch", "--model", "base", "--prompt", prompt, "--target", target];
         place.says(&[&of[..], &joint, &["--out", "j.safetensors"]].concat());
         place.says(&["apply", "--model", "base", "--patch", "j.safetensors", "--out", "joint"]);
         assert_eq!(place.next("joint", prompt), target, "{name}");
