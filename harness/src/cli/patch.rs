@@ -95,7 +95,7 @@ pub struct RepairArgs {
     /// The method: joint, memit or alpha-edit.
     #[arg(long, value_name = "NAME", default_value = "joint")]
     pub method: String,
-    /// Set a key of the method, as in joint.neurons=64.
+    /// Set a key of the method, as in joint.threshold=0.5.
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Texts that should not change: a file of texts between lines `---`; humaneval=, mbpp=, conala=, python= or prose=

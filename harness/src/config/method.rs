@@ -30,7 +30,7 @@ macro_rules! every_kind {
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             Star(StarConfig) star "Located neurons optimised from an analytical start.",
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
-            Joint(JointConfig) joint "A group of neurons and a vector for each wanted token, all solved together.",
+            Joint(JointConfig) joint "An idle neuron reads anew for each wanted token; all are solved together.",
             #[serde(default)]
             Ment(MentConfig) ment "MENT and its variants.",
         }
