@@ -179,7 +179,7 @@ impl KeyStatistics {
         Ok(())
     }
 
-    /// What the neurons of `layer`, one of those given, read in the text. Kept in the cache like the keys.
+    /// Statistics of what the neurons of `layer`, one of those given, read in the text. Kept in the cache like the keys.
     ///
     /// # Errors
     /// If the user stops.

@@ -109,7 +109,7 @@ pub trait CausalLm {
     /// The FFN input matrix `[P·F,D]`, rows of the gate before those of the up projection, and its bias `[P·F]`. Neuron j has
     /// row j, and F + j.
     fn ffn_input_matrix(&self, layer: usize) -> (&Tensor, Option<&Tensor>);
-    /// Those matrices in the checkpoint, in the order of the rows.
+    /// Places of those matrices in the checkpoint, in the order of the rows.
     fn ffn_input_stored(&self, layer: usize) -> &[StoredInput];
     /// FFN output `[..,D]` from the post-activations `[..,F]`: their product with the FFN output matrix, and
     /// the bias.
