@@ -1,5 +1,6 @@
 //! An edit is data: vectors added to columns of FFN output matrices, matrices added to them, and vectors added to the rows
-//! that neurons read their input with. The weights stay untouched while methods simulate; [`Applied`] writes an edit into the weights for the reference path.
+//! that neurons read their input with. The weights stay untouched while methods simulate; [`Applied`] writes an edit into
+//! the weights for the reference path.
 
 #[cfg(feature = "torch")]
 mod applied;

@@ -3,7 +3,8 @@
 //!
 //! [`decode`] lets a sequence grow, [`greedy`] many at once; [`trace`] runs sequences once; [`replay`] runs edits on a trace;
 //! [`gradient`] asks a trace for gradients, [`above`] runs its upper layers with changes to take them of, and [`tails`]
-//! does so for the last tokens of many sequences; `inputs` serves edits of what neurons read; [`integrated_gradients`] (of a [`prompt_end`]) and [`probe`]
+//! does so for the last tokens of many sequences; `inputs` serves edits of what neurons read;
+//! [`integrated_gradients`] (of a [`prompt_end`]) and [`probe`]
 //! are what they are named after. [`memory`] keeps all of them within a budget, [`batches`] groups sequences
 //! of like length.
 

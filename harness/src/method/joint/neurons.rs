@@ -10,7 +10,7 @@ use anyhow::Result;
 use std::collections::BTreeSet;
 use tch::{Kind, Tensor};
 
-/// Neurons of a layer, one for each detector. They take part in the model as [`Reading::rows`] says, and no longer as they did.
+/// Neurons of a layer, one for each detector: each reads what its detector recognises, and no longer what it did.
 pub(super) struct Given {
     layer: usize,
     /// Their indices, in the order of the detectors.
@@ -113,7 +113,7 @@ impl Given {
 
 impl Reading {
     /// Weights with which the post-activation is a · (r − θ) · (2 − θ − r) / (1 − θ)² where r, the response of a detector, is above
-    /// the threshold θ, and near 0 below it: it is largest at r = 1. A neuron without a gate gives a · (r − θ) / (1 − θ), a being
+    /// the threshold θ, and near 0 below it: it is largest at r = 1, and negative from 2 − θ on. A neuron without a gate gives a · (r − θ) / (1 − θ), a being
     /// `full`. A model without biases has no constant to compare with; the combination of the FFN input that is closest to 1 on the
     /// text of `inputs` takes its place.
     pub(super) fn new(
